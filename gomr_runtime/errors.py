@@ -1,0 +1,114 @@
+"""Every error GoMR raises on purpose.
+
+The question each branch answers is whose fault it is and whether trying again can help.
+
+    GomrError
+    ├── UsageError            the command, the options or the worker file    exit 2, nothing started
+    ├── JobFailed             user code or data; no retry can help           exit 1
+    │   ├── RecordFailed      one record: file, offset, task, cause
+    │   ├── DataError         an input that cannot be read to its end (truncated gzip, changed file)
+    │   └── LedgerMismatch    the books do not balance: a defect of GoMR itself
+    ├── EnvironmentFailed     storage, processes, cluster, permissions       exit 3
+    │   ├── StorageError      the store refused, vanished or broke its promise
+    │   └── CorruptBlock      a checksum does not match
+    ├── DeadlineExceeded      --timeout                                      exit 4
+    ├── RunConflict           run id in use, or a newer master took over     exit 5
+    └── Cancelled             somebody asked for the end                     exit 130 or 143
+
+`str(error)` is one line: what happened, where, what to do next. `detail` holds the lines after
+it, such as the user's own traceback.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_JOB_FAILED = 1
+EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
+EXIT_DEADLINE = 4
+EXIT_CONFLICT = 5
+EXIT_SIGINT = 130
+EXIT_SIGTERM = 143
+
+
+class GomrError(Exception):
+    """Root of the tree; `exit_code` is what the process ends with."""
+
+    exit_code = EXIT_ENVIRONMENT
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(one_line(message))
+        self.detail = detail.rstrip("\n")
+
+
+class UsageError(GomrError):
+    """Refused before anything started."""
+
+    exit_code = EXIT_USAGE
+
+
+class JobFailed(GomrError):
+    """The user's code or data ended the run."""
+
+    exit_code = EXIT_JOB_FAILED
+
+
+class RecordFailed(JobFailed):
+    """User code, or the engine on its behalf, could not take one record."""
+
+
+class DataError(JobFailed):
+    """An input could not be read to its end."""
+
+
+class LedgerMismatch(JobFailed):
+    """The records read, mapped, written and reduced do not add up."""
+
+
+class EnvironmentFailed(GomrError):
+    """Something around the run failed; the same run may succeed later."""
+
+    exit_code = EXIT_ENVIRONMENT
+
+
+class StorageError(EnvironmentFailed):
+    """The object store failed beyond its retries."""
+
+
+class CorruptBlock(EnvironmentFailed):
+    """Stored data does not match its checksum."""
+
+
+class DeadlineExceeded(GomrError):
+    """The run's own deadline passed."""
+
+    exit_code = EXIT_DEADLINE
+
+
+class RunConflict(GomrError):
+    """Another run, or a newer master of this run, holds the name."""
+
+    exit_code = EXIT_CONFLICT
+
+
+class Cancelled(GomrError):
+    """The run was asked to end."""
+
+    exit_code = EXIT_SIGINT
+
+
+BY_EXIT_CODE: dict[int, type[GomrError]] = {
+    EXIT_JOB_FAILED: JobFailed,
+    EXIT_USAGE: UsageError,
+    EXIT_ENVIRONMENT: EnvironmentFailed,
+    EXIT_DEADLINE: DeadlineExceeded,
+    EXIT_CONFLICT: RunConflict,
+    EXIT_SIGINT: Cancelled,
+}
+
+
+def one_line(text: str) -> str:
+    """`text` with control characters escaped, so that one message stays one line (CWE-117)."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

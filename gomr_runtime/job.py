@@ -1,0 +1,307 @@
+"""What a job is, as plain values that travel as JSON: no behaviour, no I/O.
+
+The client writes a `JobSpec` once; the worker file describes itself as a `JobDescription`; the
+master turns both into `TaskSpec`s; every attempt answers with a `TaskResult`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+TaskKind = Literal["sample", "map", "reduce"]
+Compression = Literal["", "gzip", "bz2", "xz", "zstd"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One input, in input order.
+
+    source: the name the user sees (`ctx.source`). location: an absolute path, `s3://bucket/key`,
+    or `store:<key>` for an object in the run's own store. size: bytes as stored. version: changes
+    when the content may have changed (mtime and size of a file, the etag of an object).
+    """
+
+    source: str
+    location: str
+    size: int
+    compression: Compression = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes `[start, end)` of one input file; `end` is the file's size for a whole file."""
+
+    file: InputFile
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A record format by name (`chunk`, `lines`, `jsonl`, `csv`, `whole_file`, `raw_bytes`)."""
+
+    name: str = "chunk"
+    quoted_newlines: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class JobDescription:
+    """What the worker file says of itself; equal on all workers or the run is refused."""
+
+    format: Format
+    map_only: bool
+    combiner: str  # "", "user", or the name of a built-in
+    reducer: str  # "", "user", or the name of a built-in
+    partitioner: Literal["hash", "user", "total_order"]
+    value_type: str  # "", "int", "float", "str", ...: what values are converted to at emit
+    sort_values: bool
+    worker_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What the client asks for; written once to `runs/<run>/job.json`.
+
+    memory and max_record are in bytes, timeouts in seconds. `mappers` is the number of map tasks.
+    """
+
+    run: str
+    files: tuple[InputFile, ...]
+    workers: int
+    mappers: int
+    reducers: int
+    worker_sha256: str
+    worker_name: str
+    output_format: Literal["text", "jsonl", "csv", "parquet"] = "text"
+    params: dict[str, str] = field(default_factory=dict)
+    memory: int = 1 << 30
+    max_record: int = 64 << 20
+    skip_bad_records: int = 0
+    task_timeout: float = 600.0
+    timeout: float | None = None
+    keep: bool = False
+    heartbeat: float = 2.0
+    lease: float = 10.0
+    max_attempts: int = 4
+    max_lost: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutput:
+    """A committed map attempt as reducers read it: one object with an index of its partitions.
+
+    The last `index_bytes` of the object `key` are the partition index.
+    """
+
+    task: int
+    key: str
+    size: int
+    index_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One attempt of one task, complete: a worker needs nothing else but the worker file.
+
+    pieces: the input of a sample or map task, in input order. maps_key: for a reduce, the store
+    object that lists every committed `MapOutput` in task order. cuts_key: with total order, the
+    store object with the reducers' cut points ("" for a sample task and other partitioners).
+    skipped: record numbers, counted from 0 within this task, that earlier attempts proved bad.
+    """
+
+    run: str
+    kind: TaskKind
+    index: int
+    attempt: int
+    nonce: str
+    pieces: tuple[Piece, ...] = ()
+    maps_key: str = ""
+    cuts_key: str = ""
+    reducers: int = 1
+    skipped: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The task as people see it: `map-3`."""
+        return f"{self.kind}-{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Counts of records and bytes; the books of a run are the sums over committed attempts.
+
+    read: records and bytes taken from the input (for `chunk`, records are lines). mapped: records
+    given to the mapper. skipped: empty jsonl lines. set_aside: bad records. map_out: pairs
+    emitted. combine_in and combine_out: pairs into and out of combining. written: pairs in the
+    partitions of the map output. reduce_in: pairs read by reducers; reduce_groups: keys;
+    reduce_out: records in the parts.
+    """
+
+    records_read: int = 0
+    bytes_read: int = 0
+    mapped: int = 0
+    skipped: int = 0
+    set_aside: int = 0
+    map_out: int = 0
+    combine_in: int = 0
+    combine_out: int = 0
+    written: int = 0
+    written_bytes: int = 0
+    reduce_in: int = 0
+    reduce_groups: int = 0
+    reduce_out: int = 0
+
+    def __add__(self, other: Ledger) -> Ledger:
+        return Ledger(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in FIELDS_OF_LEDGER}
+        )
+
+
+FIELDS_OF_LEDGER = dataclasses.fields(Ledger)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """A file an attempt made in its scratch folder, to be published by the supervisor.
+
+    role: `map` (map output), `cuts` (sample) or `part` (a part of the final output).
+    """
+
+    role: Literal["map", "cuts", "part"]
+    path: str
+    size: int
+    sha256: str
+    records: int
+    index_bytes: int = 0
+    key: str = ""  # filled in once it is published
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that was set aside: where it is and why (`detail` is the user's traceback)."""
+
+    source: str
+    offset: int
+    record: int
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What a successful attempt did. `peak_rss` is in bytes, times in seconds."""
+
+    files: tuple[ResultFile, ...]
+    ledger: Ledger
+    counters: dict[str, int] = field(default_factory=dict)
+    bad_records: tuple[BadRecord, ...] = ()
+    cpu_seconds: float = 0.0
+    peak_rss: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailure:
+    """Why an attempt failed.
+
+    kind: `user` (the mapper, reducer, ... raised or emitted something wrong), `data` (an input
+    cannot be read), `crash` (the child died), `timeout` (no progress), `memory`, `storage`,
+    `corrupt` (a stored block is wrong; `bad_map` names the map task), `worker` (the machine's
+    fault). message: one line. detail: the user's traceback. retry: False when another attempt
+    cannot end differently. record: the record in flight within the task, or -1.
+    """
+
+    kind: Literal["user", "data", "crash", "timeout", "memory", "storage", "corrupt", "worker"]
+    message: str
+    detail: str = ""
+    retry: bool = True
+    record: int = -1
+    bad_map: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the output; `name` is its file name."""
+
+    name: str
+    key: str
+    size: int
+    records: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A finished run as `Run.Summary`, `_SUCCESS` and `--json` tell it. Times are in seconds."""
+
+    run: str
+    state: Literal["succeeded", "failed", "cancelled"]
+    exit_code: int = 0
+    message: str = ""
+    detail: str = ""
+    parts: tuple[Part, ...] = ()
+    ledger: Ledger = Ledger()
+    counters: dict[str, int] = field(default_factory=dict)
+    bad_records: tuple[BadRecord, ...] = ()
+    workers: int = 0
+    mappers: int = 0
+    reducers: int = 0
+    attempts: int = 0
+    lost_workers: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_rss: int = 0
+    phases: dict[str, float] = field(default_factory=dict)
+
+
+def to_json(value: Any) -> bytes:
+    """A dataclass above as compact, key-sorted JSON: equal values give equal bytes."""
+    return json.dumps(
+        dataclasses.asdict(value), separators=(",", ":"), sort_keys=True, ensure_ascii=False
+    ).encode("utf-8", "surrogateescape")
+
+
+def from_json(kind: type[T], data: bytes | str) -> T:
+    """The dataclass `kind` from `to_json`'s bytes; ValueError for a missing or unknown field."""
+    text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data
+    return build(kind, json.loads(text))
+
+
+_NESTED: dict[type, dict[str, type]] = {
+    Piece: {"file": InputFile},
+    JobDescription: {"format": Format},
+    JobSpec: {"files": InputFile},
+    TaskSpec: {"pieces": Piece},
+    TaskResult: {"files": ResultFile, "ledger": Ledger, "bad_records": BadRecord},
+    Summary: {"parts": Part, "ledger": Ledger, "bad_records": BadRecord},
+}
+
+
+def build(kind: type[T], fields: Any) -> T:
+    """The dataclass `kind` from decoded JSON, checked against its field names."""
+    if not isinstance(fields, dict):
+        raise ValueError(f"{kind.__name__}: expected an object, got {type(fields).__name__}")
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := set(fields) - known:
+        raise ValueError(f"{kind.__name__}: unknown fields {sorted(unknown)}")
+    values = dict(fields)
+    for name, inner in _NESTED.get(kind, {}).items():
+        if name in values:
+            given = values[name]
+            values[name] = (
+                tuple(build(inner, item) for item in given)
+                if isinstance(given, list)
+                else build(inner, given)
+            )
+    for name, given in values.items():
+        if isinstance(given, list):
+            values[name] = tuple(given)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from None

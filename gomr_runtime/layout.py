@@ -1,0 +1,90 @@
+"""Every object key of a run is built here; data keys carry task, attempt and nonce.
+
+    runs/<run>/job.json                      what the client asked for
+    runs/<run>/worker.py                     the worker file
+    runs/<run>/epoch/<n>                     one per master start, create-only
+    runs/<run>/plan.json                     description and splits, create-only
+    runs/<run>/data/<task>/<attempt>-<nonce>/<role>    what attempts wrote
+    runs/<run>/commit/<task>                 manifest of the winning attempt, create-only
+    runs/<run>/maps                          the committed map outputs, for reducers
+    runs/<run>/summary.json                  how the run ended
+    outputs/<run>/output-NNNNN.txt, _SUCCESS the output
+"""
+
+from __future__ import annotations
+
+import re
+
+from gomr_runtime.errors import UsageError
+from gomr_runtime.job import TaskSpec
+
+RUN_ID = re.compile(r"[a-z0-9](-?[a-z0-9]){0,38}")
+SUFFIX = {"text": "txt", "jsonl": "jsonl", "csv": "csv", "parquet": "parquet"}
+
+
+def check_run_id(run: str) -> str:
+    """`run` itself, or UsageError: it becomes part of paths and of Kubernetes names."""
+    if len(run) > 39 or not RUN_ID.fullmatch(run):
+        raise UsageError(f"--run-id {run!r}: use a-z, 0-9 and single inner '-', at most 39")
+    return run
+
+
+def run_prefix(run: str) -> str:
+    return f"runs/{run}/"
+
+
+def job(run: str) -> str:
+    return f"runs/{run}/job.json"
+
+
+def worker_file(run: str) -> str:
+    return f"runs/{run}/worker.py"
+
+
+def epochs(run: str) -> str:
+    return f"runs/{run}/epoch/"
+
+
+def epoch(run: str, number: int) -> str:
+    return f"runs/{run}/epoch/{number:06d}"
+
+
+def plan(run: str) -> str:
+    return f"runs/{run}/plan.json"
+
+
+def data(run: str) -> str:
+    return f"runs/{run}/data/"
+
+
+def attempt_data(task: TaskSpec, role: str) -> str:
+    return f"runs/{task.run}/data/{task.name}/{task.attempt}-{task.nonce}/{role}"
+
+
+def commits(run: str) -> str:
+    return f"runs/{run}/commit/"
+
+
+def commit(run: str, task_name: str) -> str:
+    return f"runs/{run}/commit/{task_name}"
+
+
+def maps(run: str) -> str:
+    return f"runs/{run}/maps"
+
+
+def summary(run: str) -> str:
+    return f"runs/{run}/summary.json"
+
+
+def output_prefix(run: str) -> str:
+    return f"outputs/{run}/"
+
+
+def part_name(index: int, output_format: str) -> str:
+    """File name of part `index`, such as `output-00002.txt`."""
+    return f"output-{index:05d}.{SUFFIX[output_format]}"
+
+
+def success(run: str) -> str:
+    return f"outputs/{run}/_SUCCESS"

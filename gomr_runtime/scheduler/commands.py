@@ -1,0 +1,81 @@
+"""What the scheduler asks its driver to do, in the order of the list it returns.
+
+Duties: a commit is durable before `CommitSettled` says so; the list of map outputs is stored
+before any reduce attempt starts; parts are verified before `_SUCCESS` is created.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gomr_runtime.errors import GomrError
+from gomr_runtime.scheduler.events import AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class StartAttempt:
+    """Send the attempt to the worker. `skipped` are record numbers proven bad before."""
+
+    worker: str
+    attempt: AttemptId
+    skipped: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommitAttempt:
+    """Create the task's manifest for this attempt, then report `CommitSettled`."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonAttempt:
+    """Tell the worker to kill this attempt and drop its result; no answer is expected."""
+
+    worker: str
+    attempt: AttemptId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireWorker:
+    """The worker is lost: close its stream; whatever it says under this name is refused."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealMaps:
+    """Store the list of committed map outputs, then report `MapsSealed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteOutput:
+    """Move the committed parts to the output and create `_SUCCESS`, then `OutputPromoted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseReached:
+    """A phase began: `sample`, `map`, `reduce`, `promote`; for logs and watchers."""
+
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    """The end; nothing follows. `error` is None for success."""
+
+    error: GomrError | None
+
+
+Command = (
+    StartAttempt
+    | CommitAttempt
+    | AbandonAttempt
+    | ExpireWorker
+    | SealMaps
+    | PromoteOutput
+    | PhaseReached
+    | FinishRun
+)

@@ -1,0 +1,54 @@
+"""The one seam between GoMR and wherever a run's data lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One stored object. `size` is in bytes; `version` changes whenever the content does."""
+
+    key: str
+    size: int
+    version: str
+
+
+class Store(Protocol):
+    """Objects under `/`-separated keys; every method is blocking and safe to call from any thread.
+
+    A put is all or nothing: an object is absent or whole. Methods raise `StorageError` once their
+    own retries are spent, and `KeyError` for a key that is not there.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where the store is, without credentials: `file:///…`, `s3://bucket/prefix`, `memory:`."""
+
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """Bytes `[start, start + length)` of the object, to its end when `length` is None."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write the object, replacing one that is there."""
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Move the local file `path` to `key`; the file is gone afterwards."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write the object only if the key is free; False when somebody else was first.
+
+        The answer is final: a lost acknowledgement is settled by reading back before returning,
+        so `data` must be unique to the caller (carry a nonce).
+        """
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object whose key starts with `prefix`, in key order."""
+
+    def delete(self, prefix: str) -> int:
+        """Delete every object whose key starts with `prefix`; return how many there were."""
+
+    def local_path(self, key: str) -> Path | None:
+        """The object as a file of this machine, where the store is a directory; else None."""

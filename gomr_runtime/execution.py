@@ -6,19 +6,27 @@ through `Blobs`, writes files into its scratch folder and never talks to a store
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+import hashlib
+import resource
+import sys
+from collections.abc import Callable, MutableSequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from gomr_runtime.job import JobSpec, TaskResult, TaskSpec
-from gomr_runtime.program import Program
+from gomr_runtime.errors import CorruptBlock, DataError, GomrError, JobFailed, StorageError
+from gomr_runtime.job import JobSpec, TaskFailure, TaskResult, TaskSpec
+from gomr_runtime.user_errors import describe, user_frames
+
+if TYPE_CHECKING:
+    from gomr_runtime.program import Program
 
 # Slots of a monitor: what the parent can read even after the child was killed.
 PIECE = 0  # index into TaskSpec.pieces of the input being read
 BLOCK_OFFSET = 1  # offset in the (uncompressed) file of the block in hand
 BLOCK_RECORD = 2  # the record in flight, counted from 0 in that block; -1 between records
-RECORD = 3  # the record in flight, counted from 0 in the task; for a reduce, the group
-TICKS = 4  # grows with every record taken, pair emitted in bulk, ctx.progress(): a sign of life
+RECORD = 3  # number in the task of the block's first record; for a reduce, of its first group
+TICKS = 4  # grows with every block, pair emitted in bulk, ctx.progress(): a sign of life
 DONE = 5  # bytes of input (map) or pairs (reduce) done so far
 TOTAL = 6  # the same at the end; 0 while unknown
 SLOTS = 8
@@ -53,4 +61,66 @@ def execute(
     Raises `RecordFailed`, `DataError`, `CorruptBlock`, `EnvironmentFailed`: `failure_of` turns
     them into what a worker reports.
     """
-    raise NotImplementedError
+    from gomr_runtime.dataflow import stages
+
+    monitor[BLOCK_RECORD] = -1
+    before, _ = usage()
+    stage: Callable[..., TaskResult] = {
+        "sample": stages.sample,
+        "map": stages.map_only if program.description.map_only else stages.map_shuffled,
+        "reduce": stages.reduce,
+    }[task.kind]
+    try:
+        result = stage(task, job, program, blobs, scratch, monitor)
+    except OSError as error:
+        raise StorageError(f"{task.name}: scratch space: {describe(error)}") from None
+    after, peak = usage()
+    return replace(result, cpu_seconds=after - before, peak_rss=peak)
+
+
+def failure_of(error: BaseException, task: TaskSpec) -> TaskFailure:
+    """What to report for an attempt that ended with `error`."""
+    if isinstance(error, CorruptBlock):
+        return TaskFailure("corrupt", f"{task.name}: {error}", error.detail)
+    if isinstance(error, DataError):
+        return TaskFailure("data", f"{error} (in {task.name})", error.detail, retry=False)
+    if isinstance(error, JobFailed):
+        return TaskFailure("user", str(error), error.detail)
+    if isinstance(error, GomrError):
+        return TaskFailure("storage", str(error), error.detail)
+    if isinstance(error, MemoryError):
+        return TaskFailure("memory", f"{task.name}: out of memory; raise --memory")
+    return TaskFailure("user", f"{task.name}: {describe(error)}", user_frames(error))
+
+
+def usage() -> tuple[float, int]:
+    """CPU seconds and peak RSS in bytes of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+
+
+class HashedFile:
+    """A file in the scratch folder that knows its size and sha256 when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._sha = hashlib.sha256()
+        self._file: BinaryIO = path.open("wb")
+
+    def write(self, data: Any, /) -> int:
+        self._sha.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+    def close(self) -> str:
+        """The sha256 of everything written, in hex."""
+        self._file.close()
+        return self._sha.hexdigest()
+
+
+def budget_of(memory: int) -> int:
+    """Bytes of pairs a task may gather: a fifth of what --memory leaves beside the interpreter,
+    since sorting and taking hold up to four copies for a moment."""
+    base = 170 << 20 if "pyarrow" in sys.modules or memory > 512 << 20 else 130 << 20
+    return max(8 << 20, min(512 << 20, (memory - base) // 5))

@@ -4,6 +4,7 @@
     runs/<run>/worker.py                     the worker file
     runs/<run>/epoch/<n>                     one per master start, create-only
     runs/<run>/plan.json                     description and splits, create-only
+    runs/<run>/pieces/<task>                 pieces of a task that are too many for one message
     runs/<run>/data/<task>/<attempt>-<nonce>/<role>    what attempts wrote
     runs/<run>/commit/<task>                 manifest of the winning attempt, create-only
     runs/<run>/maps                          the committed map outputs, for reducers
@@ -51,6 +52,10 @@ def epoch(run: str, number: int) -> str:
 
 def plan(run: str) -> str:
     return f"runs/{run}/plan.json"
+
+
+def pieces(run: str, task_name: str) -> str:
+    return f"runs/{run}/pieces/{task_name}"
 
 
 def data(run: str) -> str:

@@ -23,20 +23,22 @@ class WorkerMessage(_message.Message):
     def __init__(self, id: _Optional[int] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., next: _Optional[_Union[Next, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("run", "worker", "description", "version", "highest_epoch", "python")
+    __slots__ = ("run", "worker", "description", "version", "highest_epoch", "python", "failure")
     RUN_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HIGHEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
     PYTHON_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
     run: str
     worker: str
     description: str
     version: str
     highest_epoch: int
     python: str
-    def __init__(self, run: _Optional[str] = ..., worker: _Optional[str] = ..., description: _Optional[str] = ..., version: _Optional[str] = ..., highest_epoch: _Optional[int] = ..., python: _Optional[str] = ...) -> None: ...
+    failure: str
+    def __init__(self, run: _Optional[str] = ..., worker: _Optional[str] = ..., description: _Optional[str] = ..., version: _Optional[str] = ..., highest_epoch: _Optional[int] = ..., python: _Optional[str] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("running",)
@@ -113,10 +115,12 @@ class Ack(_message.Message):
     def __init__(self, id: _Optional[int] = ...) -> None: ...
 
 class Assign(_message.Message):
-    __slots__ = ("task",)
+    __slots__ = ("task", "pieces_key")
     TASK_FIELD_NUMBER: _ClassVar[int]
+    PIECES_KEY_FIELD_NUMBER: _ClassVar[int]
     task: str
-    def __init__(self, task: _Optional[str] = ...) -> None: ...
+    pieces_key: str
+    def __init__(self, task: _Optional[str] = ..., pieces_key: _Optional[str] = ...) -> None: ...
 
 class Abandon(_message.Message):
     __slots__ = ("attempt", "reason")

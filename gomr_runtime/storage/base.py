@@ -31,6 +31,9 @@ class Store(Protocol):
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Bytes `[start, start + length)` of the object, to its end when `length` is None."""
 
+    def info(self, key: str) -> ObjectInfo:
+        """Size and version of the object."""
+
     def put(self, key: str, data: bytes) -> None:
         """Write the object, replacing one that is there."""
 
@@ -43,6 +46,10 @@ class Store(Protocol):
         The answer is final: a lost acknowledgement is settled by reading back before returning,
         so `data` must be unique to the caller (carry a nonce).
         """
+
+    def copy(self, source: str, target: str) -> None:
+        """Make `target` the same object as `source` without moving its bytes through here where
+        the store can; replaces `target`, and doing it again changes nothing."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`, in key order."""

@@ -1,0 +1,45 @@
+# Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
+.PHONY: demo test proto check fmt clean
+
+UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
+RUN := .venv/bin/python -m
+READY := .venv/.ready
+STDLIB = $(shell .venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
+
+# Word count over the sources of Python's own standard library.
+demo: $(READY)
+	$(RUN) flows.gomr --runtime local --input '$(STDLIB)/*.py' \
+		--output outputs/demo --overwrite examples/wordcount/worker.py
+	@echo; echo "The most frequent words:"
+	@cat outputs/demo/output-*.txt | LC_ALL=C sort -t "$$(printf '\t')" -k 2,2nr | head -n 15
+	@echo "All of them, sorted by word: outputs/demo/"
+
+# Every tier that this machine can run; what is skipped is listed with its reason.
+test: $(READY)
+	$(RUN) pytest
+
+check: $(READY)
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+fmt: $(READY)
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+proto: $(READY)
+	$(RUN) grpc_tools.protoc -Igomr_runtime/_pb=proto \
+		--python_out=. --pyi_out=. --grpc_python_out=. proto/*.proto
+
+clean:
+	rm -rf .venv .tools .gomr outputs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Bytecode is compiled while installing: without it every start of Prefect takes seconds longer.
+$(READY): uv.lock pyproject.toml | $(filter .tools/%,$(UV))
+	env -u PYTHONDONTWRITEBYTECODE UV_PYTHON_DOWNLOADS=never \
+		$(UV) sync --frozen --quiet --compile-bytecode
+	@touch $@
+
+.tools/uv/bin/uv:
+	python3 -m venv .tools/uv
+	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<0.14'

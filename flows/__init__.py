@@ -1,0 +1,1 @@
+"""The flow and its command line; they run from a checkout."""

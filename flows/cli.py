@@ -1,0 +1,103 @@
+"""The command line of the flow: `python -m flows.gomr`. Nothing heavy is imported before argv,
+the worker file and the inputs have been checked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from flows.server import choose_server
+from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, Cancelled, GomrError, UsageError
+from gomr_runtime.job import Summary
+from gomr_runtime.options import RunOptions, parse
+from gomr_runtime.prepare import DEFAULT_STORE, prepare
+from gomr_runtime.progress import output_of, summary_json, summary_text
+from gomr_runtime.runs import KEPT_SECONDS, clean
+
+
+def main(argv: list[str]) -> int:
+    """Do what `argv` says and return the exit code; an error is one line on stderr."""
+    signal.signal(signal.SIGTERM, _terminate)
+    as_json = "--json" in argv
+    try:
+        if argv[:1] == ["clean"]:
+            return clean_command(argv[1:])
+        options = parse(argv, inline=False)
+        as_json = options.json
+        prepared = prepare(options, read_stdin=False)
+        return run(replace(options, run_id=prepared.job.run), prepared.output)
+    except GomrError as error:
+        return fail(error, as_json)
+    except KeyboardInterrupt:
+        return fail(Cancelled("interrupted"), as_json)
+
+
+def run(options: RunOptions, output: Path) -> int:
+    """Run the flow and tell how it ended; raises GomrError when the run failed."""
+    server = choose_server(os.environ, verbose=options.verbose)
+    if not options.quiet:
+        say(server)
+
+    from flows.gomr import run_flow
+
+    summary = run_flow(options)
+    where = output_of(output) if options.collect else f"store, outputs/{summary.run}"
+    if options.json:
+        print(summary_json(summary, where))  # noqa: T201
+    elif not options.quiet:
+        say(summary_text(summary, where))
+    return EXIT_OK
+
+
+def fail(error: GomrError, as_json: bool) -> int:
+    """One line on stderr, then the user's own frames; the same as JSON on stdout if asked."""
+    say(f"gomr: {error}")
+    if error.detail:
+        say(error.detail)
+    if as_json:
+        state = "cancelled" if isinstance(error, Cancelled) else "failed"
+        summary = Summary("", state, error.exit_code, str(error), error.detail)  # type: ignore[arg-type]
+        print(summary_json(summary, ""))  # noqa: T201
+    return error.exit_code
+
+
+def clean_command(argv: list[str]) -> int:
+    """`clean`: remove the data of local runs that ended more than 7 days ago, or of all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.gomr clean",
+        description="Remove the data that ended local runs left in the store; outputs stay.",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.error = _refuse  # type: ignore[method-assign]
+    parser.add_argument("--all", action="store_true", help="also of runs of the last 7 days")
+    parser.add_argument("--store", metavar="DIR", default=DEFAULT_STORE, help="default: .gomr")
+    given = parser.parse_args(argv)
+    store = Path(given.store)
+    if not store.is_dir():
+        say(f"nothing to remove: there is no {store}")
+        return EXIT_OK
+    removed = clean(store, time.time(), 0.0 if given.all else KEPT_SECONDS)
+    for name in removed:
+        print(name)  # noqa: T201
+    say(f"removed the data of {len(removed)} run{'' if len(removed) == 1 else 's'} from {store}")
+    return EXIT_OK
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UsageError(f"clean: {message}")
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(EXIT_SIGTERM)

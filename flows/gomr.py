@@ -1,0 +1,74 @@
+"""The flow `gomr`: one MapReduce job, from a worker file to its output."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # argv is parsed before prefect is imported
+    import sys
+
+    from flows.cli import main
+
+    sys.exit(main(sys.argv[1:]))
+
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.client.schemas import State
+from prefect.exceptions import CancelledRun
+from prefect.states import Cancelled as CancelledState
+
+from gomr_runtime.errors import Cancelled
+from gomr_runtime.job import Summary
+from gomr_runtime.options import RunOptions
+from tasks.build_environment import build_environment
+from tasks.cancellation import cancelled_by_prefect
+from tasks.clean_up import clean_up, close_processes
+from tasks.collect import collect
+from tasks.console import progress_on_stderr
+from tasks.deploy import deploy
+from tasks.report import report
+from tasks.start_store import start_store
+from tasks.validate import validate
+from tasks.wait_for_map import wait_for_map
+from tasks.wait_for_reduce import wait_for_reduce
+
+
+def run_name() -> str:
+    """The run id, or for a run that has none yet the worker file."""
+    options: Any = runtime.flow_run.parameters["options"]
+    given = options if isinstance(options, dict) else vars(options)
+    return str(given.get("run_id") or given.get("worker") or "gomr")
+
+
+@flow(name="gomr", flow_run_name=run_name)
+def gomr(options: RunOptions) -> Summary | State[Any]:
+    """Run one MapReduce job on this machine.
+
+    Args:
+        options: the worker file, its inputs, and how to run it; the same as on the command line.
+    """
+    with progress_on_stderr(options):
+        session = validate(options)
+        try:
+            build_environment(session)
+            start_store(session)
+            deploy(session)
+            with cancelled_by_prefect(session.cancel):
+                wait_for_map(session)
+                wait_for_reduce(session)
+            collect(session)
+            return report(session)
+        except Cancelled as error:
+            return CancelledState(message=str(error))
+        finally:
+            close_processes(session)
+            clean_up(session)
+
+
+def run_flow(options: RunOptions) -> Summary:
+    """Run the flow in this process; raises the GomrError that ended it."""
+    try:
+        summary = gomr(options)
+    except CancelledRun as error:
+        raise Cancelled(str(error)) from None
+    assert isinstance(summary, Summary)
+    return summary

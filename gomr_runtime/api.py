@@ -1,0 +1,86 @@
+"""What a worker file is made of: `MapReduceConfig` and `run`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gomr_runtime.aggregates import Aggregate
+from gomr_runtime.context import Context
+from gomr_runtime.formats import chunk
+from gomr_runtime.job import Format
+
+
+class TotalOrder:
+    """The type of `gomr.total_order`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "gomr.total_order"
+
+
+total_order: Final = TotalOrder()
+"""As `partitioner`: the parts end to end are in key order. Cut points come from a first pass over
+a sample that depends on the input and the number of reducers alone."""
+
+UserFunction = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapReduceConfig:
+    """A job.
+
+    mapper(ctx, record): called for each record of `input`; emits, or yields (key, value) pairs.
+    reducer(ctx, key, values): called once a key, in key order; None makes the job map-only. Or a
+    built-in: `gomr.sum`, `gomr.top(10)`, ...
+    combiner(ctx, key, values): the same on the map side, 0 to n times; exactly associative, and
+    it keeps the key. Or a built-in.
+    partitioner(key, n): the reducer for a key, an int from 0 to n - 1; or `gomr.total_order`.
+    input: a record format, such as `gomr.lines`.
+    sort_values, sort_key(value): each key's values sorted before the reducer sees them (in
+    memory: a key's values must fit).
+    setup(ctx), finish(ctx): around each task; both may emit in map and reduce tasks alike.
+    """
+
+    mapper: UserFunction
+    reducer: UserFunction | Aggregate | None = None
+    combiner: UserFunction | Aggregate | None = None
+    partitioner: UserFunction | TotalOrder | None = None
+    input: Format = chunk
+    sort_values: bool = False
+    sort_key: Callable[[Any], Any] | None = None
+    setup: Callable[[Context], Any] | None = None
+    finish: Callable[[Context], Any] | None = None
+
+
+class ConfigCaptured(BaseException):
+    """Ends a worker file that is loaded for its config, at its call of `gomr.run`."""
+
+    def __init__(self, config: object) -> None:
+        super().__init__("gomr.run was called")
+        self.config = config
+
+
+_capturing = False
+
+
+def capture() -> None:
+    """From now on `run` hands its config to the loader instead of running a job."""
+    global _capturing
+    _capturing = True
+
+
+def run(config: MapReduceConfig) -> None:
+    """Run the job as the surroundings ask, then end the process with the job's exit code.
+
+    `python worker.py --input f` runs it in this process, with `--workers N` on local processes.
+    Where the engine loads the file, this only hands over the config.
+    """
+    if _capturing:
+        raise ConfigCaptured(config)
+    from gomr_runtime.inline import main
+
+    sys.exit(main(config, sys.argv[1:]))

@@ -1,0 +1,236 @@
+"""Where options come from: argv by argparse, the environment, `gomr.toml`.
+
+An option is a dataclass field; its metadata holds `description`, `group`, `inline`, `metavar`,
+`short` and `check` (raises ValueError or UsageError for a value that is not allowed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gomr_runtime.errors import UsageError
+
+Option = dataclasses.Field[Any]
+
+SETTINGS_TABLES = {"s3"}  # endpoint and credentials of a store: settings, never options
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see --help)")
+
+
+_EPILOG = """\
+Every option can also be set as GOMR_<NAME> in the environment or as name = value in ./gomr.toml.
+Progress goes to stderr, results to stdout.
+Exit codes: 0 ok, 1 the job failed, 2 usage, 3 environment, 4 deadline, 5 run id in use,
+130 and 143 interrupted."""
+_CLEAN = "\nclean up:  python -m flows.gomr clean [--all]\n"
+
+
+def build_parser(fields: Iterable[Option], inline: bool) -> argparse.ArgumentParser:
+    """The parser of `python worker.py` (inline) or `python -m flows.gomr`; defaults are absent."""
+    parser = _Parser(
+        prog=Path(sys.argv[0]).name if inline else "python -m flows.gomr",
+        usage="%(prog)s --input PATH [options]" + ("" if inline else " WORKER.py"),
+        description="Run a MapReduce job.",
+        epilog=_EPILOG if inline else _EPILOG + _CLEAN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for option in fields:
+        if option.name == "worker":
+            parser.add_argument(
+                "worker", metavar="WORKER.py", nargs="?", help=option.metadata["description"]
+            )
+            continue
+        name = option.metadata["group"]
+        if name not in groups:
+            groups[name] = parser.add_argument_group(name)
+        _add_argument(groups[name], option)
+    return parser
+
+
+def _add_argument(group: argparse._ArgumentGroup, option: Option) -> None:
+    flags = [s for s in (option.metadata["short"], flag(option)) if s]
+    description = option.metadata["description"]
+    if isinstance(option.default, bool):
+        action = "store_false" if option.default else "store_true"
+        group.add_argument(*flags, dest=option.name, action=action, help=description)
+        return
+    if option.default not in {dataclasses.MISSING, None, "", 0}:
+        description += f" (default: {option.default})"
+    group.add_argument(
+        *flags,
+        dest=option.name,
+        action=_Collect if option.name in {"input", "param"} else "store",
+        type=_argument_type(option),
+        choices=_choices(option) or None,
+        metavar=option.metadata["metavar"] or (None if _choices(option) else "N"),
+        help=description,
+    )
+
+
+class _Collect(argparse.Action):
+    """A repeatable option: tuples are joined, dicts are merged."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        if isinstance(values, dict):
+            setattr(namespace, self.dest, (before or {}) | values)
+        else:
+            setattr(namespace, self.dest, (before or ()) + values)
+
+
+def _argument_type(option: Option) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        try:
+            value = (text,) if option.name == "input" else _from_text(option, text)
+            check_value(option, value)
+        except (ValueError, UsageError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return value
+
+    return convert
+
+
+def read_environment(environ: Mapping[str, str], fields: Iterable[Option]) -> dict[str, Any]:
+    """The options `fields` that are set as `GOMR_<NAME>`; lists are split as a shell would."""
+    found = {}
+    for option in fields:
+        name, variable = option.name, f"GOMR_{option.name.upper()}"
+        text = environ.get(variable, "")
+        if text:
+            try:
+                found[name] = _from_text(option, text)
+                check_value(option, found[name])
+            except (ValueError, UsageError) as error:
+                raise UsageError(f"environment variable {variable}: {error}") from None
+    return found
+
+
+def read_settings(
+    path: Path, fields: Iterable[Option], known: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The options `fields` that the TOML file `path` sets; none when there is no such file.
+
+    UsageError for a name that is neither in `fields` nor in `known`.
+    """
+    by_name = {option.name: option for option in fields}
+    names = {*by_name, *known}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    found = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name in SETTINGS_TABLES:
+            continue
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            raise UsageError(
+                f"{path}: there is no option {key!r}" + (f", only {near[0]!r}" if near else "")
+            )
+        if name in by_name:
+            try:
+                found[name] = _from_setting(by_name[name], value)
+                check_value(by_name[name], found[name])
+            except (ValueError, UsageError) as error:
+                raise UsageError(f"{path}: {key}: {error}") from None
+    return found
+
+
+def _from_text(option: Option, text: str) -> Any:
+    if option.name == "input":
+        return tuple(shlex.split(text))
+    if option.name == "param":
+        return dict(_pair(word) for word in ([text] if "=" in text else shlex.split(text)))
+    if isinstance(option.default, bool):
+        if text.lower() not in _TRUE | _FALSE:
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text.lower() in _TRUE
+    if "ge" in option.metadata:
+        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+            option.metadata["check"](text)
+        return int(text)
+    return text
+
+
+def _from_setting(option: Option, value: Any) -> Any:
+    """A value from TOML, where a list, a table or a bare number may stand for the text."""
+    if option.name == "param" and isinstance(value, dict):
+        return {name: str(item) for name, item in value.items()}
+    if option.name == "input":
+        return tuple([value] if isinstance(value, str) else value)
+    if isinstance(option.default, str) and type(value) in {int, float}:
+        return str(value)
+    return value
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def check_value(option: Option, value: Any) -> None:
+    """ValueError or UsageError when `option` cannot have `value`, by type, choices or bounds."""
+    if value == option.default and type(value) is type(option.default):
+        return
+    expected = _python_type(option)
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        if option.metadata["check"] and expected is int:
+            option.metadata["check"](value)
+        raise ValueError(f"{value!r} should be {expected.__name__}")
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{value!r} should be a list of strings")
+    if choices := _choices(option):
+        if value not in choices:
+            raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+    elif option.metadata["check"]:
+        option.metadata["check"](value)
+
+
+def _python_type(option: Option) -> type:
+    if "ge" in option.metadata:
+        return int
+    if option.name == "input":
+        return tuple
+    if option.name == "param":
+        return dict
+    return bool if isinstance(option.default, bool) else str
+
+
+def _choices(option: Option) -> list[str]:
+    annotation = str(option.type)
+    return re.findall(r"['\"](\w+)['\"]", annotation) if annotation.startswith("Literal") else []
+
+
+def flag(option: Option) -> str:
+    """How the option is written on the command line: `--max-record`."""
+    if option.name == "worker":
+        return "WORKER.py"
+    return ("--no-" if option.default is True else "--") + option.name.replace("_", "-")

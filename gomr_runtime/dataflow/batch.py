@@ -1,0 +1,169 @@
+"""Batches: checked pairs of one key kind on their way from `ctx.emit` to the shuffle.
+
+Keys in a batch are native: str, int, float, bool and None as they are; bytes, tuples and big ints
+as their order-preserving payload, so that equal keys are equal Python objects and (1,) and (1.0,)
+are not. Values are frozen: plain scalars as they are, anything else `Packed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gomr_runtime.dataflow.keys import (
+    INT64_MAX,
+    INT64_MIN,
+    KIND_OF_TYPE,
+    KeyRefused,
+    Kind,
+    kind_of,
+    payload,
+)
+from gomr_runtime.dataflow.values import PLAIN, Packed, ValueRefused
+
+_DIRECT: Final = frozenset({Kind.NONE, Kind.BOOL, Kind.INT, Kind.STR})
+_TYPE_OF_NAME: Final[dict[str, type]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bytes": bytes,
+    "bool": bool,
+}
+_SIZED: Final = frozenset({str, bytes, Packed})
+
+
+@dataclass(slots=True)
+class Batch:
+    """`keys[i]` goes with `values[i]`; all keys are of `kind`; pairs are in input order."""
+
+    kind: Kind
+    keys: list[Any]
+    values: list[Any]
+
+
+class BadPair(Exception):
+    """Pair number `index` of those checked cannot be taken."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+        self.reason = reason
+
+
+def check_pairs(keys: list[Any], values: list[Any], value_type: str) -> list[Batch]:
+    """The pairs as batches, values converted to `value_type`; BadPair for the first bad one.
+
+    The cheap way looks at the set of types only; the slow one finds the pair.
+    """
+    values = _convert(values, value_type)
+    types = set(map(type, keys))
+    if len(types) == 1:
+        batch = _uniform(types.pop(), keys, values)
+        if batch is not None:
+            return [batch]
+    return _mixed(keys, values)
+
+
+def _uniform(key_type: type, keys: list[Any], values: list[Any]) -> Batch | None:
+    kind = KIND_OF_TYPE.get(key_type)
+    if kind is Kind.STR:
+        return Batch(kind, keys, values) if encodable(keys) else None
+    if kind is Kind.INT:
+        fits = min(keys) >= INT64_MIN and max(keys) <= INT64_MAX
+        return Batch(kind, keys, values) if fits else None
+    if kind in (Kind.BYTES, Kind.BOOL, Kind.NONE):
+        return Batch(kind, keys, values)
+    return None
+
+
+def _mixed(keys: list[Any], values: list[Any]) -> list[Batch]:
+    found: dict[Kind, Batch] = {}
+    for i, key in enumerate(keys):
+        try:
+            kind = kind_of(key)
+            native = _native(kind, key)
+        except KeyRefused as error:
+            raise BadPair(i, str(error)) from None
+        batch = found.get(kind)
+        if batch is None:
+            batch = found[kind] = Batch(kind, [], [])
+        batch.keys.append(native)
+        batch.values.append(values[i])
+    return [found[kind] for kind in sorted(found)]
+
+
+def _native(kind: Kind, key: Any) -> Any:
+    if kind is Kind.FLOAT:
+        return key + 0.0  # -0.0 and 0.0 are one key
+    raw = payload(kind, key)  # raises for lone surrogates
+    return key if kind in _DIRECT else raw
+
+
+def encodable(texts: list[str]) -> bool:
+    """Whether every str is valid Unicode (holds no lone surrogate)."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _convert(values: list[Any], value_type: str) -> list[Any]:
+    types = set(map(type, values))
+    wanted = _TYPE_OF_NAME.get(value_type)
+    if wanted is not None and types != {wanted}:
+        return [_convert_one(i, value, wanted) for i, value in enumerate(values)]
+    for kind in types:
+        if kind not in PLAIN and kind is not Packed:
+            i = next(i for i, value in enumerate(values) if type(value) is kind)
+            raise BadPair(i, f"a value may not be {kind.__name__}")
+    if str in types:
+        _check_text(values, types)
+    return values
+
+
+def _check_text(values: list[Any], types: set[type]) -> None:
+    if types == {str} and encodable(values):
+        return
+    for i, value in enumerate(values):
+        if type(value) is str and not encodable([value]):
+            raise BadPair(i, f"value {value!r} holds a lone surrogate; encode it first")
+
+
+def _convert_one(index: int, value: Any, wanted: type) -> Any:
+    """The conversions that DESIGN allows: str to int, str to float, int to float."""
+    given = type(value)
+    if given is wanted:
+        return value
+    try:
+        if wanted is int and given is str:
+            return int(value)
+        if wanted is float and given in (str, int):
+            return float(value)
+    except (ValueError, OverflowError) as error:
+        raise BadPair(index, f"value {value!r:.80} is no {wanted.__name__}: {error}") from None
+    raise BadPair(
+        index, f"value {value!r:.80} is {given.__name__}, the annotation says {wanted.__name__}"
+    )
+
+
+def check_container(value: Any, value_type: str) -> None:
+    """ValueRefused unless `value` is of the annotated container type (list, tuple, dict)."""
+    if value_type and type(value).__name__ != value_type:
+        raise ValueRefused(
+            f"value {value!r:.80} is {type(value).__name__}, the annotation says {value_type}"
+        )
+
+
+def weight(batch: Batch) -> int:
+    """Bytes that the batch stands for: a deterministic estimate, never a measurement."""
+    return 16 * len(batch.keys) + _sized(batch.keys) + _sized(batch.values)
+
+
+def _sized(column: list[Any]) -> int:
+    types = set(map(type, column))
+    if types <= _SIZED:
+        return sum(map(len, column))
+    if types.isdisjoint(_SIZED):
+        return 0
+    return sum(len(cell) for cell in column if type(cell) in _SIZED)

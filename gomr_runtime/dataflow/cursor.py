@@ -1,0 +1,63 @@
+"""Reads the frames of one sorted run, one after the other, from a file or stored object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from gomr_runtime.dataflow.frames import HEADER, Frame, Header, read_body, read_header
+from gomr_runtime.dataflow.index import Run
+from gomr_runtime.errors import CorruptBlock
+
+
+class Readable(Protocol):
+    """What a cursor reads from; `execution.Blob` is one."""
+
+    def read_at(self, offset: int, length: int) -> bytes: ...
+
+
+class Cursor:
+    """Frames of a run in order; `upcoming` is the header of the next one, None at the end."""
+
+    def __init__(self, blob: Readable, run: Run, where: str, window: int = 1 << 20) -> None:
+        """window: bytes fetched at a time. where: names the run in a CorruptBlock."""
+        self._blob = blob
+        self._at = run.offset
+        self._end = run.offset + run.length
+        self._where = where
+        self._window = window
+        self._buffer = memoryview(b"")
+        self.upcoming: Header | None = None
+        self._peek()
+
+    def next(self) -> Frame:
+        """The frame that `upcoming` announces, verified; CorruptBlock if it is damaged."""
+        header = self.upcoming
+        assert header is not None, "read past the end of a run"
+        frame = read_body(header, self._take(header.stored), self._where)
+        self._peek()
+        return frame
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame that is left."""
+        while self.upcoming is not None:
+            yield self.next()
+
+    def _peek(self) -> None:
+        left = len(self._buffer) + self._end - self._at
+        self.upcoming = read_header(self._take(HEADER.size), self._where) if left else None
+
+    def _take(self, size: int) -> memoryview:
+        missing = size - len(self._buffer)
+        if missing > 0:
+            wanted = min(max(missing, self._window), self._end - self._at)
+            fetched = self._blob.read_at(self._at, wanted) if wanted else b""
+            self._at += len(fetched)
+            if len(fetched) < missing:
+                raise CorruptBlock(
+                    f"{self._where}: the run ends {missing - len(fetched)} bytes early"
+                )
+            held = bytes(self._buffer)
+            self._buffer = memoryview(held + fetched if held else fetched)
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return taken

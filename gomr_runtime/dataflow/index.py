@@ -1,0 +1,55 @@
+"""The partition index at the end of a map output: where each partition's sorted runs lie.
+
+"gmI1", partitions (uint32), CRC-32 of what follows (uint32)
+partitions + 1 entry numbers (uint32): partition p owns entries [e[p], e[p + 1])
+entries: offset, length in bytes, rows (uint64 each), in the order the runs were made
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from dataclasses import dataclass
+from itertools import accumulate
+
+from gomr_runtime.errors import CorruptBlock
+
+_HEAD = struct.Struct("<4sII")
+_MAGIC = b"gmI1"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A sorted run of one partition: frames in bytes `[offset, offset + length)`."""
+
+    offset: int
+    length: int
+    rows: int
+
+
+def encode_index(partitions: list[list[Run]]) -> bytes:
+    """The index of a map output, `partitions[p]` being the runs of partition p."""
+    starts = array("I", accumulate(map(len, partitions), initial=0))
+    entries = array("Q")
+    for runs in partitions:
+        for run in runs:
+            entries.extend((run.offset, run.length, run.rows))
+    body = starts.tobytes() + entries.tobytes()
+    return _HEAD.pack(_MAGIC, len(partitions), zlib.crc32(body)) + body
+
+
+def decode_partition(raw: bytes, partition: int, where: str) -> list[Run]:
+    """The runs of one partition; CorruptBlock naming `where` if the index is damaged."""
+    if len(raw) < _HEAD.size:
+        raise CorruptBlock(f"{where}: the partition index is cut short")
+    magic, partitions, crc = _HEAD.unpack_from(raw)
+    body = memoryview(raw)[_HEAD.size :]
+    if magic != _MAGIC or zlib.crc32(body) != crc or partition >= partitions:
+        raise CorruptBlock(f"{where}: the partition index does not match its checksum")
+    starts = body[: 4 * (partitions + 1)].cast("I")
+    entries = body[4 * (partitions + 1) :].cast("Q")
+    return [
+        Run(entries[3 * i], entries[3 * i + 1], entries[3 * i + 2])
+        for i in range(starts[partition], starts[partition + 1])
+    ]

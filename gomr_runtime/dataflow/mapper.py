@@ -1,0 +1,211 @@
+"""A map task: blocks of records through the user's mapper into a collector or a part."""
+
+from __future__ import annotations
+
+import inspect
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from gomr_runtime.context import Context
+from gomr_runtime.dataflow.batch import BadPair
+from gomr_runtime.dataflow.block import Block
+from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
+from gomr_runtime.errors import GomrError, RecordFailed
+from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, DONE, PIECE, RECORD, TICKS, Monitor
+from gomr_runtime.job import BadRecord, Piece
+from gomr_runtime.program import Program
+from gomr_runtime.user_errors import describe, user_frames
+
+IDLE = -1
+
+
+@dataclass(slots=True)
+class MapBooks:
+    """What a map task counts beside its collector (see `job.Ledger`)."""
+
+    records_read: int = 0
+    bytes_read: int = 0
+    mapped: int = 0
+    skipped: int = 0
+
+
+Locate = Callable[[int, int, int], int]
+"""(piece, block offset, record in that block) to the record's offset in its file."""
+
+
+class MapTask:
+    """Feeds records to the mapper; `books` and `bad_records` are the result beside the pairs."""
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        ctx: Context,
+        pieces: tuple[Piece, ...],
+        drain: Drain,
+        monitor: Monitor,
+        locate: Locate,
+        *,
+        allowed_bad: int = 0,
+        known_bad: frozenset[int] = frozenset(),
+    ) -> None:
+        """name: the task's, for errors. allowed_bad: bad records to set aside. known_bad: record
+        numbers that killed earlier attempts; they are set aside without being tried."""
+        self.books = MapBooks()
+        self.bad_records: list[BadRecord] = []
+        self._name = name
+        self._program = program
+        self._ctx = ctx
+        self._pieces = pieces
+        self._monitor = monitor
+        self._locate = locate
+        self._allowed = allowed_bad
+        self._known_bad = known_bad
+        self._number = 0
+        self._starts: list[tuple[int, int, int]] = []  # (number, piece, offset) of blocks
+        self._mapper = _caller(program.config.mapper, ctx)
+        self.emitter = Emitter(drain, whole_records=allowed_bad > 0)
+        self.emitter.bind(ctx, program.description.value_type, self._tick)
+
+    def run(self, blocks: Iterable[Block]) -> None:
+        """All of it: setup, every block, finish. Raises RecordFailed."""
+        self._edge("setup", self._program.config.setup)
+        for block in blocks:
+            self._block(block)
+        self._edge("finish", self._program.config.finish)
+        self._drain()
+
+    def _block(self, block: Block) -> None:
+        self._note(block)
+        if block.bad or self._known_bad:
+            self._carefully(block)
+        else:
+            self._records(block, 0, len(block.records))
+        self._number += len(block.records)
+        monitor = self._monitor
+        monitor[BLOCK_RECORD] = IDLE
+        monitor[DONE] = self.books.bytes_read
+        monitor[TICKS] += 1
+
+    def _note(self, block: Block) -> None:
+        books = self.books
+        books.records_read += block.lines + block.skipped
+        books.bytes_read += block.bytes_read
+        books.mapped += block.lines
+        books.skipped += block.skipped
+        self._ctx.source = self._pieces[block.piece].file.source
+        if not self.emitter.marks:
+            self._starts.clear()
+        self._starts.append((self._number, block.piece, block.offset))
+        monitor = self._monitor
+        monitor[PIECE] = block.piece
+        monitor[BLOCK_OFFSET] = block.offset
+        monitor[RECORD] = self._number
+
+    def _records(self, block: Block, start: int, end: int) -> None:
+        """Records [start, end) of the block; the one loop whose cost counts."""
+        emitter, mapper, monitor = self.emitter, self._mapper, self._monitor
+        keys, records, number = emitter.keys, block.records, self._number
+        begin_mark, begin_origin = emitter.marks.append, emitter.origins.append
+        i = start
+        while i < end:
+            try:
+                for i in range(i, end):  # noqa: B020
+                    monitor[BLOCK_RECORD] = i
+                    begin_mark(len(keys))
+                    begin_origin(number + i)
+                    mapper(records[i])
+                    if len(keys) > emitter.limit:
+                        emitter.drain()
+            except BadPair as error:
+                self._bad_pair(error)
+            except GomrError:
+                raise
+            except (Exception, SystemExit, GeneratorExit) as error:
+                emitter.drop_last()
+                self._set_aside(number + i, describe(error), user_frames(error))
+            i += 1
+
+    def _carefully(self, block: Block) -> None:
+        """A block with records that are bad before the mapper sees them."""
+        for i in range(len(block.records)):
+            number = self._number + i
+            if (bad := block.bad.get(i)) is not None:
+                self._refuse(BadRecord(bad.source, bad.offset, number, bad.cause, bad.detail))
+            elif number in self._known_bad:
+                self._set_aside(number, "it ended the process of an earlier attempt", "")
+            else:
+                self._records(block, i, i + 1)
+
+    def _tick(self) -> None:
+        self._monitor[TICKS] += 1
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self.emitter.drain()
+            except BadPair as error:
+                self._bad_pair(error)
+            else:
+                return
+
+    def _bad_pair(self, error: BadPair) -> None:
+        origin = self.emitter.drop(error.index)
+        if not isinstance(origin, int):
+            raise RecordFailed(f"{self._name}, {origin}(ctx): {error.reason}") from None
+        self._set_aside(origin, error.reason, "")
+
+    def _set_aside(self, number: int, cause: str, detail: str) -> None:
+        at = bisect_right(self._starts, number, key=lambda start: start[0]) - 1
+        first, piece, block_offset = self._starts[at]
+        offset = self._locate(piece, block_offset, number - first)
+        source = self._pieces[piece].file.source
+        self._refuse(BadRecord(source, offset, number, cause, detail))
+
+    def _refuse(self, bad: BadRecord) -> None:
+        self.bad_records.append(bad)
+        self.books.mapped -= 1
+        if len(self.bad_records) <= self._allowed:
+            return
+        first = self.bad_records[0]
+        others = "".join(
+            f"; then {b.source} at byte {b.offset}: {b.cause}" for b in self.bad_records[1:3]
+        )
+        raise RecordFailed(
+            f"{first.source}, record at byte {first.offset} (record {first.record} of "
+            f"{self._name}): {first.cause}{others}",
+            detail=first.detail,
+        )
+
+    def _edge(self, which: str, function: Callable[[Context], Any] | None) -> None:
+        """setup or finish, whose emits belong to no record."""
+        if function is None:
+            return
+        self._ctx.source = ""
+        self.emitter.begin(which)
+        try:
+            emit_yielded(self._ctx, function(self._ctx))
+        except GomrError:
+            raise
+        except (Exception, SystemExit) as error:
+            if isinstance(error, BadPair):
+                self._bad_pair(error)
+            raise RecordFailed(
+                f"{self._name}, {which}(ctx): {describe(error)}", detail=user_frames(error)
+            ) from None
+
+
+def _caller(mapper: Callable[..., Any], ctx: Context) -> Callable[[Any], Any]:
+    """`mapper(ctx, record)` as a function of the record; a generator's pairs are emitted."""
+    if not inspect.isgeneratorfunction(mapper):
+        return partial(mapper, ctx)
+    emit = ctx.emit
+
+    def drive(record: Any) -> None:
+        for key, value in mapper(ctx, record):
+            emit(key, value)
+
+    return drive

@@ -1,0 +1,270 @@
+"""The parts people open: text, jsonl, csv or parquet, written as the reducer emits."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gomr_runtime.dataflow.batch import BadPair
+from gomr_runtime.dataflow.keys import KeyRefused, kind_of, payload
+from gomr_runtime.dataflow.values import Packed, ValueRefused, thaw
+from gomr_runtime.errors import JobFailed
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+Render = Callable[[list[Any], list[Any]], bytes]
+
+
+class Sink(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
+class PartWriter:
+    """One part: pairs in, bytes to the sink, with their count, size and sha256."""
+
+    def __init__(self, output_format: str, name: str, sink: Sink) -> None:
+        """name: the part's file name, for errors."""
+        self.records = 0
+        self.size = 0
+        self._sink = sink
+        self._sha = hashlib.sha256()
+        self._renderer = _RENDERERS[output_format](name)
+        self._write(self._renderer.begin())
+
+    def add(self, keys: list[Any], values: list[Any]) -> None:
+        """Write pairs with frozen values; BadPair for one that cannot be written."""
+        self._write(self._renderer.render(keys, values))
+        self.records += len(keys)
+
+    def finish(self) -> str:
+        """Write what is left; the sha256 of the part in hex."""
+        self._write(self._renderer.end())
+        return self._sha.hexdigest()
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self._sha.update(data)
+            self.size += len(data)
+            self._sink.write(data)
+
+
+class _Text:
+    """`key<TAB>value`: str backslash-escaped, everything else as compact JSON."""
+
+    def __init__(self, name: str) -> None:
+        del name
+
+    def begin(self) -> bytes:
+        return b""
+
+    def end(self) -> bytes:
+        return b""
+
+    def render(self, keys: list[Any], values: list[Any]) -> bytes:
+        types = {*map(type, keys), *map(type, values)}
+        if types <= {str, int}:
+            text = "".join([f"{k}\t{v}\n" for k, v in zip(keys, values, strict=True)])
+            plain = (
+                "\\" not in text
+                and "\r" not in text
+                and text.count("\t") == text.count("\n") == len(keys)
+            )
+            if plain:
+                try:
+                    return text.encode()
+                except UnicodeEncodeError:
+                    _find_bad(keys, values)
+        _check(keys, values)
+        lines = [f"{_cell(k)}\t{_cell(v)}\n" for k, v in zip(keys, map(thaw, values), strict=True)]
+        return "".join(lines).encode()
+
+
+class _JsonLines:
+    """`{"key": ..., "value": ...}` a line, UTF-8; NaN and infinities are refused."""
+
+    def __init__(self, name: str) -> None:
+        del name
+
+    def begin(self) -> bytes:
+        return b""
+
+    def end(self) -> bytes:
+        return b""
+
+    def render(self, keys: list[Any], values: list[Any]) -> bytes:
+        _check(keys, values)
+        lines = []
+        for i, (key, value) in enumerate(zip(keys, map(thaw, values), strict=True)):
+            try:
+                line = json.dumps(
+                    {"key": _normal(key), "value": value},
+                    ensure_ascii=False,
+                    allow_nan=False,
+                    default=_json_bytes,
+                )
+            except ValueError:
+                raise BadPair(i, "jsonl output cannot hold NaN or an infinity") from None
+            lines.append(line + "\n")
+        return "".join(lines).encode()
+
+
+class _Columns:
+    """Shared by csv and parquet: two columns, `key` and `value`, each of one scalar type."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.types: list[type | None] = [None, None]
+
+    def check(self, keys: list[Any], values: list[Any]) -> None:
+        for i, (title, column) in enumerate((("key", keys), ("value", values))):
+            for kind in set(map(type, column)) - {type(None)}:
+                known = self.types[i]
+                if kind in (Packed, tuple):
+                    raise JobFailed(
+                        f"{self._name}: column {title} holds containers; use --output-format jsonl"
+                    )
+                if known is not None and kind is not known:
+                    first, second = sorted((known.__name__, kind.__name__))
+                    raise JobFailed(
+                        f"{self._name}: column {title} holds both {first} and {second}; "
+                        "emit one type or use --output-format jsonl"
+                    )
+                self.types[i] = kind
+
+
+class _Csv(_Columns):
+    def begin(self) -> bytes:
+        return b"key,value\r\n"
+
+    def end(self) -> bytes:
+        return b""
+
+    def render(self, keys: list[Any], values: list[Any]) -> bytes:
+        _check(keys, values)
+        self.check(keys, values)
+        text = io.StringIO(newline="")
+        rows = zip(map(_csv_cell, keys), map(_csv_cell, values), strict=True)
+        csv.writer(text).writerows(rows)
+        return text.getvalue().encode()
+
+
+class _Parquet(_Columns):
+    """Held in memory as columns until the end: a row group a million rows."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._keys: list[Any] = []
+        self._values: list[Any] = []
+        self._buffer = io.BytesIO()
+        self._writer: Any = None
+        self._taken = 0
+
+    def begin(self) -> bytes:
+        return b""
+
+    def render(self, keys: list[Any], values: list[Any]) -> bytes:
+        _check(keys, values)
+        self.check(keys, values)
+        self._keys += map(_normal, keys)
+        self._values += values
+        return self._flush() if len(self._keys) >= 1_000_000 else b""
+
+    def end(self) -> bytes:
+        written = self._flush()
+        self._writer.close()
+        return written + self._fresh()
+
+    def _flush(self) -> bytes:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._writer is None:
+            types = [_arrow_type(kind) for kind in self.types]
+            schema = pa.schema([("key", types[0]), ("value", types[1])])
+            self._writer = pq.ParquetWriter(self._buffer, schema)
+        schema = self._writer.schema
+        try:
+            table = pa.table([self._keys, self._values], schema=schema)
+        except (pa.ArrowException, OverflowError) as error:
+            raise JobFailed(
+                f"{self._name}: {error}; use --output-format jsonl for such values"
+            ) from None
+        self._writer.write_table(table)
+        self._keys, self._values = [], []
+        return self._fresh()
+
+    def _fresh(self) -> bytes:
+        data = self._buffer.getvalue()[self._taken :]
+        self._taken += len(data)
+        return data
+
+
+_RENDERERS: dict[str, Callable[[str], Any]] = {
+    "text": _Text,
+    "jsonl": _JsonLines,
+    "csv": _Csv,
+    "parquet": _Parquet,
+}
+
+
+def _cell(value: Any) -> str:
+    if type(value) is str:
+        return value.translate(_ESCAPES)
+    if type(value) is int:
+        return str(value)
+    return json.dumps(
+        _normal(value), ensure_ascii=False, separators=(",", ":"), default=_json_bytes
+    )
+
+
+def _csv_cell(value: Any) -> str:
+    if type(value) is str:
+        return value
+    return "" if value is None else _cell(value) if type(value) is not bytes else value.hex()
+
+
+def _normal(key: Any) -> Any:
+    return key + 0.0 if type(key) is float else key
+
+
+def _json_bytes(value: Any) -> dict[str, str]:
+    if type(value) is bytes:
+        return {"$bytes": base64.b64encode(value).decode()}
+    raise TypeError(type(value).__name__)
+
+
+def _arrow_type(kind: type | None) -> Any:
+    import pyarrow as pa
+
+    known = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+    if kind is None:
+        return pa.null()
+    return known.get(kind, pa.binary())
+
+
+def _check(keys: list[Any], values: list[Any]) -> None:
+    if set(map(type, keys)) <= {int, bool, type(None)} and str not in set(map(type, values)):
+        return
+    try:
+        "".join([k for k in keys if type(k) is str]).encode()
+        "".join([v for v in values if type(v) is str]).encode()
+    except UnicodeEncodeError:
+        _find_bad(keys, values)
+    if not set(map(type, keys)) <= {int, bool, type(None), str, bytes}:
+        _find_bad(keys, values)
+
+
+def _find_bad(keys: list[Any], values: list[Any]) -> None:
+    for i, (key, value) in enumerate(zip(keys, values, strict=True)):
+        try:
+            payload(kind_of(key), key)
+            if type(value) is str:
+                value.encode()
+        except (KeyRefused, ValueRefused) as error:
+            raise BadPair(i, str(error)) from None
+        except UnicodeEncodeError:
+            raise BadPair(i, f"value {value!r:.80} holds a lone surrogate") from None

@@ -1,0 +1,113 @@
+"""Which partition a key belongs to: by hash, by the user's function, or by cut points."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from gomr_runtime.dataflow.frames import user_keys
+from gomr_runtime.dataflow.hashing import partition_one
+from gomr_runtime.dataflow.keys import Kind, decode_payload, payload
+
+
+class Partitioner(Protocol):
+    """Assigns native keys of one kind to `partitions` reducers."""
+
+    partitions: int
+    hashes: bool
+    """True when a column may be partitioned by `hashing.hash_column` instead."""
+
+    def assign(self, kind: Kind, keys: Sequence[Any]) -> list[int]:
+        """The partition of each key, in order."""
+
+
+class HashPartitioner:
+    """The default: a fixed hash of the encoded key."""
+
+    hashes = True
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+
+    def assign(self, kind: Kind, keys: Sequence[Any]) -> list[int]:
+        if self.partitions == 1:
+            return [0] * len(keys)
+        known: dict[Any, int] = {}
+        found: list[int] = []
+        for key in keys:
+            where = known.get(key)
+            if where is None:
+                raw = key if type(key) is bytes else payload(kind, key)
+                where = known[key] = partition_one(kind, raw, self.partitions)
+            found.append(where)
+        return found
+
+
+class UserPartitioner:
+    """`partitioner(key, n)` of the worker file, asked once for each distinct key of a column."""
+
+    hashes = False
+
+    def __init__(self, function: Callable[[Any, int], int], partitions: int) -> None:
+        self.partitions = partitions
+        self._function = function
+
+    def assign(self, kind: Kind, keys: Sequence[Any]) -> list[int]:
+        distinct = list(dict.fromkeys(keys))
+        where = {
+            native: self._ask(key)
+            for native, key in zip(distinct, user_keys(kind, distinct), strict=True)
+        }
+        return [where[key] for key in keys]
+
+    def _ask(self, key: Any) -> int:
+        answer = self._function(key, self.partitions)
+        if type(answer) is not int or not 0 <= answer < self.partitions:
+            raise ValueError(
+                f"partitioner({key!r:.80}, {self.partitions}) returned {answer!r:.80}: "
+                f"return an int from 0 to {self.partitions - 1}"
+            )
+        return answer
+
+
+class CutPartitioner:
+    """Total order: partition i holds the keys from cut i - 1 up to, not including, cut i."""
+
+    hashes = False
+
+    def __init__(self, cuts: Sequence[bytes], partitions: int) -> None:
+        """cuts: at most `partitions - 1` encoded keys, ascending."""
+        self.partitions = partitions
+        self._cuts = list(cuts)
+
+    def assign(self, kind: Kind, keys: Sequence[Any]) -> list[int]:
+        same = [decode_native(cut) for cut in self._cuts if cut[0] == kind]
+        below = sum(1 for cut in self._cuts if cut[0] < kind)
+        if not same:
+            return [below] * len(keys)
+        return [below + bisect_right(same, key) for key in keys]
+
+
+def decode_native(encoded: bytes) -> Any:
+    """An encoded key as its native form."""
+    kind = Kind(encoded[0])
+    raw = encoded[1:]
+    if kind in (Kind.BYTES, Kind.TUPLE, Kind.NEGATIVE_BIG, Kind.POSITIVE_BIG):
+        return raw
+    return decode_payload(kind, raw)
+
+
+def encode_native(kind: Kind, key: Any) -> bytes:
+    """A native key as its encoded form."""
+    return bytes((kind,)) + (key if type(key) is bytes else payload(kind, key))
+
+
+def choose_cuts(encoded: list[bytes], partitions: int) -> list[bytes]:
+    """Cut points for `partitions` reducers from a sample of encoded keys: its quantiles, distinct
+    and ascending (there may be fewer than asked when the sample has few distinct keys)."""
+    ordered = sorted(encoded)
+    wanted = (
+        [ordered[i * len(ordered) // partitions] for i in range(1, partitions)] if ordered else []
+    )
+    return list(dict.fromkeys(wanted))

@@ -1,0 +1,255 @@
+"""A reduce task: groups through the user's reducer, or a built-in one, into a part."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from gomr_runtime.aggregates import Aggregate, final
+from gomr_runtime.context import Context
+from gomr_runtime.dataflow.batch import BadPair
+from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
+from gomr_runtime.dataflow.frames import user_keys
+from gomr_runtime.dataflow.groups import Giant, Window
+from gomr_runtime.errors import GomrError, RecordFailed
+from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
+from gomr_runtime.program import Delivery, Program
+from gomr_runtime.user_errors import describe, user_frames
+
+Call = Callable[[Any, list[Any]], None]
+
+
+class OnePass:
+    """A key's values as an iterator; asking for a second pass raises instead of giving nothing."""
+
+    __slots__ = ("_source", "_started")
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self._source = source
+        self._started = False
+
+    def __iter__(self) -> OnePass:
+        if self._started:
+            raise RuntimeError("values can be read once; annotate list[...] to read them again")
+        self._started = True
+        return self
+
+    def __next__(self) -> Any:
+        self._started = True
+        return next(self._source)
+
+
+class ReduceTask:
+    """Feeds groups to the reducer."""
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        ctx: Context,
+        drain: Drain,
+        monitor: Monitor,
+        budget: int,
+    ) -> None:
+        """name: the task's, for errors. budget: bytes that one key's list of values may take."""
+        self.groups = 0
+        self.rows = 0
+        self._name = name
+        self._program = program
+        self._ctx = ctx
+        self._monitor = monitor
+        self._budget = budget
+        self.emitter = Emitter(drain)
+        self.emitter.bind(ctx, "", self._tick)
+        reducer = program.config.reducer
+        self._aggregate = reducer if isinstance(reducer, Aggregate) else None
+        self._adds = self._aggregate is not None and self._aggregate.name in ("sum", "count")
+        self._call = _caller(program, ctx)
+
+    def run(self, groups: Iterable[Window | Giant]) -> None:
+        """All of it: setup, every group, finish. Raises RecordFailed."""
+        self._edge("setup", self._program.config.setup)
+        for group in groups:
+            if isinstance(group, Giant):
+                self._giant(group)
+            else:
+                self._window(group)
+            self._monitor[BLOCK_RECORD] = -1
+            self._monitor[DONE] = self.rows
+            self._monitor[TICKS] += 1
+        self._edge("finish", self._program.config.finish)
+        self._drain()
+
+    def _window(self, window: Window) -> None:
+        keys = user_keys(window.kind, window.keys)
+        starts, values = window.starts, window.values
+        if window.uniform_ints and self._adds:
+            self._sums(keys, starts, values)
+            return
+        call, emitter, monitor = self._call, self.emitter, self._monitor
+        begin_mark, begin_origin = emitter.marks.append, emitter.origins.append
+        pairs = emitter.keys
+        monitor[RECORD] = self.groups
+        key: Any = None
+        try:
+            for i, key in enumerate(keys):
+                monitor[BLOCK_RECORD] = i
+                begin_mark(len(pairs))
+                begin_origin(key)
+                call(key, values[starts[i] : starts[i + 1]])
+                if len(pairs) > emitter.limit:
+                    emitter.drain()
+        except BadPair as error:
+            self._refuse(error)
+        except GomrError:
+            raise
+        except (Exception, SystemExit, GeneratorExit) as error:
+            self._failed(key, error)
+        self.groups += len(keys)
+        self.rows += starts[-1]
+
+    def _sums(self, keys: list[Any], starts: list[int], values: list[Any]) -> None:
+        emitter = self.emitter
+        if starts[-1] == len(keys):
+            totals = values
+        else:
+            totals = [sum(values[starts[i] : starts[i + 1]]) for i in range(len(keys))]
+        emitter.begin(None)
+        emitter.keys.extend(keys)
+        emitter.values.extend(totals)
+        self.groups += len(keys)
+        self.rows += starts[-1]
+        if len(emitter.keys) > emitter.limit:
+            self._drain()
+
+    def _giant(self, giant: Giant) -> None:
+        key = user_keys(giant.kind, [giant.key])[0]
+        self._monitor[RECORD] = self.groups
+        self._monitor[BLOCK_RECORD] = 0
+        self.emitter.begin(key)
+        rest = self._counted(giant.chunks)
+        try:
+            if self._streams:
+                self._stream(key, chain.from_iterable(rest))
+            else:
+                self._call(key, self._whole(key, giant, rest))
+            for _ in rest:  # what the reducer left unread
+                pass
+            self._drain()
+        except GomrError:
+            raise
+        except (Exception, SystemExit, GeneratorExit) as error:
+            self._failed(key, error)
+        self.groups += 1
+
+    @property
+    def _streams(self) -> bool:
+        if self._aggregate is not None:
+            return True
+        return self._program.delivery == "iterator" and not self._program.description.sort_values
+
+    def _stream(self, key: Any, values: Iterator[Any]) -> None:
+        if self._aggregate is not None:
+            _emit_final(self._ctx, self._aggregate, key, values)
+            return
+        reducer = self._program.config.reducer
+        assert callable(reducer)
+        assert not isinstance(reducer, Aggregate)
+        emit_yielded(self._ctx, reducer(self._ctx, key, OnePass(values)))
+
+    def _counted(self, chunks: Iterator[tuple[list[Any], int]]) -> Iterator[list[Any]]:
+        for values, _ in chunks:
+            self.rows += len(values)
+            self._monitor[DONE] = self.rows
+            self._monitor[TICKS] += 1
+            yield values
+
+    def _whole(self, key: Any, giant: Giant, rest: Iterator[list[Any]]) -> list[Any]:
+        held: list[Any] = []
+        size = 0
+        for values in rest:
+            held += values
+            size += 64 * len(values) + sum(len(v) for v in values if isinstance(v, str | bytes))
+            if size > self._budget:
+                raise RecordFailed(
+                    f"{self._name}, key {key!r:.80}: its values need more than "
+                    f"{self._budget >> 20} MiB as a list; annotate `values: Iterator[...]` to "
+                    "stream them, or raise --memory"
+                )
+        return held
+
+    def _tick(self) -> None:
+        self._monitor[TICKS] += 1
+
+    def _drain(self) -> None:
+        try:
+            self.emitter.drain()
+        except BadPair as error:
+            self._refuse(error)
+
+    def _refuse(self, error: BadPair) -> None:
+        key = self.emitter.origin_of(error.index)
+        raise RecordFailed(
+            f"{self._name}, key {key!r:.80}: the reducer emitted a bad pair: {error.reason}"
+        ) from None
+
+    def _failed(self, key: Any, error: BaseException) -> None:
+        raise RecordFailed(
+            f"{self._name}, key {key!r:.80}: {describe(error)}", detail=user_frames(error)
+        ) from None
+
+    def _edge(self, which: str, function: Callable[[Context], Any] | None) -> None:
+        if function is None:
+            return
+        self.emitter.begin(which)
+        try:
+            emit_yielded(self._ctx, function(self._ctx))
+        except (Exception, SystemExit) as error:
+            raise RecordFailed(
+                f"{self._name}, {which}(ctx): {describe(error)}", detail=user_frames(error)
+            ) from None
+
+
+def _caller(program: Program, ctx: Context) -> Call:
+    """The reducer as a function of a key and its list of values."""
+    reducer = program.config.reducer
+    if isinstance(reducer, Aggregate):
+        return lambda key, values: _emit_final(ctx, reducer, key, values)
+    assert reducer is not None
+    return user_call(reducer, ctx, program.delivery, _sorter(program))
+
+
+def user_call(
+    function: Callable[..., Any],
+    ctx: Context,
+    delivery: Delivery,
+    arrange: Callable[[list[Any]], list[Any]] | None = None,
+) -> Call:
+    """A user's reducer or combiner as a function of a key and a list that it may keep."""
+    generator = inspect.isgeneratorfunction(function)
+    plain = delivery == "list" and arrange is None and not generator
+
+    if plain:
+        return lambda key, values: function(ctx, key, values)
+
+    def call(key: Any, values: list[Any]) -> None:
+        if arrange is not None:
+            values = arrange(values)
+        given = OnePass(iter(values)) if delivery == "iterator" else values
+        emit_yielded(ctx, function(ctx, key, given))
+
+    return call
+
+
+def _sorter(program: Program) -> Callable[[list[Any]], list[Any]] | None:
+    if not program.description.sort_values:
+        return None
+    key = program.config.sort_key
+    return lambda values: sorted(values, key=key)
+
+
+def _emit_final(ctx: Context, aggregate: Aggregate, key: Any, values: Iterable[Any]) -> None:
+    for value in final(aggregate, values):
+        ctx.emit(key, value)

@@ -1,0 +1,125 @@
+"""The map side of the shuffle: pairs in, one file of sorted runs with a partition index out.
+
+Pairs gather in memory as plain lists; past `SMALL_ROWS` they move to Arrow columns; past the
+budget they are sorted, partitioned and appended to the file as one run a partition, and gathering
+starts again. Reducers merge the runs, in the order they were made, so pairs of one key keep their
+input order. What triggers a spill are our own counts of pairs and bytes, never the clock or the
+process's memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from gomr_runtime.dataflow import small
+from gomr_runtime.dataflow.batch import Batch, weight
+from gomr_runtime.dataflow.index import Run, encode_index
+from gomr_runtime.dataflow.partitioner import Partitioner
+
+if TYPE_CHECKING:
+    from gomr_runtime.dataflow.columns import Segment
+
+SMALL_ROWS = 32_768
+SMALL_BYTES = 4 << 20
+
+
+class Sink(Protocol):
+    """Where a task's file goes: a binary file opened for writing."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+class RunWriter:
+    """Appends sorted runs to a sink and remembers where each partition's lie."""
+
+    def __init__(self, sink: Sink, partitioner: Partitioner) -> None:
+        self.partitioner = partitioner
+        self.rows = 0
+        self._sink = sink
+        self._at = 0
+        self._runs: list[list[Run]] = [[] for _ in range(partitioner.partitions)]
+
+    def write_small(self, batches: list[Batch]) -> None:
+        """One run a partition from plain batches, uncompressed."""
+        for p, parts in enumerate(small.partition_sorted(batches, self.partitioner)):
+            frames = [frame for part in parts for frame in small.frames_of(part, compress=False)]
+            self._append(p, frames)
+
+    def write_columns(self, segments: list[Segment]) -> None:
+        """One run a partition from columns, compressed."""
+        from gomr_runtime.dataflow import columns
+
+        placed = [
+            columns.partition_sorted(segment, self.partitioner)
+            for segment in columns.concat(segments)
+        ]
+        for p in range(self.partitioner.partitions):
+            frames = [
+                frame
+                for segment, bounds in placed
+                for frame in columns.frames_of(
+                    segment.slice(bounds[p], bounds[p + 1] - bounds[p]), compress=True
+                )
+            ]
+            self._append(p, frames)
+
+    def finish(self) -> tuple[int, int]:
+        """Append the index; (size of the file, size of the index) in bytes."""
+        raw = encode_index(self._runs)
+        self._sink.write(raw)
+        return self._at + len(raw), len(raw)
+
+    def _append(self, partition: int, frames: list[tuple[int, bytes]]) -> None:
+        if not frames:
+            return
+        rows = sum(n for n, _ in frames)
+        size = sum(len(frame) for _, frame in frames)
+        for _, frame in frames:
+            self._sink.write(frame)
+        self._runs[partition].append(Run(self._at, size, rows))
+        self._at += size
+        self.rows += rows
+
+
+class Gatherer:
+    """Holds pairs in memory until they are worth a run."""
+
+    def __init__(self, writer: RunWriter, budget: int) -> None:
+        """budget: bytes of gathered pairs that trigger a spill."""
+        self._writer = writer
+        self._budget = budget
+        self._batches: list[Batch] = []
+        self._segments: list[Segment] = []
+        self._rows = 0
+        self._bytes = 0
+
+    def add(self, batch: Batch) -> None:
+        """Gather a batch; may write a run."""
+        if self._segments:
+            self._add_columns([batch])
+            return
+        self._batches.append(batch)
+        self._rows += len(batch.keys)
+        self._bytes += weight(batch)
+        if self._rows > SMALL_ROWS or self._bytes > min(SMALL_BYTES, self._budget):
+            batches, self._batches, self._bytes = self._batches, [], 0
+            self._add_columns(batches)
+
+    def spill(self) -> None:
+        """Write what is gathered as one run a partition."""
+        if self._segments:
+            self._writer.write_columns(self._segments)
+        elif self._batches:
+            self._writer.write_small(self._batches)
+        self._segments, self._batches = [], []
+        self._rows = self._bytes = 0
+
+    def _add_columns(self, batches: list[Batch]) -> None:
+        from gomr_runtime.dataflow import columns
+
+        for batch in batches:
+            segment = columns.segment_of(batch)
+            self._segments.append(segment)
+            self._bytes += segment.nbytes
+        if self._bytes > self._budget:
+            self.spill()

@@ -1,0 +1,254 @@
+"""The three kinds of task, put together from the pieces of the dataflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gomr_runtime.aggregates import Aggregate
+from gomr_runtime.blobs import check_unchanged, open_input
+from gomr_runtime.context import Context
+from gomr_runtime.dataflow.batch import check_pairs
+from gomr_runtime.dataflow.block import Block
+from gomr_runtime.dataflow.combine import (
+    Collector,
+    CombineFunction,
+    GroupFold,
+    PassOn,
+    SumFold,
+    aggregate_function,
+)
+from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
+from gomr_runtime.dataflow.emitter import Drain
+from gomr_runtime.dataflow.fan_in import StoredRun, windows
+from gomr_runtime.dataflow.groups import groups
+from gomr_runtime.dataflow.index import decode_partition
+from gomr_runtime.dataflow.mapper import MapTask
+from gomr_runtime.dataflow.output import PartWriter
+from gomr_runtime.dataflow.partitioner import (
+    CutPartitioner,
+    HashPartitioner,
+    Partitioner,
+    UserPartitioner,
+    choose_cuts,
+    encode_native,
+)
+from gomr_runtime.dataflow.records import offset_of_record, read_blocks
+from gomr_runtime.dataflow.reducer import ReduceTask
+from gomr_runtime.dataflow.shuffle import Gatherer, RunWriter
+from gomr_runtime.dataflow.user_combiner import user_combine
+from gomr_runtime.errors import CorruptBlock
+from gomr_runtime.execution import (
+    TOTAL,
+    Blobs,
+    HashedFile,
+    Monitor,
+    budget_of,
+)
+from gomr_runtime.job import JobSpec, Ledger, ResultFile, TaskResult, TaskSpec
+from gomr_runtime.layout import part_name
+from gomr_runtime.maps import decode_maps
+from gomr_runtime.program import Program
+
+SAMPLE_KEYS = 100_000
+
+
+def map_shuffled(
+    task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
+) -> TaskResult:
+    """A map task whose pairs go to reducers: one file of sorted runs."""
+    out = HashedFile(scratch / "map")
+    writer = RunWriter(out, _partitioner(task, program, blobs))
+    ctx = _context(task, job)
+    budget = budget_of(job.memory)
+    collector = _collector(program, ctx, Gatherer(writer, budget), budget)
+    value_type = program.description.value_type
+
+    def drain(keys: list[Any], values: list[Any]) -> None:
+        for batch in check_pairs(keys, values, value_type):
+            collector.add(batch)
+
+    mapped = _map(task, job, program, ctx, blobs, drain, monitor)
+    collector.finish()
+    size, index_bytes = writer.finish()
+    file = ResultFile("map", str(out.path), size, out.close(), writer.rows, index_bytes)
+    ledger = _map_ledger(mapped) + Ledger(
+        combine_in=collector.combine_in,
+        combine_out=collector.combine_out,
+        written=writer.rows,
+        written_bytes=size - index_bytes,
+    )
+    return _result((file,), ledger, ctx, mapped)
+
+
+def map_only(
+    task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
+) -> TaskResult:
+    """A map task that writes a part of the output itself."""
+    out = HashedFile(scratch / "part")
+    part = PartWriter(job.output_format, part_name(task.index, job.output_format), out)
+    ctx = _context(task, job)
+    mapped = _map(task, job, program, ctx, blobs, part.add, monitor)
+    sha256 = part.finish()
+    out.close()
+    file = ResultFile("part", str(out.path), part.size, sha256, part.records)
+    ledger = _map_ledger(mapped) + Ledger(written=part.records, written_bytes=part.size)
+    return _result((file,), ledger, ctx, mapped)
+
+
+def sample(
+    task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
+) -> TaskResult:
+    """The first pass for total order: cut points from the keys of a sample of the input."""
+    seen: list[bytes] = []
+
+    def drain(keys: list[Any], values: list[Any]) -> None:
+        for batch in check_pairs(keys, values, program.description.value_type):
+            seen.extend(encode_native(batch.kind, key) for key in batch.keys)
+        if len(seen) > 2 * SAMPLE_KEYS:
+            del seen[1::2]
+
+    ctx = _context(task, job)
+    mapped = _map(task, job, program, ctx, blobs, drain, monitor)
+    out = HashedFile(scratch / "cuts")
+    out.write(write_cuts(choose_cuts(seen, job.reducers)))
+    file = ResultFile("cuts", str(out.path), out.size, out.close(), len(seen))
+    # Its records are read again by the maps, so nothing of it goes into the books.
+    del mapped
+    return TaskResult((file,), Ledger())
+
+
+def reduce(
+    task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
+) -> TaskResult:
+    """A reduce task: the runs of one partition merged, reduced and written as a part."""
+    runs = list(_runs(task, blobs))
+    monitor[TOTAL] = sum(stored.run.rows for stored in runs)
+    out = HashedFile(scratch / "part")
+    part = PartWriter(job.output_format, part_name(task.index, job.output_format), out)
+    ctx = _context(task, job)
+    budget = budget_of(job.memory)
+    reducer = ReduceTask(task.name, program, ctx, part.add, monitor, 2 * budget)
+    reducer.run(groups(windows(runs, blobs, scratch, budget)))
+    sha256 = part.finish()
+    out.close()
+    file = ResultFile("part", str(out.path), part.size, sha256, part.records)
+    ledger = Ledger(reduce_in=reducer.rows, reduce_groups=reducer.groups, reduce_out=part.records)
+    return TaskResult((file,), ledger, ctx.counters)
+
+
+def _runs(task: TaskSpec, blobs: Blobs) -> Iterator[StoredRun]:
+    for output in decode_maps(_read_all(blobs, task.maps_key)):
+        where = f"map-{output.task}, partition {task.index} of {output.key}"
+        location = f"store:{output.key}"
+        blob = blobs.open(location)
+        try:
+            index = blob.read_at(output.size - output.index_bytes, output.index_bytes)
+        finally:
+            blob.close()
+        try:
+            for run in decode_partition(index, task.index, where):
+                yield StoredRun(location, run, where)
+        except ValueError as error:
+            raise CorruptBlock(f"{where}: {error}") from None
+
+
+def _map(
+    task: TaskSpec,
+    job: JobSpec,
+    program: Program,
+    ctx: Context,
+    blobs: Blobs,
+    drain: Drain,
+    monitor: Monitor,
+) -> MapTask:
+    format = program.description.format
+
+    def locate(piece: int, block_offset: int, in_block: int) -> int:
+        blob = open_input(blobs, task.pieces[piece].file)
+        try:
+            return offset_of_record(
+                task.pieces[piece], blob, format, block_offset, in_block, max_record=job.max_record
+            )
+        finally:
+            blob.close()
+
+    mapping = MapTask(
+        task.name,
+        program,
+        ctx,
+        task.pieces,
+        drain,
+        monitor,
+        locate,
+        allowed_bad=job.skip_bad_records,
+        known_bad=frozenset(task.skipped),
+    )
+    monitor[TOTAL] = sum(piece.end - piece.start for piece in task.pieces)
+    mapping.run(_blocks(task, job, program, blobs))
+    return mapping
+
+
+def _blocks(task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs) -> Iterator[Block]:
+    for index, piece in enumerate(task.pieces):
+        blob = open_input(blobs, piece.file)
+        try:
+            yield from read_blocks(index, piece, blob, program.description.format, job.max_record)
+            check_unchanged(blob, piece.file)
+        finally:
+            blob.close()
+
+
+def _partitioner(task: TaskSpec, program: Program, blobs: Blobs) -> Partitioner:
+    how = program.description.partitioner
+    if how == "total_order":
+        return CutPartitioner(read_cuts(_read_all(blobs, task.cuts_key)), task.reducers)
+    if how == "user":
+        function: Any = program.config.partitioner
+        return UserPartitioner(function, task.reducers)
+    return HashPartitioner(task.reducers)
+
+
+def _collector(program: Program, ctx: Context, gatherer: Gatherer, budget: int) -> Collector:
+    config = program.config
+    if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
+        return SumFold(gatherer, budget, config.reducer)
+    chosen = config.combiner or config.reducer
+    if isinstance(chosen, Aggregate):
+        if chosen.name == "sum":
+            return SumFold(gatherer, budget, chosen)
+        if chosen.combines:
+            return GroupFold(gatherer, budget, aggregate_function(chosen))
+    function: CombineFunction | None = user_combine(program, ctx)
+    return PassOn(gatherer) if function is None else GroupFold(gatherer, budget, function)
+
+
+def _context(task: TaskSpec, job: JobSpec) -> Context:
+    return Context(job.params, f"{task.run}/{task.name}/{task.attempt}")
+
+
+def _map_ledger(mapped: MapTask) -> Ledger:
+    books = mapped.books
+    return Ledger(
+        records_read=books.records_read,
+        bytes_read=books.bytes_read,
+        mapped=books.mapped,
+        skipped=books.skipped,
+        set_aside=len(mapped.bad_records),
+        map_out=mapped.emitter.emitted,
+    )
+
+
+def _result(
+    files: tuple[ResultFile, ...], ledger: Ledger, ctx: Context, mapped: MapTask
+) -> TaskResult:
+    return TaskResult(files, ledger, ctx.counters, tuple(mapped.bad_records))
+
+
+def _read_all(blobs: Blobs, key: str) -> bytes:
+    blob = blobs.open(f"store:{key}")
+    try:
+        return blob.read_at(0, blob.size)
+    finally:
+        blob.close()

@@ -1,0 +1,339 @@
+"""A run on this machine: one master and some workers as real processes, no cluster.
+
+Does what Kubernetes does: starts a dead worker or master again, within budgets, and leaves
+nothing behind, however the launcher ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from gomr_runtime import layout
+from gomr_runtime.errors import (
+    EXIT_CONFLICT,
+    EXIT_ENVIRONMENT,
+    EXIT_OK,
+    EXIT_SIGTERM,
+    EXIT_USAGE,
+    EnvironmentFailed,
+    GomrError,
+    RunConflict,
+    UsageError,
+)
+from gomr_runtime.job import JobSpec, Summary, from_json, to_json
+from gomr_runtime.local_processes import LocalProcess, end_all
+from gomr_runtime.storage import open_store
+
+if TYPE_CHECKING:
+    from gomr_runtime._pb import run_pb2 as pb
+    from gomr_runtime.client import RunClient
+
+MASTER_STARTS = 3
+QUICK_DEATH = 2.0  # seconds; a worker that dies younger did nothing
+QUICK_DEATHS = 5  # in a row, after which a worker is not started again
+CANCEL_SECONDS = 10.0  # for a cancelled run to end by itself
+LATE_SUMMARY = 5.0  # seconds for the last events after the master's end
+TAIL = 20  # lines of a log that are shown
+
+OnEvent = Callable[["pb.WatchEvent"], None]
+
+
+class LocalRun:
+    """One run's processes. Use as a context manager: everything is ended at its end.
+
+    Raises RunConflict when the run id is taken in the store, UsageError and EnvironmentFailed as
+    the store and the worker file demand.
+    """
+
+    def __init__(
+        self,
+        job: JobSpec,
+        worker_file: Path,
+        store_url: str,
+        *,
+        python: str = sys.executable,
+        log_folder: Path | None = None,
+    ) -> None:
+        """worker_file: what workers run; its sha256 is `job.worker_sha256`. python: of workers
+        and master. log_folder: where their stderr goes, by default beside the run's scratch
+        space, which goes with the run."""
+        self.job = job
+        self.summary: Summary | None = None
+        self._worker_file = worker_file.absolute()
+        self._store = open_store(store_url)
+        self._python = python
+        self._folder = Path(tempfile.mkdtemp(prefix="gomr-"))
+        self._logs = log_folder or self._folder / "logs"
+        self._scratch = self._scratch_folder()
+        self._address = f"unix:{self._folder}/master"
+        self._lifeline_read, self._lifeline = os.pipe()
+        self._happenings: queue.SimpleQueue[pb.WatchEvent | LocalProcess | Exception] = (
+            queue.SimpleQueue()
+        )
+        self._processes: list[LocalProcess] = []
+        self._master_starts = 0
+        self._quick_deaths: dict[int, int] = {}
+        self._refused: LocalProcess | None = None
+        self._client: RunClient | None = None
+        self._watcher: threading.Thread | None = None
+        self._old_handler: signal.Handlers | Callable[[int, FrameType | None], object] | None = None
+        self._closed = False
+
+    def __enter__(self) -> LocalRun:
+        try:
+            self._handle_sigterm()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if isinstance(error, (KeyboardInterrupt, SystemExit)) and self.summary is None:
+                self._end_by_cancel("interrupted")
+        finally:
+            self.close()
+
+    def start(self) -> None:
+        """Write job and worker file to the store, then start every process."""
+        self._write_job()
+        self._logs.mkdir(parents=True, exist_ok=True)
+        token = self._folder / "token"
+        token.touch(0o600)
+        token.write_text(secrets.token_urlsafe(32))
+        self._start_master()
+        for slot in range(self.job.workers):
+            self._start_worker(slot)
+        from gomr_runtime.client import RunClient  # gRPC is imported while they start
+
+        self._client = RunClient(self._address, token.read_text(), self.job.run)
+        self._watcher = threading.Thread(target=self._forward_events, name="watch", daemon=True)
+        self._watcher.start()
+
+    def watch(self, on_event: OnEvent | None = None) -> Summary:
+        """Block until the run is over, calling `on_event` in this thread; its summary.
+
+        Raises the error the run ended with (`summary` holds the rest), or EnvironmentFailed with
+        the end of a log when the processes cannot be kept alive.
+        """
+        deadline = float("inf")
+        while True:
+            try:
+                timeout = None if deadline == float("inf") else max(0, deadline - time.monotonic())
+                happening = self._happenings.get(timeout=timeout)
+            except queue.Empty:
+                raise self._dead(self._refused) from None
+            if isinstance(happening, Exception):
+                raise happening
+            if isinstance(happening, LocalProcess):
+                if self._react(happening):
+                    deadline = min(deadline, time.monotonic() + LATE_SUMMARY)
+                continue
+            if on_event is not None:
+                on_event(happening)
+            if happening.WhichOneof("body") == "summary":
+                return self._finished(from_json(Summary, happening.summary))
+
+    def cancel(self, reason: str) -> None:
+        """Ask for the end of the run; `watch` then raises Cancelled."""
+        if self._client is not None:
+            self._client.cancel(reason)
+
+    def close(self) -> None:
+        """End every process and remove what the run kept outside its store. Safe to repeat."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._client is not None:
+                self._client.close()
+            end_all(self._processes)
+        finally:
+            for end in (self._lifeline, self._lifeline_read):
+                os.close(end)
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._old_handler is not None:
+                signal.signal(signal.SIGTERM, self._old_handler)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The live processes by name: `master`, `worker-0`, ..."""
+        return {process.name: process.pid for process in self._processes if process.alive}
+
+    # Starting.
+
+    def _write_job(self) -> None:
+        if not self._store.create(layout.job(self.job.run), to_json(self.job)):
+            raise RunConflict(
+                f"run {self.job.run} exists already in {self._store.url}: "
+                "choose another --run-id, or resume it"
+            )
+        try:
+            self._store.put(layout.worker_file(self.job.run), self._worker_file.read_bytes())
+        except OSError as error:
+            raise UsageError(
+                f"{self._worker_file}: the worker file cannot be read: {error.strerror}"
+            ) from None
+
+    def _start_master(self) -> None:
+        self._master_starts += 1
+        Path(self._folder, "master").unlink(missing_ok=True)
+        self._launch(
+            "master",
+            "gomr_runtime.master",
+            "--listen",
+            self._address,
+            "--address-file",
+            str(self._folder / "address"),
+        )
+
+    def _start_worker(self, slot: int) -> None:
+        scratch = self._scratch / f"w{slot}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        self._launch(
+            f"worker-{slot}",
+            "gomr_runtime.worker",
+            "--master",
+            self._address,
+            "--worker-file",
+            str(self._worker_file),
+            "--scratch",
+            str(scratch),
+        )
+
+    def _launch(self, name: str, module: str, *arguments: str) -> None:
+        command = [
+            *(self._python, "-P", "-m", module, "--run", self.job.run),
+            *("--store", self._store.url, "--token-file", str(self._folder / "token")),
+            *("--lifeline", str(self._lifeline_read), *arguments),
+        ]
+        process = LocalProcess(
+            name, command, self._logs / f"{name}.log", self._lifeline_read, self._happenings.put
+        )
+        self._processes.append(process)
+
+    def _scratch_folder(self) -> Path:
+        """On the file system of a directory store, so that publishing is a rename."""
+        if self._store.url.startswith("file:"):
+            root = Path(unquote(urlsplit(self._store.url).path))
+            return root / f".scratch-{self.job.run}-{self._folder.name}"
+        return self._folder / "scratch"
+
+    # Reacting.
+
+    def _forward_events(self) -> None:
+        assert self._client is not None
+        try:
+            for event in self._client.watch():
+                self._happenings.put(event)
+        except GomrError as error:
+            self._happenings.put(error)
+
+    def _react(self, process: LocalProcess) -> bool:
+        """A process ended before we heard how the run did; True when all hope is gone."""
+        if process.name == "master":
+            return self._react_to_master(process)
+        slot = int(process.name.removeprefix("worker-"))
+        if process.returncode in {EXIT_OK, EXIT_USAGE, EXIT_ENVIRONMENT}:
+            # It was told to end, or it says why it cannot work: the same would happen again.
+            if process.returncode != EXIT_OK:
+                self._refused = process
+            return self._no_workers()
+        young = process.seconds < QUICK_DEATH
+        self._quick_deaths[slot] = self._quick_deaths.get(slot, 0) + 1 if young else 0
+        if self._quick_deaths[slot] >= QUICK_DEATHS:
+            self._refused = process
+            return self._no_workers()
+        self._start_worker(slot)
+        return False
+
+    def _react_to_master(self, process: LocalProcess) -> bool:
+        with contextlib.suppress(KeyError):
+            summary = from_json(Summary, self._store.get(layout.summary(self.job.run)))
+            if summary.exit_code == process.returncode:
+                return True  # the run is over, its last event may be on the way
+        if process.returncode == EXIT_CONFLICT:
+            raise RunConflict(
+                f"run {self.job.run}: another master took over", detail=process.tail(TAIL)
+            )
+        if process.returncode == EXIT_USAGE or self._master_starts >= MASTER_STARTS:
+            raise self._dead(process)
+        self._start_master()
+        return False
+
+    def _no_workers(self) -> bool:
+        return not any(p.alive for p in self._processes if p.name.startswith("worker"))
+
+    def _dead(self, process: LocalProcess | None) -> GomrError:
+        with contextlib.suppress(KeyError):
+            summary = from_json(Summary, self._store.get(layout.summary(self.job.run)))
+            self.summary = summary
+            from gomr_runtime.client import error_of
+
+            if error := error_of(summary):
+                return error
+        if process is None:
+            return EnvironmentFailed(f"run {self.job.run}: its processes ended without a summary")
+        return EnvironmentFailed(
+            f"run {self.job.run}: {process.name} {process.ending()}; its last lines follow",
+            detail=process.tail(TAIL),
+        )
+
+    def _finished(self, summary: Summary) -> Summary:
+        from gomr_runtime.client import error_of
+
+        self.summary = summary
+        if error := error_of(summary):
+            raise error
+        return summary
+
+    # Ending.
+
+    def _end_by_cancel(self, reason: str) -> None:
+        """Let the master write down how the run ended, if it can within seconds."""
+        with contextlib.suppress(GomrError):
+            self.cancel(reason)
+            deadline = time.monotonic() + CANCEL_SECONDS
+            while (left := deadline - time.monotonic()) > 0:
+                try:
+                    happening = self._happenings.get(timeout=left)
+                except queue.Empty:
+                    return
+                if isinstance(happening, (LocalProcess, Exception)):
+                    return
+                if happening.WhichOneof("body") == "summary":
+                    self.summary = from_json(Summary, happening.summary)
+                    return
+
+    def _handle_sigterm(self) -> None:
+        """SIGTERM ends the run as Ctrl-C does, unless the program handles it by itself."""
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._old_handler = signal.SIG_DFL
+            signal.signal(signal.SIGTERM, _exit_on_sigterm)
+
+
+def _exit_on_sigterm(_: int, __: FrameType | None) -> None:
+    raise SystemExit(EXIT_SIGTERM)

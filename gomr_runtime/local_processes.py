@@ -1,0 +1,101 @@
+"""Processes of a local run: started without a shell, watched by a thread each, ended by pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+TERM_SECONDS = 5.0  # between SIGTERM and SIGKILL
+KILL_SECONDS = 5.0  # for the kernel to end a killed process
+TAIL_BYTES = 64 << 10
+
+
+class LocalProcess:
+    """One process; `ended` is called with it, in a thread of its own, when it is over."""
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        lifeline: int,
+        ended: Callable[[LocalProcess], None],
+    ) -> None:
+        """lifeline: a descriptor it inherits; see `gomr_runtime.process.watch_for_end`."""
+        self.name = name
+        self._log = log
+        self._started = time.monotonic()
+        self.seconds = 0.0
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                pass_fds=(lifeline,),
+                start_new_session=True,  # Ctrl-C is the launcher's to handle
+                env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0", "PYTHONUNBUFFERED": "1"},
+            )
+        self._ended = ended
+        self._waiter = threading.Thread(target=self._wait, name=f"wait-{name}", daemon=True)
+        self._waiter.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def tail(self, lines: int) -> str:
+        """The end of its log."""
+        with suppress(OSError), self._log.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - TAIL_BYTES))
+            text = stream.read().decode("utf-8", "backslashreplace")
+            return "\n".join(text.rstrip().split("\n")[-lines:])
+        return ""
+
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = self.returncode
+        if code is None:
+            return "is still running"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    def signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    def join(self, timeout: float) -> bool:
+        """True when it is over within `timeout` seconds."""
+        self._waiter.join(max(timeout, 0.0))
+        return not self.alive
+
+    def _wait(self) -> None:
+        self._process.wait()
+        self.seconds = time.monotonic() - self._started
+        self._ended(self)
+
+
+def end_all(processes: Iterable[LocalProcess]) -> None:
+    """SIGTERM to all, SIGKILL to those that are still there `TERM_SECONDS` later."""
+    running = [process for process in processes if process.alive]
+    for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        for process in running:
+            process.signal(number)
+        deadline = time.monotonic() + seconds
+        running = [p for p in running if not p.join(deadline - time.monotonic())]

@@ -1,0 +1,46 @@
+"""`python -m gomr_runtime.master`: the process `gomr-master`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from setproctitle import setproctitle
+
+from gomr_runtime.errors import GomrError
+from gomr_runtime.layout import check_run_id
+from gomr_runtime.master.server import Arguments, serve
+
+
+def parse(argv: list[str]) -> Arguments:
+    parser = argparse.ArgumentParser("gomr-master")
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--listen", required=True)
+    parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--address-file", type=Path)
+    parser.add_argument("--lifeline", type=int, default=-1)
+    found = parser.parse_args(argv)
+    return Arguments(
+        check_run_id(found.run),
+        found.store,
+        found.listen,
+        found.token_file,
+        found.address_file,
+        found.lifeline,
+    )
+
+
+def main() -> int:
+    setproctitle("gomr-master")
+    try:
+        return asyncio.run(serve(parse(sys.argv[1:])))
+    except GomrError as error:
+        print(f"gomr-master: {error}", error.detail, sep="\n", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

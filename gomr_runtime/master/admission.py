@@ -1,0 +1,152 @@
+"""Which workers take part, and how the first of them gets the run planned."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gomr_runtime import rpc
+from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
+from gomr_runtime.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_OK,
+    EXIT_USAGE,
+    GomrError,
+    RunConflict,
+    UsageError,
+)
+from gomr_runtime.job import JobDescription, JobSpec, Piece, TaskFailure, from_json
+from gomr_runtime.master.driver import Driver
+from gomr_runtime.master.journal import Plan
+from gomr_runtime.master.sessions import Session
+from gomr_runtime.scheduler.events import WorkerJoined
+
+
+class Refusal(Exception):
+    """The worker may not take part; it ends with `exit_code`."""
+
+    def __init__(self, reason: str, exit_code: int = EXIT_ENVIRONMENT) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+
+
+class Expired(Exception):
+    """A lost worker came back: it may register again under a new name."""
+
+
+class Admission:
+    """Checks registrations; the description of the first worker decides the plan."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._planning = asyncio.Lock()
+        self._all_here = False
+
+    async def register(self, register: pb.Register) -> Session:
+        """The worker's session. Raises Refusal or Expired."""
+        driver = self._driver
+        check_identity(register, driver.job, driver.journal.epoch)
+        if driver.feed.ended:
+            raise Refusal(f"run {driver.job.run} is over", EXIT_OK)
+        if register.highest_epoch > driver.journal.epoch:
+            conflict = RunConflict(
+                f"run {driver.job.run}: worker {register.worker} has seen a newer master"
+            )
+            driver.supersede(conflict)
+            raise Refusal(str(conflict))
+        if register.failure:
+            raise self._cannot_load(register)
+        if driver.sessions.is_expired(register.worker):
+            raise Expired
+        description = read_description(register, driver.job)
+        plan = await self._plan(description)
+        if plan.description != description:
+            raise Refusal(
+                f"worker {register.worker} describes the job differently from the first worker "
+                f"({difference(description, plan.description)}): give all workers the same file"
+            )
+        return self._join(register.worker)
+
+    def _join(self, worker: str) -> Session:
+        driver = self._driver
+        session = driver.sessions.find(worker) or driver.sessions.join(worker)
+        driver.post(WorkerJoined(driver.now(), worker))
+        if len(driver.sessions) >= driver.job.workers and not self._all_here:
+            self._all_here = True
+            driver.feed.log("All workers connected")
+        return session
+
+    def _cannot_load(self, register: pb.Register) -> Refusal:
+        failure = from_json(TaskFailure, register.failure)
+        if self._driver.assignments is None:
+            self._driver.fail(UsageError(failure.message, detail=failure.detail))
+        else:
+            self._driver.feed.log(f"worker {register.worker}: {failure.message}", "error")
+        return Refusal(failure.message, EXIT_USAGE)
+
+    async def _plan(self, description: JobDescription) -> Plan:
+        driver = self._driver
+        async with self._planning:
+            if driver.assignments is None:
+                try:
+                    plan = await asyncio.to_thread(self._make_plan, description)
+                except GomrError as error:
+                    driver.fail(error)
+                    raise Refusal(str(error), error.exit_code) from None
+                driver.planned(plan, [])
+            assert driver.assignments is not None
+            return driver.assignments.plan
+
+    def _make_plan(self, description: JobDescription) -> Plan:
+        job, journal = self._driver.job, self._driver.journal
+        check_options(job, description)
+        files = job.files
+        sample: tuple[Piece, ...] = ()
+        if description.partitioner == "total_order":
+            sample = sample_pieces(files, description.format)
+        splits = plan_splits(files, description.format, job.mappers)
+        return journal.write_plan(Plan(description, tuple(splits), sample), files)
+
+
+def check_identity(register: pb.Register, job: JobSpec, epoch: int) -> None:
+    """Refusal for a worker of another run or of another version of GoMR."""
+    if register.run != job.run:
+        raise Refusal(f"this is master {epoch} of run {job.run}, not of {register.run!r}")
+    if register.version != rpc.version():
+        raise Refusal(
+            f"worker {register.worker} has gomr_runtime {register.version}, the master "
+            f"{rpc.version()}: build both from the same version"
+        )
+    if not 0 < len(register.worker) <= 200 or not register.worker.isprintable():
+        raise Refusal("a worker's name is 1 to 200 printable characters")
+
+
+def read_description(register: pb.Register, job: JobSpec) -> JobDescription:
+    """What the worker file says of itself, from the very file that the client gave."""
+    try:
+        description = from_json(JobDescription, register.description)
+    except (ValueError, TypeError) as error:
+        raise Refusal(f"worker {register.worker}: unreadable description: {error}") from None
+    if description.worker_sha256 != job.worker_sha256:
+        raise Refusal(
+            f"worker {register.worker} has another {job.worker_name} than the one the run was "
+            "started with: build its image again, or start a new run"
+        )
+    return description
+
+
+def difference(one: JobDescription, other: JobDescription) -> str:
+    """The first field in which two descriptions differ, in words."""
+    for name in JobDescription.__slots__:
+        if (a := getattr(one, name)) != (b := getattr(other, name)):
+            return f"{name} is {a!r}, was {b!r}"
+    return "no difference"
+
+
+def check_options(job: JobSpec, description: JobDescription) -> None:
+    """UsageError for options that this worker file cannot have."""
+    if job.skip_bad_records and description.format.name == "chunk":
+        raise UsageError(
+            "--skip-bad-records needs single records, and this worker file takes chunks: "
+            "use input=gomr.lines in its MapReduceConfig"
+        )

@@ -1,0 +1,114 @@
+"""From the plan to what a worker is sent, and from what it reports back to the attempt. Pure."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from gomr_runtime import layout
+from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.job import JobSpec, TaskKind, TaskResult, TaskSpec, from_json
+from gomr_runtime.master.journal import Plan
+from gomr_runtime.scheduler.events import AttemptId, TaskId
+
+KINDS: dict[str, TaskKind] = {"sample": "sample", "map": "map", "reduce": "reduce"}
+
+
+class InvalidMessage(Exception):
+    """A worker said something that no worker of this version says."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """An attempt that a worker was given. done: bytes of input or pairs it told of so far."""
+
+    spec: TaskSpec
+    worker: str
+    done: int = 0
+    result: TaskResult | None = None
+
+
+class Assignments:
+    """Every attempt this master started; another master's attempts are not known here."""
+
+    def __init__(self, job: JobSpec, plan: Plan) -> None:
+        self.job = job
+        self.plan = plan
+        self._flights: dict[AttemptId, Flight] = {}
+
+    @property
+    def has_sample(self) -> bool:
+        return self.plan.description.partitioner == "total_order"
+
+    @property
+    def reduces(self) -> int:
+        return 0 if self.plan.description.map_only else self.job.reducers
+
+    def start(
+        self, attempt: AttemptId, worker: str, skipped: tuple[int, ...], cuts_key: str
+    ) -> TaskSpec:
+        """The complete attempt, with a nonce that makes its data keys its own."""
+        kind, index = attempt.task.kind, attempt.task.index
+        spec = TaskSpec(
+            run=self.job.run,
+            kind=kind,
+            index=index,
+            attempt=attempt.attempt,
+            nonce=secrets.token_hex(8),
+            pieces={"sample": self.plan.sample, "map": (), "reduce": ()}[kind],
+            maps_key=layout.maps(self.job.run) if kind == "reduce" else "",
+            cuts_key="" if kind == "sample" else cuts_key,
+            reducers=self.job.reducers,
+            skipped=skipped,
+        )
+        if kind == "map":
+            spec = replace(spec, pieces=self.plan.splits[index])
+        self._flights[attempt] = Flight(spec, worker)
+        return spec
+
+    def flight(self, attempt: AttemptId) -> Flight | None:
+        return self._flights.get(attempt)
+
+    def accept(self, attempt: AttemptId, nonce: str, result: str) -> Flight | None:
+        """The flight with its result, None when it is not one of ours (any more).
+
+        InvalidMessage when the result is not readable or names data that is not the attempt's.
+        """
+        flight = self._flights.get(attempt)
+        if flight is None or flight.spec.nonce != nonce:
+            return None
+        try:
+            flight.result = from_json(TaskResult, result)
+        except (ValueError, TypeError) as error:
+            raise InvalidMessage(f"{attempt}: unreadable result: {error}") from None
+        for file in flight.result.files:
+            if file.key != layout.attempt_data(flight.spec, file.role):
+                raise InvalidMessage(f"{attempt}: {file.key!r} is not its own data")
+        return flight
+
+    def land(self, attempt: AttemptId) -> None:
+        self._flights.pop(attempt, None)
+
+    def in_flight(self, kind: TaskKind, committed: Iterable[TaskId]) -> int:
+        """Bytes or pairs that running attempts of uncommitted tasks have done."""
+        done: dict[TaskId, int] = {}
+        ended = set(committed)
+        for attempt, flight in self._flights.items():
+            if attempt.task.kind == kind and attempt.task not in ended:
+                done[attempt.task] = max(done.get(attempt.task, 0), flight.done)
+        return sum(done.values())
+
+
+def attempt_id(message: pb.Attempt) -> AttemptId:
+    """InvalidMessage for a kind that does not exist; the scheduler refuses unknown numbers."""
+    kind = KINDS.get(message.kind)
+    if kind is None:
+        raise InvalidMessage(f"no task is of kind {message.kind!r}")
+    return AttemptId(TaskId(kind, message.index), message.attempt)
+
+
+def attempt_message(attempt: AttemptId, nonce: str) -> pb.Attempt:
+    return pb.Attempt(
+        kind=attempt.task.kind, index=attempt.task.index, attempt=attempt.attempt, nonce=nonce
+    )

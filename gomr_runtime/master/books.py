@@ -1,0 +1,151 @@
+"""What the committed attempts of a run add up to. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from gomr_runtime import layout
+from gomr_runtime.dataflow.ledger import Facts, check_books
+from gomr_runtime.errors import JobFailed, LedgerMismatch
+from gomr_runtime.job import (
+    BadRecord,
+    JobDescription,
+    JobSpec,
+    Ledger,
+    MapOutput,
+    Part,
+    ResultFile,
+    TaskKind,
+    TaskResult,
+)
+from gomr_runtime.master.journal import Manifest, Plan
+from gomr_runtime.scheduler.events import TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over committed attempts; peak_rss is the largest, in bytes."""
+
+    ledger: Ledger
+    counters: dict[str, int]
+    bad_records: tuple[BadRecord, ...]
+    cpu_seconds: float
+    peak_rss: int
+
+
+class Books:
+    """The committed manifest of every task that has one."""
+
+    def __init__(self, job: JobSpec) -> None:
+        self.job = job
+        self.committed: dict[TaskId, Manifest] = {}
+        self._read: Counter[str] = Counter()
+        self._set_aside = 0
+        self._total: dict[TaskKind, int] = {}
+
+    def enter(self, manifest: Manifest) -> None:
+        """Once for each task; a second manifest of the same task changes nothing."""
+        task = manifest.attempt.task
+        if task in self.committed:
+            return
+        self.committed[task] = manifest
+        ledger = manifest.result.ledger
+        self._read[task.kind] += ledger.reduce_in if task.kind == "reduce" else ledger.bytes_read
+        self._set_aside += ledger.set_aside if task.kind == "map" else 0
+
+    def done(self, kind: TaskKind) -> int:
+        """Bytes of input (sample, map) or pairs (reduce) of the committed tasks."""
+        return self._read[kind]
+
+    def of(self, kind: TaskKind) -> list[Manifest]:
+        """The manifests of one kind in task order."""
+        return [self.committed[task] for task in sorted(self.committed) if task.kind == kind]
+
+    def too_many_bad(self, result: TaskResult) -> JobFailed | None:
+        """The end of the run, if committing `result` sets aside more records than allowed."""
+        allowed = self.job.skip_bad_records
+        if self._set_aside + result.ledger.set_aside <= allowed:
+            return None
+        known = [bad for manifest in self.of("map") for bad in manifest.result.bad_records]
+        first = [_where(bad) for bad in [*known, *result.bad_records]][:3]
+        return JobFailed(
+            f"more than {allowed} bad records (--skip-bad-records {allowed}); "
+            f"the first: {first[0] if first else 'unknown'}",
+            detail="\n".join(first),
+        )
+
+    def total(self, kind: TaskKind, plan: Plan) -> int:
+        """Bytes of input (sample, map) or pairs (reduce, once the maps are sealed) in all tasks."""
+        if kind not in self._total:
+            if kind == "reduce":
+                total = sum(manifest.result.ledger.written for manifest in self.of("map"))
+            else:
+                splits = (plan.sample,) if kind == "sample" else plan.splits
+                total = sum(piece.end - piece.start for split in splits for piece in split)
+            self._total[kind] = total
+        return self._total[kind]
+
+    def map_outputs(self) -> list[MapOutput]:
+        outputs = []
+        for manifest in self.of("map"):
+            file = _file(manifest, "map")
+            outputs.append(
+                MapOutput(manifest.attempt.task.index, file.key, file.size, file.index_bytes)
+            )
+        return outputs
+
+    def cuts_key(self) -> str:
+        """Where the sample task put the cut points; "" without a sample."""
+        sample = self.committed.get(TaskId("sample", 0))
+        return _file(sample, "cuts").key if sample else ""
+
+    def parts(self, description: JobDescription) -> list[Part]:
+        """The parts of the output in order, `key` being where the attempt put each."""
+        kind: TaskKind = "map" if description.map_only else "reduce"
+        parts = []
+        for manifest in self.of(kind):
+            file = _file(manifest, "part")
+            name = layout.part_name(manifest.attempt.task.index, self.job.output_format)
+            parts.append(Part(name, file.key, file.size, file.records, file.sha256))
+        return parts
+
+    def totals(self) -> Totals:
+        results = [manifest.result for manifest in self.of("map") + self.of("reduce")]
+        every = [manifest.result for manifest in self.committed.values()]
+        counters: Counter[str] = Counter()
+        for result in results:
+            counters.update(result.counters)
+        return Totals(
+            ledger=sum((result.ledger for result in results), Ledger()),
+            counters=dict(counters),
+            bad_records=tuple(bad for result in results for bad in result.bad_records),
+            cpu_seconds=sum(result.cpu_seconds for result in every),
+            peak_rss=max((result.peak_rss for result in every), default=0),
+        )
+
+    def check(self, description: JobDescription) -> None:
+        """LedgerMismatch unless the books balance."""
+        compressed = any(file.compression for file in self.job.files)
+        facts = Facts(
+            map_only=description.map_only,
+            input_bytes=None if compressed else sum(file.size for file in self.job.files),
+            part_records=sum(part.records for part in self.parts(description)),
+        )
+        if differences := check_books(self.totals().ledger, facts):
+            raise LedgerMismatch(
+                f"run {self.job.run}: the books do not balance: {differences[0]}; no output was "
+                "made. This is a defect of GoMR, please report it",
+                detail="\n".join(differences),
+            )
+
+
+def _file(manifest: Manifest, role: str) -> ResultFile:
+    for file in manifest.result.files:
+        if file.role == role:
+            return file
+    raise LedgerMismatch(f"{manifest.attempt}: committed without a {role} file; run again")
+
+
+def _where(bad: BadRecord) -> str:
+    return f"{bad.source}, offset {bad.offset}: {bad.cause}"

@@ -1,0 +1,214 @@
+"""What the master keeps in the store: there is no other truth, a restarted master replays it.
+
+Every method blocks on the store; the driver calls them in threads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from gomr_runtime import layout
+from gomr_runtime.errors import EnvironmentFailed, RunConflict
+from gomr_runtime.job import (
+    InputFile,
+    JobDescription,
+    JobSpec,
+    MapOutput,
+    Piece,
+    Summary,
+    TaskResult,
+    build,
+    from_json,
+    to_json,
+)
+from gomr_runtime.maps import encode_maps
+from gomr_runtime.scheduler.events import AttemptId, TaskId
+from gomr_runtime.storage.base import Store
+
+Split = tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a run is cut up: decided once, after the first worker described itself."""
+
+    description: JobDescription
+    splits: tuple[Split, ...]
+    sample: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A commit: which attempt of a task won and what it made."""
+
+    epoch: int
+    attempt: AttemptId
+    nonce: str
+    result: TaskResult
+
+
+class Journal:
+    """One run's records in the store, as the master with one epoch sees them."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self.store = store
+        self.run = run
+        self.epoch = 0
+
+    def read_job(self) -> JobSpec:
+        try:
+            return from_json(JobSpec, self.store.get(layout.job(self.run)))
+        except KeyError:
+            raise EnvironmentFailed(
+                f"run {self.run}: no {layout.job(self.run)} in {self.store.url}; "
+                "start the run with the command, not the master alone"
+            ) from None
+        except ValueError as error:
+            raise EnvironmentFailed(f"run {self.run}: job.json is not readable: {error}") from None
+
+    def take_epoch(self) -> int:
+        """Become the newest master of this run; the number is nobody else's."""
+        number = self.newest_epoch() + 1
+        mark = _json({"nonce": _nonce(), "at": time.time()})
+        while not self.store.create(layout.epoch(self.run, number), mark):
+            number += 1
+        self.epoch = number
+        return number
+
+    def elapsed(self) -> float:
+        """Seconds since the run's first master started, by the clocks of the machines."""
+        if self.epoch == 1:
+            return 0.0
+        first = _load(self.store.get(layout.epoch(self.run, 1)))
+        return max(0.0, time.time() - float(first["at"]))
+
+    def newest_epoch(self) -> int:
+        keys = [found.key for found in self.store.list(layout.epochs(self.run))]
+        return max((int(key.rpartition("/")[2]) for key in keys), default=0)
+
+    def check_epoch(self) -> None:
+        """RunConflict when a newer master has taken over: this one must not act any more."""
+        if (newest := self.newest_epoch()) > self.epoch:
+            raise RunConflict(
+                f"run {self.run}: master {newest} took over from master {self.epoch}; "
+                "this one ends, the run goes on"
+            )
+
+    def read_plan(self, files: tuple[InputFile, ...]) -> Plan | None:
+        try:
+            return _decode_plan(self.store.get(layout.plan(self.run)), files)
+        except KeyError:
+            return None
+
+    def write_plan(self, plan: Plan, files: tuple[InputFile, ...]) -> Plan:
+        """The run's plan: this one, or the one that another master wrote before."""
+        if self.store.create(layout.plan(self.run), _encode_plan(plan, files)):
+            return plan
+        return _decode_plan(self.store.get(layout.plan(self.run)), files)
+
+    def write_pieces(self, task_name: str, pieces: Split) -> str:
+        """Store a task's pieces for its worker; returns their key."""
+        key = layout.pieces(self.run, task_name)
+        self.store.put(key, _json([dataclasses.asdict(piece) for piece in pieces]))
+        return key
+
+    def commit(self, manifest: Manifest) -> Manifest:
+        """The manifest that stands for the task now: this one, or the one that was first."""
+        key = layout.commit(self.run, str(manifest.attempt.task))
+        if self.store.create(key, _encode_manifest(manifest)):
+            return manifest
+        winner = _decode_manifest(self.store.get(key))
+        if winner.epoch > self.epoch:
+            self.check_epoch()
+        return winner
+
+    def read_commits(self) -> list[Manifest]:
+        keys = [found.key for found in self.store.list(layout.commits(self.run))]
+        return [_decode_manifest(self.store.get(key)) for key in keys]
+
+    def seal_maps(self, maps: list[MapOutput]) -> None:
+        self.check_epoch()
+        self.store.put(layout.maps(self.run), encode_maps(maps))
+
+    def read_summary(self) -> Summary | None:
+        try:
+            return from_json(Summary, self.store.get(layout.summary(self.run)))
+        except KeyError:
+            return None
+
+    def write_summary(self, summary: Summary) -> None:
+        self.check_epoch()
+        self.store.put(layout.summary(self.run), to_json(summary))
+
+
+def _nonce() -> str:
+    return secrets.token_hex(8)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def _load(data: bytes) -> Any:
+    return json.loads(data.decode("utf-8", "surrogateescape"))
+
+
+def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
+    """Pieces as rows of (file number, start, end): thousands of files stay small."""
+    numbers = {file: number for number, file in enumerate(files)}
+
+    def rows(split: Split) -> list[list[int]]:
+        return [[numbers[piece.file], piece.start, piece.end] for piece in split]
+
+    return _json(
+        {
+            "nonce": _nonce(),
+            "description": dataclasses.asdict(plan.description),
+            "splits": [rows(split) for split in plan.splits],
+            "sample": rows(plan.sample),
+        }
+    )
+
+
+def _decode_plan(data: bytes, files: tuple[InputFile, ...]) -> Plan:
+    found = _load(data)
+
+    def split(rows: list[list[int]]) -> Split:
+        return tuple(Piece(files[number], start, end) for number, start, end in rows)
+
+    return Plan(
+        build(JobDescription, found["description"]),
+        tuple(split(rows) for rows in found["splits"]),
+        split(found["sample"]),
+    )
+
+
+def _encode_manifest(manifest: Manifest) -> bytes:
+    attempt = manifest.attempt
+    return _json(
+        {
+            "epoch": manifest.epoch,
+            "task": [attempt.task.kind, attempt.task.index],
+            "attempt": attempt.attempt,
+            "nonce": manifest.nonce,
+            "result": dataclasses.asdict(manifest.result),
+        }
+    )
+
+
+def _decode_manifest(data: bytes) -> Manifest:
+    found = _load(data)
+    kind, index = found["task"]
+    return Manifest(
+        found["epoch"],
+        AttemptId(TaskId(kind, index), found["attempt"]),
+        found["nonce"],
+        build(TaskResult, found["result"]),
+    )

@@ -1,0 +1,114 @@
+"""The master process: one server, one run, one exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from gomr_runtime import rpc
+from gomr_runtime._pb import run_pb2_grpc as services
+from gomr_runtime.client import error_of
+from gomr_runtime.errors import EXIT_SIGTERM, EnvironmentFailed
+from gomr_runtime.master.driver import Driver
+from gomr_runtime.master.feed import Feed
+from gomr_runtime.master.journal import Journal
+from gomr_runtime.master.service import MasterService, RunService, TokenCheck
+from gomr_runtime.process import watch_for_end, write_atomically
+from gomr_runtime.storage import open_store
+
+LINGER = 5.0  # seconds at most for workers and client to hear of the end
+SOCKET_GRACE = 1.0  # a worker on this machine whose socket closed is back by then, or dead
+STOP_GRACE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """listen: `unix:/path` or `host:port`, port 0 for any. lifeline: see `watch_for_end`."""
+
+    run: str
+    store: str
+    listen: str
+    token_file: Path
+    address_file: Path | None
+    lifeline: int
+
+
+async def serve(arguments: Arguments) -> int:
+    """Drive the run to its end; the exit code of the process. Raises GomrError before serving."""
+    loop = asyncio.get_running_loop()
+    terminated = asyncio.Event()
+    watch_for_end(loop, arguments.lifeline, terminated.set)
+    token = rpc.read_token(arguments.token_file)
+    store = await asyncio.to_thread(open_store, arguments.store)
+    journal = Journal(store, arguments.run)
+    job = await asyncio.to_thread(journal.read_job)
+    await asyncio.to_thread(journal.take_epoch)
+    driver = Driver(journal, job, Feed(journal.epoch), await asyncio.to_thread(journal.elapsed))
+    work = asyncio.create_task(_work(driver))
+    grace = SOCKET_GRACE if arguments.listen.startswith("unix:") else None
+    run_service = RunService(driver)
+    server = await _start_server(arguments, token, MasterService(driver, grace), run_service)
+    ended = asyncio.create_task(terminated.wait())
+    try:
+        await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            driver.feed.log("master ends on SIGTERM; a new one can go on with the run")
+            work.cancel()
+            return EXIT_SIGTERM
+        code = work.result()
+        if not driver.superseded:
+            linger = asyncio.create_task(_linger(driver, run_service))
+            await asyncio.wait({linger, ended}, timeout=LINGER, return_when="FIRST_COMPLETED")
+            linger.cancel()
+        return code
+    finally:
+        ended.cancel()
+        await server.stop(STOP_GRACE)
+
+
+async def _work(driver: Driver) -> int:
+    """Replay what the store knows, then drive."""
+    journal = driver.journal
+    summary = await asyncio.to_thread(journal.read_summary)
+    if summary is not None:
+        driver.error = error_of(summary)
+        driver.announce(summary)
+        return summary.exit_code
+    plan = await asyncio.to_thread(journal.read_plan, driver.job.files)
+    if plan is not None:
+        commits = await asyncio.to_thread(journal.read_commits)
+        driver.feed.log(f"master {journal.epoch} goes on: {len(commits)} tasks are committed")
+        driver.planned(plan, commits)
+    driver.tell_progress(now=True)
+    return await driver.run()
+
+
+async def _linger(driver: Driver, run_service: RunService) -> None:
+    await driver.sessions.until_idle()
+    await run_service.summary_told.wait()
+
+
+async def _start_server(
+    arguments: Arguments, token: str, master: MasterService, run_service: RunService
+) -> grpc.aio.Server:
+    server = grpc.aio.server(interceptors=[TokenCheck(token)], options=rpc.SERVER_OPTIONS)
+    services.add_MasterServicer_to_server(master, server)  # type: ignore[no-untyped-call]
+    services.add_RunServicer_to_server(run_service, server)  # type: ignore[no-untyped-call]
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    try:
+        port = server.add_insecure_port(arguments.listen)
+    except RuntimeError as error:
+        raise EnvironmentFailed(f"cannot listen on {arguments.listen}: {error}") from None
+    await server.start()
+    await checks.set("", health_pb2.HealthCheckResponse.SERVING)
+    if arguments.address_file is not None:
+        host = arguments.listen.rpartition(":")[0]
+        unix = arguments.listen.startswith("unix:")
+        address = arguments.listen if unix else f"{host}:{port}"
+        write_atomically(arguments.address_file, address)
+    return server

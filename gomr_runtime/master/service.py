@@ -1,0 +1,228 @@
+"""The gRPC side of the master: messages in, events and replies out."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc.aio import EOF, ServicerContext
+
+from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime._pb import run_pb2_grpc as services
+from gomr_runtime.job import TaskFailure, from_json
+from gomr_runtime.master.admission import Admission, Expired, Refusal
+from gomr_runtime.master.assignments import InvalidMessage, attempt_id
+from gomr_runtime.master.driver import Driver
+from gomr_runtime.master.sessions import Outbox
+from gomr_runtime.master.sessions import Session as WorkerSession
+from gomr_runtime.scheduler.events import (
+    AttemptFailed,
+    AttemptProgressed,
+    AttemptSucceeded,
+    TaskWanted,
+    WorkerHeard,
+    WorkerLeft,
+)
+
+REGISTER_SECONDS = 10.0  # from the stream's opening to the registration
+MAX_SLOTS = 1024
+
+Context = ServicerContext[Any, Any]
+
+
+class MasterService(services.MasterServicer):
+    """Sessions of workers. reconnect_grace: seconds that a worker whose stream broke has to come
+    back before it counts as dead; None where only its lease says so."""
+
+    def __init__(self, driver: Driver, reconnect_grace: float | None) -> None:
+        self._driver = driver
+        self._admission = Admission(driver)
+        self._grace = reconnect_grace
+
+    async def Session(self, request_iterator: object, context: Context) -> None:  # noqa: N802
+        session = await self._registered(context)
+        if session is None:
+            return
+        outbox = session.open()
+        reader = asyncio.create_task(self._read(context, session, outbox))
+        try:
+            while (message := await outbox.next()) is not None:
+                await context.write(message)
+            if outbox.expired:
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "lost: register anew")
+        finally:
+            reader.cancel()
+            self._closed(session, outbox)
+        if reader.done() and not reader.cancelled() and (error := reader.exception()):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+    async def _registered(self, context: Context) -> WorkerSession | None:
+        try:
+            first = await asyncio.wait_for(context.read(), REGISTER_SECONDS)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no registration")
+        if first is EOF or first.WhichOneof("body") != "register":
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "register first")
+        epoch = self._driver.journal.epoch
+        try:
+            session = await self._admission.register(first.register)
+        except Refusal as refusal:
+            refused = pb.Refused(reason=str(refusal), exit_code=refusal.exit_code)
+            await context.write(pb.MasterMessage(epoch=epoch, refused=refused))
+            return None
+        except Expired:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "lost: register anew")
+        await context.write(pb.MasterMessage(epoch=epoch, ack=pb.Ack(id=first.id)))
+        return session
+
+    async def _read(self, context: Context, session: WorkerSession, outbox: Outbox) -> None:
+        try:
+            while (message := await context.read()) is not EOF:
+                if message.id > session.handled:
+                    self._handle(session, message)
+                    session.handled = message.id
+                outbox.put(
+                    pb.MasterMessage(epoch=self._driver.journal.epoch, ack=pb.Ack(id=message.id))
+                )
+        finally:
+            outbox.end()
+
+    def _handle(self, session: WorkerSession, message: pb.WorkerMessage) -> None:
+        driver, worker = self._driver, session.worker
+        match message.WhichOneof("body"):
+            case "heartbeat":
+                self._heartbeat(worker, message.heartbeat)
+            case "next":
+                driver.post(TaskWanted(driver.now(), worker, min(message.next.count, MAX_SLOTS)))
+            case "report":
+                self._report(worker, message.report)
+            case "leave":
+                driver.post(WorkerLeft(driver.now(), worker, message.leave.reason))
+                driver.sessions.leave(worker)
+            case other:
+                raise InvalidMessage(f"unexpected {other} of worker {worker}")
+
+    def _heartbeat(self, worker: str, heartbeat: pb.Heartbeat) -> None:
+        driver = self._driver
+        running = []
+        for progress in heartbeat.running:
+            attempt = attempt_id(progress.attempt)
+            running.append(attempt)
+            flight = driver.assignments.flight(attempt) if driver.assignments else None
+            if flight and flight.worker == worker:
+                flight.done = max(flight.done, progress.done)
+                driver.post(AttemptProgressed(driver.now(), worker, attempt, progress.fraction))
+        driver.post(WorkerHeard(driver.now(), worker, tuple(running)))
+
+    def _report(self, worker: str, report: pb.Report) -> None:
+        """Reports to an earlier master are dropped: their attempts are not ours."""
+        driver = self._driver
+        attempt = attempt_id(report.attempt)
+        if report.epoch != driver.journal.epoch or driver.assignments is None:
+            return
+        if report.WhichOneof("outcome") == "result":
+            flight = driver.assignments.accept(attempt, report.attempt.nonce, report.result)
+            if flight is None or flight.result is None:
+                return
+            if error := driver.books.too_many_bad(flight.result):
+                driver.fail(error)
+                return
+            driver.post(AttemptSucceeded(driver.now(), worker, attempt))
+            return
+        flight = driver.assignments.flight(attempt)
+        if flight is None or flight.spec.nonce != report.attempt.nonce:
+            return
+        try:
+            failure = from_json(TaskFailure, report.failure)
+        except (ValueError, TypeError) as error:
+            raise InvalidMessage(f"{attempt}: unreadable failure: {error}") from None
+        driver.assignments.land(attempt)
+        driver.feed.log(f"{attempt} failed on {worker}: {failure.message}", "warning")
+        driver.post(AttemptFailed(driver.now(), worker, attempt, failure))
+
+    def _closed(self, session: WorkerSession, outbox: Outbox) -> None:
+        driver = self._driver
+        gone = session.closed(outbox)
+        driver.sessions.check_idle()
+        if gone and self._grace is not None and not driver.feed.ended and not session.left:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._grace, self._give_up, session)
+
+    def _give_up(self, session: WorkerSession) -> None:
+        driver = self._driver
+        if session.outbox is None and driver.sessions.find(session.worker) is session:
+            reason = f"its connection broke and it did not come back within {self._grace:g} s"
+            driver.feed.log(f"worker {session.worker} is lost: {reason}", "warning")
+            driver.sessions.expire(session.worker)
+            driver.post(WorkerLeft(driver.now(), session.worker, reason))
+
+
+class RunService(services.RunServicer):
+    """The client's side."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.summary_told = asyncio.Event()
+
+    async def Watch(  # noqa: N802
+        self, request: pb.WatchRequest, context: Context
+    ) -> AsyncIterator[pb.WatchEvent]:
+        await self._check_run(request.run, context)
+        async for event in self._driver.feed.after(request.after):
+            yield event
+            if event.WhichOneof("body") == "summary":
+                self.summary_told.set()
+        if self._driver.superseded:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(self._driver.error))
+
+    async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.CancelReply:  # noqa: N802
+        await self._check_run(request.run, context)
+        self._driver.cancel(request.reason or "cancelled")
+        return pb.CancelReply()
+
+    async def Summary(self, request: pb.SummaryRequest, context: Context) -> pb.SummaryReply:  # noqa: N802
+        await self._check_run(request.run, context)
+        summary = self._driver.feed.last_summary
+        if not summary:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"run {request.run} is not over yet")
+        self.summary_told.set()
+        return pb.SummaryReply(summary=summary)
+
+    async def _check_run(self, run: str, context: Context) -> None:
+        if run != self._driver.job.run:
+            ours = self._driver.job.run
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND, f"this is the master of run {ours}, not of {run!r}"
+            )
+
+
+class TokenCheck(grpc.aio.ServerInterceptor):
+    """Every call must carry the run's token; the health service alone answers anybody."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith("/grpc.health.v1.Health/"):
+            return handler
+        given = dict(handler_call_details.invocation_metadata).get("authorization", "")
+        data = given.encode() if isinstance(given, str) else given
+        return handler if hmac.compare_digest(data, self._expected) else _refusing(handler)
+
+
+def _refusing(handler: Any) -> Any:
+    async def refuse(_: object, context: Context) -> None:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no or wrong token for this run")
+
+    kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+    return handler._replace(**{kind: refuse for kind in kinds if getattr(handler, kind)})

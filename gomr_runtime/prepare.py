@@ -1,0 +1,151 @@
+"""From options to a job: everything that can be refused before anything starts is refused here."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gomr_runtime.dataflow.splits import default_mappers, default_reducers
+from gomr_runtime.errors import UsageError
+from gomr_runtime.inputs import resolve
+from gomr_runtime.job import InputFile, JobSpec
+from gomr_runtime.options import RunOptions, check_shuffle
+from gomr_runtime.publish import check_output
+from gomr_runtime.quantities import format_size
+from gomr_runtime.runs import stdin_copy
+from gomr_runtime.workerfile import WorkerFile, inspect_worker
+
+DEFAULT_STORE = ".gomr"
+DEFAULT_OUTPUTS = "outputs"
+NAME_LENGTH = 20  # of the part of a made-up run id that says what it runs
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that may start. Paths are absolute; `notes` are lines for the person."""
+
+    options: RunOptions
+    job: JobSpec
+    worker: WorkerFile
+    store: str
+    output: Path
+    notes: tuple[str, ...]
+
+
+def prepare(options: RunOptions, *, read_stdin: bool = True) -> Prepared:
+    """Check the options against this machine and fill in what was not given.
+
+    read_stdin: copy standard input, where it is asked for, below the store; False leaves it out
+    of the job, for a check before the real start. Raises UsageError, or EnvironmentFailed when
+    that copy fails; nothing has started then.
+    """
+    runtime_note = _check_runtime(options)
+    worker = inspect_worker(options.worker)
+    run = options.run_id or new_run_id(worker.path)
+    output = Path(options.output or Path(DEFAULT_OUTPUTS, run)).absolute()
+    if options.collect:
+        check_output(output, options.overwrite)
+    store = store_url(options)
+    files = _inputs(options, run, store, read_stdin)
+    job = _job(options, run, worker, files)
+    return Prepared(options, job, worker, store, output, (runtime_note, _plan_note(job)))
+
+
+def new_run_id(worker: Path) -> str:
+    """A fresh name that says what runs and when: `wordcount-1122-171105-k3f9`."""
+    stem = worker.parent.name if worker.stem == "worker" else worker.stem
+    name = "-".join(re.findall(r"[a-z0-9]+", stem.lower()))[:NAME_LENGTH].strip("-") or "run"
+    tail = "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(4))
+    return f"{name}-{time.strftime('%m%d-%H%M%S')}-{tail}"
+
+
+def store_url(options: RunOptions) -> str:
+    """The run's store: an absolute directory, or the `s3://` address as given."""
+    if options.store.startswith("s3://"):
+        return options.store
+    if "://" in options.store:
+        raise UsageError(f"--store {options.store}: give a directory or s3://bucket/prefix")
+    return str(Path(options.store or DEFAULT_STORE).absolute())
+
+
+def list_s3(url: str) -> Iterable[InputFile]:
+    """The objects below an `s3://` address, with the S3 settings of the environment."""
+    from gomr_runtime.storage import S3Settings, list_inputs
+
+    return list_inputs(url, S3Settings.from_env())
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _check_runtime(options: RunOptions) -> str:
+    if options.runtime == "kubernetes":
+        raise UsageError("--runtime kubernetes: not in this version, use --runtime local")
+    for name in ("context", "namespace", "worker_image", "master_image", "load"):
+        if getattr(options, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for --runtime kubernetes, which is not in this "
+                "version"
+            )
+    if options.runtime == "local":
+        return "runtime: local, as asked"
+    return "runtime: local (the only one in this version)"
+
+
+def _inputs(options: RunOptions, run: str, store: str, read_stdin: bool) -> tuple[InputFile, ...]:
+    named = [name for name in options.input if name != "-"]
+    if len(named) == len(options.input) or not read_stdin:
+        return tuple(resolve(named, lister=list_s3))
+    if options.input.count("-") > 1:
+        raise UsageError("--input -: standard input can be read once only")
+    if "://" in store:
+        raise UsageError("--input -: save it to a file where the store is not a directory")
+    copy = stdin_copy(Path(store), run)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    return tuple(resolve(options.input, stdin_copy=copy, lister=list_s3))
+
+
+def _job(
+    options: RunOptions, run: str, worker: WorkerFile, files: tuple[InputFile, ...]
+) -> JobSpec:
+    total = sum(file.size for file in files)
+    workers = options.workers or cores()
+    mappers = options.mappers or default_mappers(total, workers)
+    reducers = options.reducers or default_reducers(total)
+    try:
+        check_shuffle(mappers, reducers)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return JobSpec(
+        run=run,
+        files=files,
+        workers=workers,
+        mappers=mappers,
+        reducers=reducers,
+        worker_sha256=worker.sha256,
+        worker_name=worker.path.name,
+        output_format=options.output_format,
+        params=dict(options.param),
+        memory=options.memory_bytes,
+        max_record=options.max_record_bytes,
+        skip_bad_records=options.skip_bad_records,
+        task_timeout=options.task_timeout_seconds,
+        timeout=options.timeout_seconds,
+        keep=options.keep,
+    )
+
+
+def _plan_note(job: JobSpec) -> str:
+    size = format_size(sum(file.size for file in job.files))
+    files = f"{len(job.files):,} file" + ("" if len(job.files) == 1 else "s")
+    return (
+        f"run {job.run}: {files}, {size}; workers {job.workers}, mappers {job.mappers}, "
+        f"reducers {job.reducers}"
+    )

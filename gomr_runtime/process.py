@@ -1,0 +1,54 @@
+"""What the processes of a run have in common: how they notice the end of whoever started them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def prctl(option: int, value: int) -> None:
+    """OSError when the kernel refuses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
+
+
+def die_with_parent(parent: int) -> None:
+    """Get SIGKILL when the parent process dies; at once if it is dead already."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch_for_end(loop: asyncio.AbstractEventLoop, lifeline: int, end: Callable[[], None]) -> None:
+    """Call `end` on SIGTERM, and when the other end of the pipe `lifeline` (-1 for none) closes:
+    a launcher that is killed leaves nothing behind. SIGINT is the launcher's to handle."""
+    loop.add_signal_handler(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if lifeline < 0:
+        return
+    os.set_blocking(lifeline, False)
+
+    def readable() -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(lifeline, 1):
+                loop.remove_reader(lifeline)
+                end()
+
+    loop.add_reader(lifeline, readable)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Whoever reads `path` sees nothing or all of `text`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.rename(path)

@@ -1,0 +1,152 @@
+"""The user's code, loaded: its functions, and what they say of the job."""
+
+from __future__ import annotations
+
+import collections.abc
+import hashlib
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gomr_runtime import api
+from gomr_runtime.aggregates import Aggregate
+from gomr_runtime.api import ConfigCaptured, MapReduceConfig, TotalOrder
+from gomr_runtime.errors import UsageError
+from gomr_runtime.formats import plain_format
+from gomr_runtime.job import JobDescription
+from gomr_runtime.user_errors import describe, user_frames
+
+Delivery = Literal["list", "iterator"]
+
+_VALUE_TYPES = (int, float, str, bytes, bool, list, tuple, dict)
+_STREAMS = (
+    collections.abc.Iterator,
+    collections.abc.Iterable,
+    collections.abc.Generator,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A worker file's config, checked. `delivery` is how the reducer takes its values,
+    `combiner_delivery` how the combiner does."""
+
+    config: MapReduceConfig
+    description: JobDescription
+    delivery: Delivery
+    combiner_delivery: Delivery
+    path: str
+
+
+def load(path: Path, name: str) -> Program:
+    """Execute the worker file as `__main__` up to its `gomr.run`; one file a process.
+
+    name: how messages call the file. Raises UsageError, with the user's frames as detail, when
+    the file raises or never calls `gomr.run`.
+    """
+    source = path.read_bytes()
+    module = types.ModuleType("__main__")
+    module.__file__ = str(path)
+    sys.modules["__main__"] = module
+    sys.path.insert(0, str(path.parent))
+    api.capture()
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102  (the user's own file)
+    except ConfigCaptured as captured:
+        return program_of(captured.config, source, str(path))
+    except BaseException as error:  # noqa: BLE001  (sys.exit in a worker file is an error too)
+        raise UsageError(
+            f"{name} cannot be loaded: {describe(error)}", detail=user_frames(error)
+        ) from None
+    raise UsageError(
+        f"{name} never calls gomr.run: end it with "
+        'if __name__ == "__main__": gomr.run(gomr.MapReduceConfig(mapper=..., reducer=...))'
+    )
+
+
+def program_of(config: object, source: bytes, path: str) -> Program:
+    """The config checked and described; UsageError naming the field that is wrong."""
+    if not isinstance(config, MapReduceConfig):
+        raise UsageError(f"gomr.run takes a gomr.MapReduceConfig, not {type(config).__name__}")
+    for field in ("mapper", "reducer", "combiner", "setup", "finish", "sort_key"):
+        function = getattr(config, field)
+        if not callable(function) and (function is not None or field == "mapper"):
+            raise UsageError(f"MapReduceConfig({field}={function!r:.80}): expected a function")
+    _check_aggregates(config)
+    delivery, value_type = _annotation(config.reducer, "reducer")
+    combiner_delivery, combined_type = _annotation(config.combiner, "combiner")
+    if callable(config.combiner) and not isinstance(config.combiner, Aggregate):
+        value_type = combined_type
+    elif not value_type and "sum" in (_name(config.combiner), _name(config.reducer)):
+        value_type = "number"  # nothing that could change after emit
+    description = JobDescription(
+        format=plain_format(config.input),
+        map_only=config.reducer is None,
+        combiner=_name(config.combiner),
+        reducer=_name(config.reducer),
+        partitioner=_partitioner(config),
+        value_type=value_type,
+        sort_values=config.sort_values or config.sort_key is not None,
+        worker_sha256=hashlib.sha256(source).hexdigest(),
+    )
+    return Program(config, description, delivery, combiner_delivery, path)
+
+
+def _check_aggregates(config: MapReduceConfig) -> None:
+    for field in ("reducer", "combiner"):
+        given = getattr(config, field)
+        if isinstance(given, Aggregate) and given.name == "top" and not given.size:
+            raise UsageError(f"MapReduceConfig({field}=gomr.top): name n, as in gomr.top(10)")
+    if isinstance(config.combiner, Aggregate) and config.combiner.name in ("count", "identity"):
+        raise UsageError(
+            f"MapReduceConfig(combiner=gomr.{config.combiner}): it is a reducer only; "
+            "counts are combined with gomr.sum"
+        )
+    if config.reducer is None and (config.combiner or config.partitioner or config.sort_values):
+        raise UsageError("a map-only job (reducer=None) takes no combiner, partitioner or sorting")
+
+
+def _name(function: object) -> str:
+    if function is None:
+        return ""
+    return str(function) if isinstance(function, Aggregate) else "user"
+
+
+def _partitioner(config: MapReduceConfig) -> Literal["hash", "user", "total_order"]:
+    if config.partitioner is None:
+        return "hash"
+    if isinstance(config.partitioner, TotalOrder):
+        return "total_order"
+    if not callable(config.partitioner):
+        raise UsageError(
+            f"MapReduceConfig(partitioner={config.partitioner!r:.80}): expected a function "
+            "(key, n) -> int or gomr.total_order"
+        )
+    return "user"
+
+
+def _annotation(
+    function: Callable[..., Any] | Aggregate | None, field: str
+) -> tuple[Delivery, str]:
+    """How values are delivered and which type they are converted to ("" for as emitted)."""
+    if function is None or isinstance(function, Aggregate):
+        return "list", ""
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) < 3:
+        raise UsageError(f"the {field} takes (ctx, key, values), not {len(parameters)} parameters")
+    try:
+        hint = typing.get_type_hints(function).get(parameters[2].name)
+    except (NameError, TypeError) as error:
+        raise UsageError(
+            f"the {field}'s annotation of {parameters[2].name!r} cannot be resolved: {error}"
+        ) from None
+    origin = typing.get_origin(hint) or hint
+    delivery: Delivery = "iterator" if origin in _STREAMS else "list"
+    inner = (typing.get_args(hint) or (None,))[0]
+    inner = typing.get_origin(inner) or inner
+    return delivery, inner.__name__ if inner in _VALUE_TYPES else ""

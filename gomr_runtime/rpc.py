@@ -1,0 +1,70 @@
+"""What both ends of a connection agree on: options, token, deadlines, version.
+
+Imports grpc; children that run user code never import this.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Forking is left to the forkserver, which never sees grpc; its own handlers only cost time.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import gomr_runtime
+from gomr_runtime.errors import EnvironmentFailed
+
+MESSAGE_LIMIT = 4 << 20  # bytes the master takes in one message
+REPLY_LIMIT = 64 << 20  # bytes a client or worker takes: a summary lists every part
+INLINE_PIECES = 256 << 10  # bytes of task JSON from which on pieces go through the store
+UNARY_DEADLINE = 10.0  # seconds
+STREAM_DEADLINE = 3600.0  # seconds; streams are opened again afterwards
+
+Options = list[tuple[str, int]]
+
+# Connecting must not cost a second when the other end comes up a moment later, and a dead peer
+# must be found within seconds even if its machine is gone.
+CLIENT_OPTIONS: Options = [
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", REPLY_LIMIT),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    ("grpc.enable_http_proxy", 0),
+    # Every channel its own connection: a reopened session must not share a broken one.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+SERVER_OPTIONS: Options = [
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+    ("grpc.max_send_message_length", REPLY_LIMIT),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.so_reuseport", 0),
+]
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata every call carries."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+def read_token(path: Path) -> str:
+    """The run's token; `EnvironmentFailed` when the file is missing or empty."""
+    try:
+        token = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentFailed(f"cannot read the run's token from {path}: {error}") from error
+    if not token:
+        raise EnvironmentFailed(f"the token file {path} is empty: start the run again")
+    return token
+
+
+def version() -> str:
+    """The version of gomr_runtime; master and workers must have the same."""
+    return gomr_runtime.__version__

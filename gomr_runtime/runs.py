@@ -1,0 +1,124 @@
+"""The data of runs below a local store: who holds a run id, and what may be removed.
+
+A run in progress holds an flock on `locks/<run>`; the kernel lets go of it however the process
+ends, so a folder without a lock is finished, failed or orphaned and never in use.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gomr_runtime import layout
+from gomr_runtime.errors import EnvironmentFailed, RunConflict
+
+KEPT_SECONDS = 7 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The run id `run` is ours below `store` until `release`."""
+
+    store: Path
+    run: str
+    lock: int
+
+    def release(self, *, remove: bool) -> None:
+        """Let go of the run id; `remove` its data as well."""
+        if remove:
+            _remove(self.store, self.run)
+        os.close(self.lock)
+
+
+def claim(store: Path, run: str) -> Claim:
+    """Hold the run id `run`; RunConflict when it runs now or its data is still there."""
+    path = _lock_path(store, run)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise EnvironmentFailed(f"--store {store}: {error.strerror}: check the folder") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise RunConflict(f"--run-id {run}: a run of this name is in progress") from None
+    if (store / layout.run_prefix(run)).exists():
+        os.close(lock)
+        raise RunConflict(
+            f"--run-id {run}: data of an earlier run is in {store / layout.run_prefix(run)}: "
+            "choose another id or remove it with python -m flows.gomr clean --all"
+        )
+    return Claim(store, run, lock)
+
+
+def clean(store: Path, now: float, kept_seconds: float = KEPT_SECONDS) -> list[str]:
+    """Remove the data of every run that is not in progress and that nobody touched for
+    `kept_seconds`; return their ids. `now` is in seconds since the epoch."""
+    removed = []
+    for run in sorted(_known(store)):
+        path = _lock_path(store, run)
+        path.parent.mkdir(exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if now - _last_touched(store, run) >= kept_seconds:
+                _remove(store, run)
+                removed.append(run)
+        except BlockingIOError:
+            continue  # in progress
+        finally:
+            os.close(lock)
+    return removed
+
+
+def _folders(store: Path, run: str) -> list[Path]:
+    return [store / layout.run_prefix(run), store / layout.output_prefix(run), logs(store, run)]
+
+
+def _lock_path(store: Path, run: str) -> Path:
+    return store / "locks" / run
+
+
+def logs(store: Path, run: str) -> Path:
+    """Where the run's master and workers write their logs."""
+    return store / "logs" / run
+
+
+def stdin_copy(store: Path, run: str) -> Path:
+    """Where standard input of the run is kept."""
+    return store / "stdin" / run
+
+
+def _known(store: Path) -> set[str]:
+    found: set[str] = set()
+    for folder in ("runs", "outputs", "logs", "stdin", "locks"):
+        if (store / folder).is_dir():
+            found.update(entry.name for entry in (store / folder).iterdir())
+    return {run for run in found if layout.RUN_ID.fullmatch(run)}
+
+
+def _last_touched(store: Path, run: str) -> float:
+    times = [path.stat().st_mtime for path in _paths(store, run)]
+    return max(times, default=0.0)
+
+
+def _paths(store: Path, run: str) -> Iterator[Path]:
+    for folder in _folders(store, run):
+        if folder.is_dir():
+            yield folder
+            yield from folder.rglob("*")
+    for path in (stdin_copy(store, run), _lock_path(store, run)):
+        if path.exists():
+            yield path
+
+
+def _remove(store: Path, run: str) -> None:
+    for folder in _folders(store, run):
+        shutil.rmtree(folder, ignore_errors=True)
+    stdin_copy(store, run).unlink(missing_ok=True)
+    _lock_path(store, run).unlink(missing_ok=True)

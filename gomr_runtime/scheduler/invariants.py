@@ -1,0 +1,239 @@
+"""What must hold of a scheduler after every event, whatever happened; checked by tests.
+
+`check` looks at one state, `Watch` at a whole run. Both cost time in proportion to the number of
+tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gomr_runtime.errors import GomrError
+from gomr_runtime.scheduler.commands import (
+    AbandonAttempt,
+    Command,
+    CommitAttempt,
+    ExpireWorker,
+    FinishRun,
+    StartAttempt,
+)
+from gomr_runtime.scheduler.events import AttemptId, Event, TaskId, TaskWanted
+from gomr_runtime.scheduler.machine import Scheduler
+from gomr_runtime.scheduler.state import (
+    KIND_OF_PHASE,
+    AttemptState,
+    Phase,
+    Task,
+    TaskState,
+    Worker,
+)
+
+_ORDER = {phase: position for position, phase in enumerate(Phase)}
+_SETTLED = (AttemptState.SUCCEEDED, AttemptState.COMMITTED)
+
+
+class InvariantViolated(GomrError):
+    """The scheduler contradicts itself: a defect. `detail` holds the histories concerned."""
+
+    def __init__(self, rule: str, tasks: Iterable[Task] = ()) -> None:
+        lines = [line for task in tasks for line in task.history()]
+        super().__init__(f"scheduler invariant broken: {rule}", detail="\n".join(lines))
+
+
+def check(scheduler: Scheduler) -> None:
+    """Raise InvariantViolated unless the state is consistent and nobody waits without need."""
+    for kind, tasks in scheduler.tasks.items():
+        committed = running = 0
+        for task in tasks:
+            _check_task(scheduler, task)
+            committed += task.state is TaskState.COMMITTED
+            running += task.state in (TaskState.RUNNING, TaskState.COMMITTING)
+        counts = scheduler.counts(kind)
+        if (counts.committed, counts.running) != (committed, running):
+            raise InvariantViolated(f"{kind}: {committed} committed, {running} running: {counts}")
+    for worker in scheduler.workers.values():
+        _check_worker(scheduler, worker)
+    _check_phase(scheduler)
+    _check_matching(scheduler)
+
+
+def _require(holds: bool, rule: str, *tasks: Task) -> None:
+    if not holds:
+        raise InvariantViolated(rule, tasks)
+
+
+def _check_task(scheduler: Scheduler, task: Task) -> None:
+    open_attempts = running = won = backups = own = highest = 0
+    numbers: dict[int, None] = {}
+    for attempt in task.attempts:
+        number, state = attempt.id.attempt, attempt.state
+        numbers[number] = None
+        highest = max(highest, number)
+        backups += attempt.backup
+        own += attempt.worker != ""
+        won += state is AttemptState.COMMITTED
+        open_attempts += state is AttemptState.RUNNING or state is AttemptState.SUCCEEDED
+        if state is AttemptState.RUNNING:
+            running += 1
+            worker = scheduler.workers.get(attempt.worker)
+            if worker is None or worker.running.get(attempt.id) is not attempt:
+                broken = f"{attempt.id} runs on {attempt.worker}, which is gone"
+                raise InvariantViolated(broken, [task])
+    broken = _broken_rule(scheduler, task, running, open_attempts, won)
+    if len(numbers) != len(task.attempts) or highest >= task.next_number:
+        broken = "attempt numbers are not unique and growing"
+    if backups > 1:
+        broken = "more than one backup"
+    if own > _most_attempts(scheduler, task) or task.failures > scheduler.config.max_attempts:
+        broken = f"{own} attempts, {task.failures} failures"
+    if broken:
+        raise InvariantViolated(f"{task.id}: {broken}", [task])
+
+
+def _broken_rule(
+    scheduler: Scheduler, task: Task, running: int, open_attempts: int, won: int
+) -> str:
+    """How the state of a task and those of its attempts disagree, or ""."""
+    committing = task.committing
+    if won != (task.state is TaskState.COMMITTED) or won != (task.committed is not None):
+        return f"{task.state.value} with {won} committed attempts"
+    if task.live != running:
+        return f"{running} running attempts counted as {task.live}"
+    if (committing is not None) != (task.state is TaskState.COMMITTING):
+        return f"{task.state.value} with {committing} committing"
+    if committing is not None and committing.state is not AttemptState.SUCCEEDED:
+        return f"commits {committing}"
+    if task.state is TaskState.RUNNING and not running:
+        return "" if scheduler.phase is Phase.FINISHED else "runs without an attempt"
+    if task.state in (TaskState.PENDING, TaskState.COMMITTED) and open_attempts:
+        return f"{task.state.value} with {open_attempts} open attempts"
+    return ""
+
+
+def _most_attempts(scheduler: Scheduler, task: Task) -> int:
+    """Every budget spent, a pair for each record set aside, the winner and one beside it."""
+    config = scheduler.config
+    return config.max_attempts + config.max_lost + 2 * len(task.skipped) + 1
+
+
+def _check_worker(scheduler: Scheduler, worker: Worker) -> None:
+    if worker.name in scheduler.gone or worker.credit < 0:
+        raise InvariantViolated(f"{worker.name} is live and gone, or has credit {worker.credit}")
+    tasks: dict[TaskId, None] = {}
+    for attempt in worker.running.values():
+        if attempt.state is not AttemptState.RUNNING or attempt.worker != worker.name:
+            raise InvariantViolated(f"{worker.name} holds what it does not run: {attempt}")
+        if attempt.id.task in tasks:
+            raise InvariantViolated(f"{worker.name} runs {attempt.id.task} twice at once")
+        tasks[attempt.id.task] = None
+
+
+def _check_phase(scheduler: Scheduler) -> None:
+    phase, tasks = scheduler.phase, scheduler.tasks
+    succeeded = phase is Phase.FINISHED and scheduler.error is None
+    for ran_in, kind in KIND_OF_PHASE.items():
+        open_tasks = [task for task in tasks[kind] if task.state is not TaskState.COMMITTED]
+        if succeeded or (phase is not Phase.FINISHED and _ORDER[phase] > _ORDER[ran_in]):
+            _require(not open_tasks, f"{kind} tasks open in phase {phase.value}", *open_tasks)
+        elif phase is ran_in:
+            _require(bool(open_tasks), f"phase {phase.value} goes on without open tasks")
+        elif phase is not Phase.FINISHED:
+            early = [task for task in open_tasks if task.state is not TaskState.PENDING]
+            _require(not early, f"{kind} tasks run in phase {phase.value}", *early)
+    if phase is Phase.FINISHED:
+        for worker in scheduler.workers.values():
+            _require(not worker.running, f"{worker.name} still runs something after the end")
+
+
+def _check_matching(scheduler: Scheduler) -> None:
+    kind, matching = KIND_OF_PHASE.get(scheduler.phase), scheduler.matching
+    if kind is None:
+        return
+    pending = [task for task in scheduler.tasks[kind] if task.state is TaskState.PENDING]
+    if matching.pending() != pending:
+        raise InvariantViolated("a pending task is not on offer", pending)
+    healthy = [worker for worker in scheduler.workers.values() if worker.healthy]
+    usable = sorted(w.name for w in healthy or scheduler.workers.values() if w.credit)
+    waiting = matching.wanting()
+    if matching.healthy != len(healthy) or sorted(w.name for w in waiting) != usable:
+        names = [worker.name for worker in waiting]
+        raise InvariantViolated(f"{names} wait for tasks, not {usable}")
+    for worker in waiting:
+        idle = [task for task in pending if matching.allowed(task, worker)]
+        if idle:
+            raise InvariantViolated(f"{worker.name} idles beside a task it could run", idle)
+
+
+class Watch:
+    """Checks a scheduler event by event: also that nothing goes back and every command is due."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._phase = scheduler.phase
+        self._committed: dict[TaskId, AttemptId] = {}
+        self._credit: dict[str, int] = {}
+        self._commits: set[AttemptId] = set()
+        self._started: set[AttemptId] = set()
+        self._finished = False
+
+    def handle(self, event: Event) -> list[Command]:
+        """`Scheduler.handle` with every check; raises InvariantViolated."""
+        if isinstance(event, TaskWanted) and event.worker in self._scheduler.workers:
+            self._credit[event.worker] = event.count
+        before = self._scheduler.phase
+        commands = self._scheduler.handle(event)
+        check(self._scheduler)
+        if before is Phase.FINISHED:
+            _require(not commands, f"{commands} after the end")
+        _require(
+            _ORDER[before] <= _ORDER[self._scheduler.phase],
+            f"phase {self._scheduler.phase.value} after {before.value}",
+        )
+        self._check_commits_stand()
+        self._check_commands(commands)
+        return commands
+
+    def _check_commits_stand(self) -> None:
+        for tasks in self._scheduler.tasks.values():
+            for task in tasks:
+                if task.committed is not None:
+                    winner = self._committed.setdefault(task.id, task.committed.id)
+                    _require(winner == task.committed.id, f"{task.id}: winner changed", task)
+                else:
+                    _require(task.id not in self._committed, f"{task.id}: commit undone", task)
+
+    def _check_commands(self, commands: Sequence[Command]) -> None:
+        for position, command in enumerate(commands):
+            if isinstance(command, StartAttempt):
+                self._check_start(command)
+            elif isinstance(command, CommitAttempt):
+                unseen = command.attempt not in self._commits
+                _require(unseen, f"{command.attempt}: a second commit")
+                self._commits.add(command.attempt)
+            elif isinstance(command, AbandonAttempt):
+                self._check_abandon(command)
+            elif isinstance(command, ExpireWorker):
+                live = command.worker in self._scheduler.workers
+                _require(not live, f"{command.worker} is expired but live")
+            elif isinstance(command, FinishRun):
+                last = position == len(commands) - 1
+                _require(last and not self._finished, "the end is told twice or not last")
+                self._finished = True
+        ended = self._scheduler.phase is Phase.FINISHED
+        _require(ended == self._finished, "FinishRun and the phase disagree")
+
+    def _check_start(self, start: StartAttempt) -> None:
+        name = f"{start.attempt} on {start.worker}"
+        self._credit[start.worker] = self._credit.get(start.worker, 0) - 1
+        _require(self._credit[start.worker] >= 0, f"{name}: started without credit")
+        _require(start.attempt not in self._started, f"{name}: started twice")
+        self._started.add(start.attempt)
+
+    def _check_abandon(self, command: AbandonAttempt) -> None:
+        task = command.attempt.task
+        tasks = self._scheduler.tasks[task.kind]
+        known = (
+            tasks[task.index].attempt(command.attempt.attempt) if task.index < len(tasks) else None
+        )
+        if known is not None and known.worker == command.worker:
+            _require(known.state not in _SETTLED, f"{known}: abandoned though it counts")

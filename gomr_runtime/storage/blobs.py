@@ -1,0 +1,138 @@
+"""`Blobs` over stores: what a supervisor reads from on behalf of a task."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gomr_runtime.errors import DataError
+from gomr_runtime.storage.base import ObjectInfo, Store
+from gomr_runtime.storage.causes import os_cause
+from gomr_runtime.storage.settings import S3Settings, split_s3_url
+
+if TYPE_CHECKING:
+    from gomr_runtime.execution import Blob
+    from gomr_runtime.storage.s3 import S3Store
+
+
+class FileBlob:
+    """A local file, held open."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            status = os.fstat(self._file)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {os_cause(error)}") from None
+        if not stat.S_ISREG(status.st_mode):
+            os.close(self._file)
+            raise DataError(f"cannot read {path}: not a regular file")
+        self._path = path
+        self.size = status.st_size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        pieces: list[bytes] = []
+        while length > 0:
+            try:
+                piece = os.pread(self._file, length, offset)
+            except OSError as error:
+                raise DataError(f"{self._path}, byte {offset}: {os_cause(error)}") from None
+            if not piece:
+                break
+            pieces.append(piece)
+            offset, length = offset + len(piece), length - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class StoredBlob:
+    """One object of known size, read by ranges; `name` is for messages."""
+
+    def __init__(self, name: str, size: int, read: Callable[[int, int], bytes]) -> None:
+        self.size = size
+        self._name = name
+        self._read = read
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        try:
+            data = self._read(offset, length)
+        except KeyError:
+            raise DataError(f"{self._name} was deleted while it was read") from None
+        if len(data) != length:
+            raise DataError(
+                f"{self._name}, byte {offset}: {len(data)} bytes instead of {length}: "
+                "it changed while it was read"
+            )
+        return data
+
+    def close(self) -> None:
+        pass
+
+
+class StoreBlobs:
+    """Opens `store:<key>` in `store`, `s3://bucket/key` by `settings`, and absolute paths.
+
+    An object of a directory store is read as the file it is. An S3 input that is replaced while
+    it is read is a DataError. settings: None takes them from the environment when needed.
+    """
+
+    def __init__(self, store: Store | None, settings: S3Settings | None = None) -> None:
+        self._store = store
+        self._settings = settings
+        self._buckets: dict[str, S3Store] = {}
+
+    def open(self, location: str) -> Blob:
+        if location.startswith("store:"):
+            return self._open_stored(location.removeprefix("store:"))
+        if location.startswith("s3://"):
+            return self._open_s3(location)
+        if not location.startswith("/"):
+            raise DataError(f"{location!r} is neither a path, s3:// nor store:")
+        return FileBlob(Path(location))
+
+    def _open_stored(self, key: str) -> Blob:
+        store = self._store
+        if store is None:
+            raise DataError(f"{key}: this task has no store to read from")
+        try:
+            if path := store.local_path(key):
+                return FileBlob(path)
+        except KeyError:
+            raise DataError(f"{key} is not in {store.url}") from None
+        size = _info(store, key).size
+        return StoredBlob(key, size, lambda start, length: store.get(key, start, length))
+
+    def _open_s3(self, location: str) -> Blob:
+        bucket, key = split_s3_url(location)
+        store = self._bucket(bucket)
+        info = _info(store, key)
+
+        def read(start: int, length: int) -> bytes:
+            return store.get(key, start, length, version=info.version)
+
+        return StoredBlob(location, info.size, read)
+
+    def _bucket(self, name: str) -> S3Store:
+        from gomr_runtime.storage.s3 import S3Store  # obstore, only when it is needed
+
+        if name not in self._buckets:
+            settings = self._settings or S3Settings.from_env()
+            self._buckets[name] = S3Store(name, "", settings)
+        return self._buckets[name]
+
+
+def _info(store: Store, key: str) -> ObjectInfo:
+    try:
+        return store.info(key)
+    except KeyError:
+        raise DataError(f"{key} is not in {store.url}") from None

@@ -1,0 +1,363 @@
+"""A store in a directory: local runs, and clusters that share a file system.
+
+Durability: `put` and `create` (descriptions, manifests) fsync the file and its directory before
+they return. `put_file` (bulk data) fsyncs the file alone: its name becomes durable with the next
+manifest in the journal, and data that no manifest names counts for nothing. `copy` fsyncs the
+directory; the data was synced when it was put.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from gomr_runtime.errors import StorageError
+from gomr_runtime.storage.base import ObjectInfo
+from gomr_runtime.storage.causes import os_cause
+from gomr_runtime.storage.keys import check_key, check_prefix, check_range
+
+IN_THE_MAKING = ".tmp"  # below the root, so on its file system; no key can name it
+STALE_SECONDS = 24 * 3600.0
+# A folder may vanish under a writer while somebody deletes its last object: then begin again.
+TRIES = 1_000
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class DirectoryStore:
+    """Objects as files below `root`, which is made if it is missing.
+
+    Each step below the root refuses symbolic links, so that no key leads out of it. Safe from
+    any thread and any number of processes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self._root = root.resolve(strict=True)
+            self._making = self._root / IN_THE_MAKING
+            self._making.mkdir(exist_ok=True)
+            if self._making.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            self._remove_stale()
+        except OSError as error:
+            raise StorageError(f"store {root}: {os_cause(error)}") from None
+
+    @property
+    def url(self) -> str:
+        return self._root.as_uri()
+
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        check_range(check_key(key), start, length)
+        with self._errors("read", key):
+            file = self._open_file(key)
+            try:
+                size = os.fstat(file).st_size
+                end = size if length is None else min(size, start + length)
+                return _read(file, start, end)
+            finally:
+                os.close(file)
+
+    def info(self, key: str) -> ObjectInfo:
+        check_key(key)
+        with self._errors("read", key):
+            file = self._open_file(key)
+            try:
+                return _info(key, os.fstat(file))
+            finally:
+                os.close(file)
+
+    def put(self, key: str, data: bytes) -> None:
+        check_key(key)
+        with self._errors("write", key), self._temporary() as temporary:
+            _write_new(temporary, data)
+            self._place(key, lambda name, folder: os.rename(temporary, name, dst_dir_fd=folder))
+
+    def put_file(self, key: str, path: Path) -> None:
+        check_key(key)
+        with self._errors("write", key):
+            source = os.open(path, _READ)
+            try:
+                if not stat.S_ISREG(os.fstat(source).st_mode):
+                    raise StorageError(f"cannot write {key}: {path} is not a regular file")
+                os.fsync(source)
+                self._move(path, source, key)
+            finally:
+                os.close(source)
+
+    def create(self, key: str, data: bytes) -> bool:
+        check_key(key)
+        with self._errors("create", key), self._temporary() as temporary:
+            _write_new(temporary, data)
+            for _ in range(16):
+                try:
+                    self._place(key, lambda name, to: os.link(temporary, name, dst_dir_fd=to))
+                except FileExistsError:
+                    with contextlib.suppress(KeyError):  # deleted just now: the key is free again
+                        return self.get(key) == data
+                else:
+                    return True
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+    def copy(self, source: str, target: str) -> None:
+        check_key(source)
+        check_key(target)
+        # Objects are never changed in place, so two names may share one file.
+        with self._errors("copy", source), self._temporary() as temporary:
+            os.close(self._open_file(source))
+            folder, name = self._open_parent(source)
+            try:
+                os.link(name, temporary, src_dir_fd=folder, follow_symlinks=False)
+            finally:
+                os.close(folder)
+            with self._errors("write", target):
+                self._place(target, lambda name, to: os.rename(temporary, name, dst_dir_fd=to))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return self._listed(check_prefix(prefix))
+
+    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
+        above, _, beginning = prefix.rpartition("/")
+        with self._errors("list", prefix):
+            try:
+                folder = self._open_folder(above)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            try:
+                yield from _walk(folder, f"{above}/" if above else "", beginning)
+            finally:
+                os.close(folder)
+
+    def delete(self, prefix: str) -> int:
+        if not check_prefix(prefix):
+            raise StorageError("an empty prefix would delete the whole store")
+        above, _, beginning = prefix.rpartition("/")
+        with self._errors("delete", prefix):
+            try:
+                folder = self._open_folder(above)
+            except (FileNotFoundError, NotADirectoryError):
+                return 0
+            try:
+                count = _delete_below(folder, beginning)
+            finally:
+                os.close(folder)
+            self._prune(above)
+        return count
+
+    def local_path(self, key: str) -> Path | None:
+        """The file of `key`, for reading only; KeyError when it is not there."""
+        check_key(key)
+        with self._errors("read", key):
+            os.close(self._open_file(key))
+        return self._root / key
+
+    def _open_file(self, key: str) -> int:
+        folder, name = self._open_parent(key)
+        try:
+            file = os.open(name, _READ, dir_fd=folder)
+        finally:
+            os.close(folder)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise FileNotFoundError(errno.ENOENT, "no object, but a folder", key)
+        return file
+
+    def _open_parent(self, key: str) -> tuple[int, str]:
+        above, _, name = key.rpartition("/")
+        return self._open_folder(above), name
+
+    def _open_folder(self, path: str, *, make: bool = False, durable: bool = False) -> int:
+        folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for name in path.split("/") if path else ():
+            try:
+                if make:
+                    _make_folder(name, folder, durable)
+                inner = os.open(name, _FOLDER, dir_fd=folder)
+            finally:
+                os.close(folder)
+            folder = inner
+        return folder
+
+    def _place(self, key: str, step: Callable[[str, int], None], *, durable: bool = True) -> None:
+        """Let `step(name, folder)` put the finished file at its name in the key's folder."""
+        above, _, name = key.rpartition("/")
+        for tries_left in reversed(range(TRIES)):
+            folder = -1
+            try:
+                folder = self._open_folder(above, make=True, durable=durable)
+                step(name, folder)
+                if durable:
+                    os.fsync(folder)
+                return
+            except FileNotFoundError:
+                if not tries_left:
+                    raise
+            finally:
+                if folder >= 0:
+                    os.close(folder)
+
+    def _move(self, path: Path, source: int, key: str) -> None:
+        try:
+            self._place(
+                key, lambda name, folder: os.rename(path, name, dst_dir_fd=folder), durable=False
+            )
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        with self._temporary() as temporary:
+            with open(source, "rb", closefd=False) as bytes_in, open(temporary, "xb") as copy:
+                shutil.copyfileobj(bytes_in, copy, 1 << 20)
+                copy.flush()
+                os.fsync(copy.fileno())
+            self._place(
+                key, lambda name, to: os.rename(temporary, name, dst_dir_fd=to), durable=False
+            )
+        path.unlink()
+
+    def _prune(self, path: str) -> None:
+        """Remove the folder and those above it as far as they are empty."""
+        while path:
+            above, _, name = path.rpartition("/")
+            try:
+                folder = self._open_folder(above)
+            except FileNotFoundError:  # somebody else removed it first
+                return
+            try:
+                if not _remove_empty(name, folder):
+                    return
+            finally:
+                os.close(folder)
+            path = above
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A fresh name in the making; whatever is left under it at the end is removed."""
+        path = self._making / secrets.token_hex(12)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _remove_stale(self) -> None:
+        """What killed writers left; nobody takes a day between two writes."""
+        oldest = time.time() - STALE_SECONDS
+        for entry in os.scandir(self._making):
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                    os.unlink(entry.path)
+
+    @contextlib.contextmanager
+    def _errors(self, action: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+            if absent and action in {"read", "copy"} and not self._crosses_link(key):
+                raise KeyError(key) from None
+            raise self._failed(action, key, error) from None
+
+    def _failed(self, action: str, key: str, error: OSError) -> StorageError:
+        return StorageError(f"cannot {action} {key} in {self._root}: {os_cause(error)}")
+
+    def _crosses_link(self, key: str) -> bool:
+        names = key.split("/")
+        return any(self._root.joinpath(*names[:n]).is_symlink() for n in range(1, len(names) + 1))
+
+
+def _read(file: int, start: int, end: int) -> bytes:
+    """Bytes from `start` to `end` of an open file; a single pread takes at most 2 GiB."""
+    pieces = []
+    while start < end:
+        piece = os.pread(file, end - start, start)
+        if not piece:
+            break
+        pieces.append(piece)
+        start += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _info(key: str, file: os.stat_result) -> ObjectInfo:
+    version = f"{file.st_mtime_ns}-{file.st_size}-{file.st_ino}"
+    return ObjectInfo(key, file.st_size, version)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with open(path, "xb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        os.fsync(file.fileno())
+
+
+def _make_folder(name: str, folder: int, durable: bool) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, dir_fd=folder)
+        if durable:
+            os.fsync(folder)
+
+
+def _walk(folder: int, above: str, beginning: str = "") -> Iterator[ObjectInfo]:
+    """Objects in and below an open folder in key order, one folder in memory at a time."""
+    with os.scandir(folder) as entries:
+        # "a-b" < "a/c" < "a0": a folder sorts by its name with the slash.
+        names = sorted(
+            f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+            for entry in entries
+            if entry.name.startswith(beginning) and not entry.name.startswith(".")
+        )
+    for name in names:
+        try:
+            if not name.endswith("/"):
+                info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if stat.S_ISREG(info.st_mode):
+                    yield _info(above + name, info)
+                continue
+            inner = os.open(name, _FOLDER, dir_fd=folder)
+        except FileNotFoundError:  # deleted meanwhile
+            continue
+        try:
+            yield from _walk(inner, above + name)
+        finally:
+            os.close(inner)
+
+
+def _delete_below(folder: int, beginning: str = "") -> int:
+    count = 0
+    with os.scandir(folder) as entries:
+        found = [
+            (entry.name, entry.is_dir(follow_symlinks=False))
+            for entry in entries
+            if entry.name.startswith(beginning) and not entry.name.startswith(".")
+        ]
+    for name, is_folder in found:
+        with contextlib.suppress(FileNotFoundError):  # somebody else deletes too
+            if not is_folder:
+                os.unlink(name, dir_fd=folder)
+                count += 1
+                continue
+            inner = os.open(name, _FOLDER, dir_fd=folder)
+            try:
+                count += _delete_below(inner)
+            finally:
+                os.close(inner)
+            _remove_empty(name, folder)
+    return count
+
+
+def _remove_empty(name: str, folder: int) -> bool:
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
+            return False
+        raise
+    return True

@@ -1,0 +1,290 @@
+"""A store in S3 or anything that speaks it, through obstore.
+
+Importing this module imports obstore; `open_store` does so for `s3://` alone. An upload that was
+cut off by a killed process stays as parts that only S3 sees: give the bucket a lifecycle rule
+that aborts incomplete uploads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import S3Store as Bucket
+
+from gomr_runtime.errors import DataError, StorageError
+from gomr_runtime.storage.base import ObjectInfo
+from gomr_runtime.storage.causes import os_cause
+from gomr_runtime.storage.keys import check_key, check_prefix, check_range
+from gomr_runtime.storage.s3_errors import fault_of
+from gomr_runtime.storage.settings import S3Settings
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
+
+T = TypeVar("T")
+
+CHUNK = 8 << 20  # of a multipart upload, and of a copy through this machine
+MAX_CHUNKS = 9_000  # S3 takes 10,000
+UPLOADS_AT_ONCE = 4
+RANGE_NOT_SATISFIABLE = 416
+PAGE = 1_000  # objects a list or delete request
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+# A silent server ends a request after `read_timeout`; this is for one that drips.
+LONGEST_REQUEST = timedelta(hours=1)
+
+
+class S3Store:
+    """Objects of `bucket` below `prefix` ("" for all of it).
+
+    Every operation ends: it retries outages, 5xx and throttling with growing random pauses for
+    `settings.retry_seconds`, then raises `StorageError` with a plain cause and no credentials.
+    """
+
+    copy_limit = 5 << 30  # S3 copies no larger object in one request
+
+    def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
+        self._bucket_name = bucket
+        self._above = f"{check_key(prefix)}/" if prefix else ""
+        self._retry_seconds = settings.retry_seconds
+        self._bucket = _open_bucket(bucket, settings)
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self._bucket_name}/{self._above}".rstrip("/")
+
+    def get(
+        self, key: str, start: int = 0, length: int | None = None, *, version: str = ""
+    ) -> bytes:
+        """As in `Store`; DataError when `version` is given and the object is another by now."""
+        check_range(check_key(key), start, length)
+        path = self._above + key
+        if length == 0:  # S3 knows no empty range
+            self.info(key)
+            return b""
+        options: GetOptions = {"if_match": f'"{version}"'} if version else {}
+        if length is not None:
+            options["range"] = (start, start + length)
+        elif start:
+            options["range"] = {"offset": start}
+        return self._try("read", key, lambda: _read(self._bucket, path, options))
+
+    def info(self, key: str) -> ObjectInfo:
+        path = self._above + check_key(key)
+        found = self._try("read", key, lambda: obstore.head(self._bucket, path))
+        return ObjectInfo(key, found["size"], _version(found["e_tag"]))
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._above + check_key(key)
+        self._try(
+            "write",
+            key,
+            lambda: obstore.put(
+                self._bucket, path, data, chunk_size=CHUNK, max_concurrency=UPLOADS_AT_ONCE
+            ),
+        )
+
+    def put_file(self, key: str, path: Path) -> None:
+        target = self._above + check_key(key)
+        try:
+            chunk = _chunk_size(path.stat().st_size)
+            self._try(
+                "write",
+                key,
+                lambda: obstore.put(
+                    self._bucket, target, path, chunk_size=chunk, max_concurrency=UPLOADS_AT_ONCE
+                ),
+            )
+            path.unlink()
+        except OSError as error:
+            raise StorageError(f"cannot read {path} for {key}: {os_cause(error)}") from None
+
+    def create(self, key: str, data: bytes) -> bool:
+        path = self._above + check_key(key)
+        return self._try("create", key, lambda: self._create(path, data))
+
+    def _create(self, path: str, data: bytes) -> bool:
+        """One try. obstore repeats this request only where the server cannot have acted on it,
+        and "already there" may still be our own earlier try: what is stored decides."""
+        try:
+            obstore.put(self._bucket, path, data, mode="create", use_multipart=False)
+        except (AlreadyExistsError, PreconditionError) as error:
+            stored = self._stored(path)
+            if stored is None:  # a conflict with a writer that did not get through
+                raise _Again(error) from None
+            return stored == data
+        except BaseError as error:
+            if not fault_of(error).retry or (stored := self._stored(path)) is None:
+                raise
+            return stored == data
+        return True
+
+    def _stored(self, path: str) -> bytes | None:
+        try:
+            return bytes(obstore.get(self._bucket, path).bytes())
+        except FileNotFoundError:
+            return None
+
+    def copy(self, source: str, target: str) -> None:
+        from_, to = self._above + check_key(source), self._above + check_key(target)
+
+        def step() -> None:
+            size = obstore.head(self._bucket, from_)["size"]
+            if size <= self.copy_limit:
+                obstore.copy(self._bucket, from_, to)
+            else:
+                asyncio.run(_copy_through(self._bucket, from_, to, size))
+
+        self._try("copy", source, step)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return self._listed(self._above + check_prefix(prefix))
+
+    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
+        # obstore lists whole folders: ours is the folder, from just before the prefix on.
+        folder, slash, beginning = prefix.rpartition("/")
+        last = folder + slash + beginning[:-1] if beginning[:-1] else ""
+        known = len(self._above)
+        pages = _Pages(self._bucket, folder)
+        while page := self._try("list", prefix, partial(pages.next, last)):
+            for found in page:
+                path, size = found["path"], found["size"]
+                if path <= last:
+                    if size == 0:  # `a/`, an empty folder marker: shown as `a`, in place of `a/`
+                        continue
+                    raise StorageError(f"{self.url}: the store does not list keys in order")
+                last = path
+                if path.startswith(prefix):
+                    yield ObjectInfo(path[known:], size, _version(found["e_tag"]))
+                elif path > prefix:
+                    return
+
+    def delete(self, prefix: str) -> int:
+        if not check_prefix(prefix):
+            raise StorageError("an empty prefix would delete the whole store")
+        count, keys = 0, (found.key for found in self.list(prefix))
+        while page := [self._above + key for key in itertools.islice(keys, PAGE)]:
+            self._try("delete", prefix, partial(obstore.delete, self._bucket, page))
+            count += len(page)
+        return count
+
+    def local_path(self, key: str) -> Path | None:
+        check_key(key)
+        return None
+
+    def _try(self, action: str, key: str, step: Callable[[], T]) -> T:
+        """`step()`, again and again while that can help and the time lasts."""
+        deadline = time.monotonic() + self._retry_seconds
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return step()
+            except PreconditionError:
+                raise DataError(f"{self.url}/{key} changed while it was read") from None
+            except (_Again, BaseError, FileNotFoundError) as error:
+                reason = error.reason if isinstance(error, _Again) else error
+                fault = fault_of(reason)
+                if fault.absent and action in {"read", "copy"}:
+                    raise KeyError(key) from None
+                again = isinstance(error, _Again) or fault.retry
+                if not again or time.monotonic() + pause > deadline:
+                    message = f"cannot {action} {key} in {self.url}: {fault.cause}"
+                    raise StorageError(message) from None
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+class _Pages:
+    """The pages of one folder's listing; after an error the next begins behind `after`."""
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        self._bucket = bucket
+        self._folder = folder
+        self._stream: Iterator[Sequence[ObjectMeta]] | None = None
+
+    def next(self, after: str) -> Sequence[ObjectMeta]:
+        """Empty at the end."""
+        try:
+            self._stream = self._stream or iter(
+                obstore.list(
+                    self._bucket, self._folder or None, offset=after or None, chunk_size=PAGE
+                )
+            )
+            return next(self._stream, [])
+        except BaseError:
+            self._stream = None
+            raise
+
+
+class _Again(Exception):
+    def __init__(self, reason: BaseError) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+async def _copy_through(bucket: Bucket, source: str, target: str, size: int) -> None:
+    """Copy by way of this machine. Asynchronous, because obstore reads and writes at once only so;
+    it holds a few chunks in memory."""
+    stored = await obstore.get_async(bucket, source)
+    await obstore.put_async(
+        bucket,
+        target,
+        stored.stream(CHUNK),
+        chunk_size=_chunk_size(size),
+        max_concurrency=UPLOADS_AT_ONCE,
+    )
+
+
+def _chunk_size(size: int) -> int:
+    """Bytes a part of the multipart upload of an object of `size` bytes."""
+    return max(CHUNK, size // MAX_CHUNKS + 1)
+
+
+def _version(etag: str | None) -> str:
+    return (etag or "").strip('"')
+
+
+def _open_bucket(name: str, settings: S3Settings) -> Bucket:
+    config = {
+        "endpoint": settings.endpoint,
+        "region": settings.region,
+        "access_key_id": settings.access_key,
+        "secret_access_key": settings.secret_key,
+    }
+    return Bucket(
+        name,
+        config={option: value for option, value in config.items() if value},  # type: ignore[arg-type]
+        client_options={
+            "allow_http": settings.allow_http,
+            "connect_timeout": timedelta(seconds=settings.connect_timeout),
+            "read_timeout": timedelta(seconds=settings.read_timeout),
+            "timeout": LONGEST_REQUEST,
+        },
+        retry_config={
+            "max_retries": 1_000,  # the time is the limit
+            "retry_timeout": timedelta(seconds=settings.retry_seconds),
+            "backoff": {
+                "init_backoff": timedelta(seconds=FIRST_PAUSE),
+                "max_backoff": timedelta(seconds=LONGEST_PAUSE),
+                "base": 2,
+            },
+        },
+    )
+
+
+def _read(bucket: Bucket, path: str, options: GetOptions) -> bytes:
+    try:
+        return bytes(obstore.get(bucket, path, options=options).bytes())
+    except BaseError as error:
+        if fault_of(error).status == RANGE_NOT_SATISFIABLE:  # it begins at the end or behind it
+            return b""
+        raise

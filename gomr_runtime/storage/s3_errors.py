@@ -1,0 +1,84 @@
+"""obstore's errors, mapped once: whether trying again can help, and a cause in plain words.
+
+obstore's own text carries the request and the server's whole answer, so none of it is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from obstore.exceptions import BaseError
+
+_STATUS = re.compile(r"status code: (\d{3})|status: (\d{3}),")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+
+_PLAIN = {
+    "NoSuchBucket": "the bucket does not exist: create it or correct the URL",
+    "NoSuchUpload": "the upload was aborted on the server",
+    "SignatureDoesNotMatch": "access denied: GOMR_S3_SECRET_KEY does not fit the access key",
+    "InvalidAccessKeyId": "access denied: the server does not know GOMR_S3_ACCESS_KEY",
+    "AccessDenied": "access denied: the credentials lack the permission for this",
+    "RequestTimeTooSkewed": "the clocks of this machine and of the server differ too much",
+    "XMinioStorageFull": "the store's disk is full",
+    "QuotaExceeded": "the bucket's quota is used up",
+    "EntityTooLarge": "the object is larger than the store allows",
+    "SlowDown": "the store asks to slow down",
+    "AuthorizationHeaderMalformed": "wrong region: set GOMR_S3_REGION",
+    "PermanentRedirect": "wrong region or endpoint: set GOMR_S3_REGION and GOMR_S3_ENDPOINT",
+}
+_NETWORK = (
+    ("BadScheme", "plain HTTP is not allowed by these settings (allow_http)"),
+    ("ConnectionRefused", "connection refused: is the store running?"),
+    ("dns error", "the host name of the endpoint is not known"),
+    ("TimedOut", "no answer in time"),
+    ("Timeout", "no answer in time"),
+    ("certificate", "the server's certificate is not trusted"),
+    ("kind: Connect", "cannot connect"),
+)
+_FINAL_CODES = {"XMinioStorageFull", "QuotaExceeded", "NoSuchBucket"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What went wrong. status: of HTTP, 0 when no answer came. code: S3's name of it or ""."""
+
+    cause: str
+    status: int
+    code: str
+    absent: bool
+    retry: bool
+
+
+def fault_of(error: BaseError | OSError | ValueError) -> Fault:
+    text = str(error)
+    status_match, code_match = _STATUS.search(text), _CODE.search(text)
+    status = int(status_match[1] or status_match[2]) if status_match else 0
+    code = code_match[1] if code_match else ""
+    absent = isinstance(error, FileNotFoundError) and code != "NoSuchBucket"
+    return Fault(
+        cause=_PLAIN.get(code) or _cause(error, text, status, code),
+        status=status,
+        code=code,
+        absent=absent,
+        retry=isinstance(error, BaseError) and _transient(text, status, code),
+    )
+
+
+def _transient(text: str, status: int, code: str) -> bool:
+    if code in _FINAL_CODES or "BadScheme" in text or "certificate" in text:
+        return False
+    if status:
+        return status >= 500 or status in {408, 409, 429}
+    return any(word in text for word in ("HttpError", "reqwest", "hyper"))
+
+
+def _cause(error: Exception, text: str, status: int, code: str) -> str:
+    if status:
+        return f"the server answered {status}{' ' + code if code else ''}"
+    for word, cause in _NETWORK:
+        if word in text:
+            return cause
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__} of the S3 client"

@@ -1,0 +1,84 @@
+"""Where the S3 endpoint is and who we are there; settings only, never a flow parameter."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gomr_runtime.errors import StorageError, UsageError
+from gomr_runtime.storage.keys import check_prefix
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """An S3 endpoint and its credentials; times are in seconds.
+
+    endpoint: URL, or "" for AWS itself. access_key and secret_key: "" for the standard AWS
+    sources (`AWS_*` variables, instance roles). read_timeout: longest silence of the server.
+    retry_seconds: how long one operation may go on trying.
+    """
+
+    endpoint: str = ""
+    region: str = "us-east-1"
+    access_key: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    allow_http: bool = False
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    retry_seconds: float = 180.0
+
+    def __post_init__(self) -> None:
+        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
+            raise UsageError(f"S3 endpoint {self.endpoint!r}: write http://HOST or https://HOST")
+        if "@" in self.endpoint:
+            raise UsageError("S3 endpoint: no credentials in the URL; use GOMR_S3_ACCESS_KEY")
+        if bool(self.access_key) != bool(self.secret_key):
+            raise UsageError("S3: set both GOMR_S3_ACCESS_KEY and GOMR_S3_SECRET_KEY, or neither")
+
+    @staticmethod
+    def from_env(environ: Mapping[str, str] | None = None) -> S3Settings:
+        """Settings from `GOMR_S3_ENDPOINT`, `_REGION`, `_ACCESS_KEY` and `_SECRET_KEY`.
+
+        Each may be `..._FILE` instead, the path of a file that holds the value. Plain HTTP is
+        allowed where the endpoint says `http://`. UsageError for an unreadable file or a value
+        given twice.
+        """
+        given = os.environ if environ is None else environ
+        endpoint = _value(given, "GOMR_S3_ENDPOINT")
+        return S3Settings(
+            endpoint=endpoint,
+            region=_value(given, "GOMR_S3_REGION") or "us-east-1",
+            access_key=_value(given, "GOMR_S3_ACCESS_KEY"),
+            secret_key=_value(given, "GOMR_S3_SECRET_KEY"),
+            allow_http=endpoint.startswith("http://"),
+        )
+
+
+def _value(environ: Mapping[str, str], name: str) -> str:
+    value, file = environ.get(name, ""), environ.get(f"{name}_FILE", "")
+    if value and file:
+        raise UsageError(f"{name} and {name}_FILE are both set: unset one")
+    if not file:
+        return value
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{name}_FILE: cannot read {file}: {cause}") from None
+
+
+def split_s3_url(url: str) -> tuple[str, str]:
+    """Bucket and prefix (without slashes around it, "" for none) of `s3://bucket/prefix`."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or not _BUCKET.fullmatch(bucket):
+        raise UsageError(f"{url!r}: write s3://BUCKET/PREFIX (bucket: 3 to 63 of a-z 0-9 . -)")
+    prefix = prefix.removesuffix("/")
+    try:
+        return bucket, check_prefix(prefix)
+    except StorageError as error:
+        raise UsageError(f"{url!r}: {error}") from None

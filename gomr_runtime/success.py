@@ -1,0 +1,163 @@
+"""`_SUCCESS`: what says that an output is whole, in a store and in the user's directory alike.
+
+A JSON object, indented for people:
+
+    format    1
+    run       the run's id
+    parts     every part in order: {"name", "size" in bytes, "records", "sha256"}
+    ledger    the run's balanced books (gomr_runtime.job.Ledger)
+    counters  the user's counters
+
+Equal results give equal bytes: nothing in it depends on time or place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gomr_runtime import layout
+from gomr_runtime.errors import RunConflict, StorageError, UsageError
+from gomr_runtime.job import Ledger, Part, build
+from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.causes import os_cause
+
+FORMAT = 1
+NAME = "_SUCCESS"
+PART_NAME = re.compile(r"output-\d{5,9}\.(txt|jsonl|csv|parquet)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPart:
+    """A part as `_SUCCESS` lists it; size in bytes."""
+
+    name: str
+    size: int
+    records: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The content of a `_SUCCESS`."""
+
+    run: str
+    parts: tuple[PublishedPart, ...]
+    ledger: Ledger = dataclasses.field(default_factory=Ledger)
+    counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    format: int = FORMAT
+
+
+def success_of(
+    run: str, parts: Sequence[Part], ledger: Ledger, counters: Mapping[str, int]
+) -> Success:
+    published = (PublishedPart(p.name, p.size, p.records, p.sha256) for p in parts)
+    return Success(run, tuple(published), ledger, dict(counters))
+
+
+def success_bytes(success: Success) -> bytes:
+    text = json.dumps(dataclasses.asdict(success), indent=2, sort_keys=True, ensure_ascii=False)
+    return f"{text}\n".encode("utf-8", "surrogateescape")
+
+
+def parse_success(data: bytes) -> Success:
+    """The content of a `_SUCCESS`, every field checked; ValueError for anything else.
+
+    Part names are those that GoMR gives, so that no `_SUCCESS` can name a file elsewhere.
+    """
+    fields = json.loads(data.decode("utf-8", "surrogateescape"))
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        raise ValueError(f"not a {NAME} of format {FORMAT}")
+    success = build(Success, {**fields, "parts": (), "ledger": Ledger()})
+    parts = tuple(_part(item) for item in _list(fields.get("parts")))
+    if len({part.name for part in parts}) != len(parts):
+        raise ValueError("a part is listed twice")
+    ledger = build(Ledger, fields.get("ledger"))
+    counts = [*dataclasses.astuple(ledger), *_mapping(success.counters).values()]
+    if not isinstance(success.run, str) or not all(type(count) is int for count in counts):
+        raise ValueError("run, ledger or counters have the wrong type")
+    return dataclasses.replace(success, parts=parts, ledger=ledger)
+
+
+def read_success(directory: Path) -> Success:
+    """What the output in `directory` is; UsageError when there is none, or no readable one."""
+    path = directory / NAME
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(file, "rb") as stream:
+            return parse_success(stream.read(MAX_BYTES))
+    except FileNotFoundError:
+        raise UsageError(f"{directory} has no {NAME}: it is not a finished GoMR output") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {os_cause(error)}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not of a GoMR output: {error}") from None
+
+
+def promote(
+    store: Store,
+    run: str,
+    parts: Sequence[Part],
+    ledger: Ledger | None = None,
+    counters: Mapping[str, int] | None = None,
+) -> tuple[Part, ...]:
+    """Make the committed parts the run's output in the store, then create its `_SUCCESS`.
+
+    `parts` carry the keys of the attempts' data; the result carries those of the output. Doing
+    it again, as a restarted master does, changes nothing. StorageError for a part that is
+    missing or has another size; RunConflict when another result of this run stands already.
+    """
+    promoted = tuple(_promote_part(store, run, part) for part in parts)
+    content = success_bytes(success_of(run, parts, ledger or Ledger(), counters or {}))
+    if not store.create(layout.success(run), content):
+        raise RunConflict(
+            f"{layout.success(run)} in {store.url} stands already and lists another result: "
+            "start the job under another --run-id"
+        )
+    return promoted
+
+
+def _promote_part(store: Store, run: str, part: Part) -> Part:
+    target = layout.output_prefix(run) + part.name
+    try:
+        if part.key != target:
+            store.copy(part.key, target)
+        size = store.info(target).size
+    except KeyError as error:
+        raise StorageError(f"{part.name} of run {run}: {error.args[0]} is missing") from None
+    if size != part.size:
+        raise StorageError(
+            f"{target} in {store.url} has {size} bytes, its attempt reported {part.size}"
+        )
+    return dataclasses.replace(part, key=target)
+
+
+def _part(fields: Any) -> PublishedPart:
+    part = build(PublishedPart, fields)
+    if not isinstance(part.name, str) or not PART_NAME.fullmatch(part.name):
+        raise ValueError(f"{part.name!r} is not the name of a part")
+    if not isinstance(part.sha256, str) or not _SHA256.fullmatch(part.sha256):
+        raise ValueError(f"{part.name}: no sha256")
+    if type(part.size) is not int or type(part.records) is not int:
+        raise ValueError(f"{part.name}: size and records must be whole numbers")
+    return part
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("no list of parts")
+    return value
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("counters must be an object")
+    return value

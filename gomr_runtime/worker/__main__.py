@@ -1,0 +1,122 @@
+"""`python -m gomr_runtime.worker`: the process `gomr-worker`.
+
+The forkserver starts before anything else is imported: children must never see gRPC, nor any
+secret of this process's environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from setproctitle import setproctitle
+
+from gomr_runtime.errors import EnvironmentFailed, GomrError
+from gomr_runtime.job import JobSpec, from_json
+from gomr_runtime.layout import check_run_id, job
+from gomr_runtime.process import PR_SET_DUMPABLE, prctl, watch_for_end
+from gomr_runtime.storage import Store, open_store
+from gomr_runtime.worker.children import start_forkserver
+
+SECRET = re.compile(r"(SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY|SESSION)", re.IGNORECASE)
+OURS = re.compile(r"GOMR_|AWS_|GRPC_")
+ARROW_BYTES = 4 << 20  # input from which on tasks are large enough to need Arrow
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    run: str
+    store: str
+    master: str
+    worker_file: Path
+    token_file: Path
+    scratch: Path
+    slots: int
+    lifeline: int
+
+
+def parse(argv: list[str]) -> Arguments:
+    parser = argparse.ArgumentParser("gomr-worker")
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--master", required=True)
+    parser.add_argument("--worker-file", type=Path, required=True)
+    parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--lifeline", type=int, default=-1)
+    found = parser.parse_args(argv)
+    if found.slots < 1:
+        parser.error("--slots must be at least 1")
+    check_run_id(found.run)
+    return Arguments(**vars(found))
+
+
+def read_job(store: Store, run: str) -> JobSpec:
+    try:
+        return from_json(JobSpec, store.get(job(run)))
+    except KeyError:
+        raise EnvironmentFailed(f"run {run} is not in {store.url}: it was removed") from None
+
+
+def scrub_environment() -> dict[str, str]:
+    """Take what children must not see out of the environment; returns what was taken."""
+    secret = {n: v for n, v in os.environ.items() if OURS.match(n) and SECRET.search(n)}
+    for name in secret:
+        del os.environ[name]
+    return secret
+
+
+def preload_for(spec: JobSpec) -> list[str]:
+    """What children have from the start: Arrow only where the input is worth its import."""
+    preload = ["gomr_runtime.worker.preload"]
+    if sum(file.size for file in spec.files) >= ARROW_BYTES:
+        preload += ["gomr_runtime.dataflow.columns", "gomr_runtime.dataflow.merge"]
+    return preload
+
+
+async def work(arguments: Arguments, store: Store, spec: JobSpec) -> int:
+    terminated = asyncio.Event()
+    watch_for_end(asyncio.get_running_loop(), arguments.lifeline, terminated.set)
+    # Imports gRPC while the forkserver starts.
+    from gomr_runtime.rpc import read_token
+    from gomr_runtime.worker.supervisor import Settings, Supervisor
+
+    settings = Settings(
+        arguments.run,
+        arguments.master,
+        read_token(arguments.token_file),
+        arguments.worker_file,
+        arguments.scratch,
+        arguments.slots,
+    )
+    return await Supervisor(settings, store, spec).run(terminated)
+
+
+def main() -> int:
+    setproctitle("gomr-worker")
+    prctl(PR_SET_DUMPABLE, 0)
+    try:
+        arguments = parse(sys.argv[1:])
+        arguments.scratch.mkdir(parents=True, exist_ok=True)
+        # Sockets of multiprocessing and temporary files of user code go with the scratch folder.
+        tempfile.tempdir = os.environ["TMPDIR"] = str(arguments.scratch)
+        store = open_store(arguments.store)
+        spec = read_job(store, arguments.run)
+        secrets = scrub_environment()
+        start_forkserver(preload_for(spec))
+        os.environ.update(secrets)
+        return asyncio.run(work(arguments, store, spec))
+    except GomrError as error:
+        print(f"gomr-worker: {error}", error.detail, sep="\n", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The child process: one attempt, or the description of the worker file, then the end.
+
+It runs user code, so it holds neither gRPC nor credentials, and everything it is told and says
+is JSON in checked frames.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import resource
+import socket
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+
+from gomr_runtime.job import JobSpec, TaskFailure, TaskSpec, from_json, to_json
+from gomr_runtime.process import die_with_parent
+from gomr_runtime.worker.frames import MAX_ANSWER, Kind, frame
+
+if TYPE_CHECKING:
+    import ctypes
+
+    from gomr_runtime.execution import Blobs
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to run. task and job: JSON, empty for a description. store: the URL of a directory
+    store, "" when everything is read through the supervisor."""
+
+    worker_file: str
+    worker_name: str
+    task: bytes = b""
+    job: bytes = b""
+    store: str = ""
+    scratch: str = ""
+
+
+def run(
+    request: Request,
+    channel: socket.socket,
+    output: Connection,
+    monitor: ctypes.Array[ctypes.c_longlong],
+) -> None:
+    """Entry point of the process; never returns."""
+    code = 1
+    try:
+        isolate(output.fileno())
+        sys.argv = [request.worker_name]
+        answer = attempt(request, channel, monitor) if request.task else describe(request)
+        channel.sendall(answer)
+        code = 0
+    except BaseException:  # noqa: BLE001  (a defect: the supervisor shows what was printed)
+        traceback.print_exc()
+    finally:
+        # Not a return: threads and exit handlers of user code must not hold up the result.
+        for stream in (sys.stdout, sys.stderr):
+            flush(stream)
+        os._exit(code)
+
+
+def isolate(output: int) -> None:
+    """A session of its own, no terminal, no core dumps; all it prints goes to `output`."""
+    os.setsid()
+    die_with_parent(os.getppid())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    # New objects: those of the forkserver are tied to its own files.
+    sys.stdout, sys.stderr = (
+        open(descriptor, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+        for descriptor in (1, 2)
+    )
+    faulthandler.enable(file=2, all_threads=False)
+
+
+def describe(request: Request) -> bytes:
+    """A frame with the JobDescription of the worker file, or why it cannot be loaded."""
+    from gomr_runtime.errors import GomrError
+    from gomr_runtime.program import load
+
+    try:
+        program = load(Path(request.worker_file), request.worker_name)
+    except GomrError as error:
+        failure = TaskFailure("user", str(error), detail=error.detail, retry=False)
+        return frame(Kind.FAILURE, to_json(failure))
+    return frame(Kind.RESULT, to_json(program.description))
+
+
+def attempt(
+    request: Request, channel: socket.socket, monitor: ctypes.Array[ctypes.c_longlong]
+) -> bytes:
+    """A frame with the TaskResult or the TaskFailure of the attempt."""
+    from gomr_runtime.execution import Monitor, execute, failure_of
+    from gomr_runtime.program import load
+
+    task = from_json(TaskSpec, request.task)
+    try:
+        result = execute(
+            task,
+            from_json(JobSpec, request.job),
+            load(Path(request.worker_file), request.worker_name),
+            open_blobs(request.store, channel),
+            Path(request.scratch),
+            cast(Monitor, memoryview(monitor).cast("B").cast("q")),
+        )
+    except BaseException as error:  # noqa: BLE001  (user code may raise anything)
+        return frame(Kind.FAILURE, to_json(failure_of(error, task)))
+    body = to_json(result)
+    if len(body) > MAX_ANSWER:
+        failure = TaskFailure(
+            "user",
+            f"{task.name}: its counters and bad records take {len(body):,} bytes, at most "
+            f"{MAX_ANSWER:,} fit: use fewer counters or a lower --skip-bad-records",
+            retry=False,
+        )
+        return frame(Kind.FAILURE, to_json(failure))
+    return frame(Kind.RESULT, body)
+
+
+def open_blobs(store_url: str, channel: socket.socket) -> Blobs:
+    """Files directly where the store is a directory, else through the supervisor."""
+    if store_url:
+        from gomr_runtime.blobs import LocalBlobs
+        from gomr_runtime.storage import open_store
+
+        return LocalBlobs(open_store(store_url).local_path)
+    from gomr_runtime.worker.brokered import BrokeredBlobs
+
+    return BrokeredBlobs(channel)
+
+
+def flush(stream: TextIO) -> None:
+    """User code may have closed or replaced the stream; the result matters more than its last
+    lines."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        stream.flush()

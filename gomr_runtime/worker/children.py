@@ -1,0 +1,257 @@
+"""The supervisor's side of a child process: start it, watch it, take its answer, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from gomr_runtime.errors import DataError, GomrError
+from gomr_runtime.execution import BLOCK_RECORD, RECORD, SLOTS, TICKS
+from gomr_runtime.storage import StoreBlobs
+from gomr_runtime.worker import tree
+from gomr_runtime.worker.brokered import RANGE
+from gomr_runtime.worker.captured import Captured
+from gomr_runtime.worker.child import Request, run
+from gomr_runtime.worker.frames import (
+    HEADER,
+    BadFrame,
+    Kind,
+    check_body,
+    frame,
+    parse_header,
+)
+
+if TYPE_CHECKING:
+    from gomr_runtime.execution import Blob
+
+WATCH_EVERY = 0.2  # seconds
+TERM_SECONDS = 2.0  # between asking a child to end and killing it
+EXIT_SECONDS = 2.0  # for a child to be gone after its answer or after SIGKILL
+
+Answer = tuple[Kind, bytes]
+
+
+class Ended(Exception):
+    """A child ended without an answer. reason: `crash`, `timeout`, `memory` or `abandoned`."""
+
+    def __init__(self, reason: str, words: str) -> None:
+        super().__init__(words)
+        self.reason = reason
+
+
+class Limits:
+    """When a child is ended. memory in bytes, silence in seconds without a sign of life."""
+
+    def __init__(self, memory: int, silence: float) -> None:
+        self.memory = memory
+        self.silence = silence
+
+
+class Child:
+    """One child process. `monitor` is what it shares with us, `output` what it printed."""
+
+    def __init__(self, request: Request, limits: Limits, blobs: StoreBlobs | None) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._request = request
+        self._limits = limits
+        self._blobs = blobs
+        self._opened: dict[int, Blob] = {}
+        self.monitor: ctypes.Array[ctypes.c_longlong] = self._context.RawArray("q", SLOTS)
+        self.monitor[BLOCK_RECORD] = self.monitor[RECORD] = -1
+        self.output = Captured()
+        self.peak = 0
+        self._abandoned = asyncio.Event()
+        self._exited = asyncio.Event()
+        self.pid = 0
+        self.over = False
+
+    def abandon(self) -> None:
+        """End the child; its answer is not wanted any more."""
+        self._abandoned.set()
+
+    async def answer(self) -> Answer:
+        """The child's answer. Raises Ended when it has none, or BadFrame for nonsense."""
+        ours, theirs = socket.socketpair()
+        read_end, write_end = self._context.Pipe(duplex=False)
+        try:
+            process = self._context.Process(
+                target=run, args=(self._request, theirs, write_end, self.monitor), daemon=False
+            )
+            await asyncio.to_thread(process.start)
+        except BaseException:
+            ours.close()
+            read_end.close()
+            raise
+        finally:
+            theirs.close()
+            write_end.close()
+        self.pid = process.pid or 0
+        loop = asyncio.get_running_loop()
+        loop.add_reader(process.sentinel, self._has_exited, process.sentinel)
+        loop.add_reader(read_end.fileno(), self._drain, read_end)
+        os.set_blocking(read_end.fileno(), False)
+        try:
+            return await self._converse(ours, process)
+        finally:
+            tree.kill_group(self.pid, signal.SIGKILL)
+            await self._gone()
+            self._drain(read_end)
+            loop.remove_reader(read_end.fileno())
+            read_end.close()
+            self.over = True
+            for blob in self._opened.values():
+                blob.close()
+            if self._exited.is_set():
+                process.join()
+                process.close()
+
+    async def _converse(
+        self, ours: socket.socket, process: multiprocessing.process.BaseProcess
+    ) -> Answer:
+        reader, writer = await asyncio.open_connection(sock=ours)
+        talk = asyncio.create_task(self._talk(reader, writer))
+        exited = asyncio.create_task(self._exited.wait())
+        watch = asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait({talk, exited, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if not talk.done() and watch.done():
+                ended = watch.result()
+                if ended.reason != "abandoned":
+                    await self._terminate()
+                raise ended
+            if not talk.done():
+                tree.kill_group(self.pid, signal.SIGKILL)  # a grandchild may hold the channel open
+            with suppress(TimeoutError):
+                found = await asyncio.wait_for(asyncio.shield(talk), EXIT_SECONDS)
+                if found is not None:
+                    await self._gone()
+                    return found
+            await self._gone()
+            raise Ended("crash", cause_of_death(process.exitcode))
+        finally:
+            for task in (talk, exited, watch):
+                task.cancel()
+            writer.close()
+
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Answer | None:
+        """Answer the child's questions until it gives its own answer; None when it has none."""
+        while True:
+            try:
+                header = await reader.readexactly(HEADER.size)
+                length, checksum, kind = parse_header(header)
+                body = check_body(await reader.readexactly(length), checksum)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return None
+            if kind in {Kind.RESULT, Kind.FAILURE}:
+                return kind, body
+            if reply := await asyncio.to_thread(self._serve, kind, body):
+                writer.write(reply)
+                await writer.drain()
+
+    def _serve(self, kind: Kind, body: bytes) -> bytes:
+        """One question about an input or a stored object; blocks on the store."""
+        if self._blobs is None:
+            raise BadFrame("the child asked for data that it can read itself")
+        try:
+            if kind is Kind.OPEN:
+                blob = self._blobs.open(body.decode("utf-8", "surrogateescape"))
+                handle = len(self._opened)
+                self._opened[handle] = blob
+                said = {"handle": handle, "size": blob.size}
+                return frame(Kind.REPLY, json.dumps(said).encode())
+            handle, offset, length = RANGE.unpack(body)
+            if kind is Kind.CLOSE:
+                self._opened[handle].close()
+                return b""
+            return frame(Kind.REPLY, self._opened[handle].read_at(offset, length))
+        except GomrError as error:
+            sort = "data" if isinstance(error, DataError) else "storage"
+            return frame(Kind.ERROR, json.dumps({"kind": sort, "message": str(error)}).encode())
+
+    async def _watch(self) -> Ended:
+        """Returns when the child has to be ended, and why."""
+        ticks, moved = self.monitor[TICKS], time.monotonic()
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._abandoned.wait(), WATCH_EVERY)
+                return Ended("abandoned", "abandoned")
+            memory = tree.memory_of(self.pid, self._limits.memory)
+            self.peak = max(self.peak, memory)
+            if memory > self._limits.memory:
+                return Ended(
+                    "memory",
+                    f"it used {memory / 1e6:,.0f} MB, the limit is "
+                    f"{self._limits.memory / 1e6:,.0f} MB (--memory)",
+                )
+            if self.monitor[TICKS] != ticks:
+                ticks, moved = self.monitor[TICKS], time.monotonic()
+            elif time.monotonic() - moved > self._limits.silence:
+                return Ended("timeout", f"no progress for {self._limits.silence:g} s")
+
+    async def _terminate(self) -> None:
+        """Ask it to end, so that user code can say where it is; `answer` sees to the rest."""
+        tree.kill_group(self.pid, signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), TERM_SECONDS)
+
+    async def _gone(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), EXIT_SECONDS)
+
+    def _has_exited(self, sentinel: int) -> None:
+        asyncio.get_running_loop().remove_reader(sentinel)
+        self._exited.set()
+
+    def _drain(self, output: Connection) -> None:
+        for _ in range(64):  # bounded, so that a flood does not keep us from anything else
+            try:
+                data = os.read(output.fileno(), 65536)
+            except BlockingIOError:
+                return
+            if not data:
+                asyncio.get_running_loop().remove_reader(output.fileno())
+                return
+            self.output.add(data)
+
+
+def start_forkserver(preload: list[str]) -> None:
+    """Begin to start it; from the main thread, whose death ends it."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
+    forkserver.ensure_running()
+
+
+def sweep(active: set[int], describe: Callable[[str], None]) -> None:
+    """End what earlier children left running: the forkserver took it in."""
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if server is None:
+        return
+    left = [pid for pid in tree.children_of(server) if pid not in active]
+    family = [other for pid in left for other in [pid, *tree.descendants_of(pid)]]
+    if family:
+        tree.kill(family)
+        describe(f"ended {len(family)} processes that user code left behind")
+
+
+def cause_of_death(code: int | None) -> str:
+    """An exit code of multiprocessing in words."""
+    if code is None:
+        return "it closed its channel and went on running"
+    if code < 0:
+        try:
+            return f"it died of {signal.Signals(-code).name}"
+        except ValueError:
+            return f"it died of signal {-code}"
+    return f"it ended with exit code {code} before it had a result"

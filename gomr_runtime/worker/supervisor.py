@@ -1,0 +1,386 @@
+"""A worker: pulls attempts from the master, runs each in a child process, publishes and reports.
+
+It holds the credentials and the connection; it never runs user code and never imports Arrow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from gomr_runtime import layout
+from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, GomrError
+from gomr_runtime.execution import DONE, TOTAL, Blobs
+from gomr_runtime.job import (
+    JobDescription,
+    JobSpec,
+    Piece,
+    TaskFailure,
+    TaskResult,
+    TaskSpec,
+    build,
+    from_json,
+    to_json,
+)
+from gomr_runtime.storage import Store, StoreBlobs
+from gomr_runtime.worker.child import Request
+from gomr_runtime.worker.children import Child, Ended, Limits, sweep
+from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, place_of, record_in_flight
+from gomr_runtime.worker.frames import BadFrame, Kind
+from gomr_runtime.worker.session import Identity, Lost, Session
+
+LEAVE_SECONDS = 1.0  # for the master to hear a goodbye
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """scratch: a directory of this worker alone. slots: attempts at a time."""
+
+    run: str
+    master: str
+    token: str
+    worker_file: Path
+    scratch: Path
+    slots: int
+    name: str = field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    )
+
+
+@dataclass(slots=True)
+class Running:
+    """An attempt from its assignment to its report."""
+
+    spec: TaskSpec
+    epoch: int
+    child: Child | None = None
+    abandoned: bool = False
+
+    def abandon(self) -> None:
+        self.abandoned = True
+        if self.child is not None:
+            self.child.abandon()
+
+
+class Supervisor:
+    """One worker process; `run` returns its exit code."""
+
+    def __init__(self, settings: Settings, store: Store, job: JobSpec) -> None:
+        self._settings = settings
+        self._store = store
+        self._job = job
+        self._local = store.url.startswith("file:")
+        self._blobs = StoreBlobs(store)
+        self._limits = Limits(job.memory, job.task_timeout)
+        self._child_job = to_json(replace(job, files=()))
+        self._description: JobDescription | None = None
+        self._running: dict[str, Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(settings.slots)
+        self._used = 0
+        self._epoch = 0
+        self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._session = Session(settings.master, settings.token, self._say_room)
+
+    async def run(self, terminated: asyncio.Event) -> int:
+        """Until the master says that the run is over, or `terminated` is set."""
+        work = asyncio.create_task(self._work())
+        end = asyncio.create_task(terminated.wait())
+        heart = asyncio.create_task(self._beat())
+        watched: set[asyncio.Future[Any]] = {work, end, heart, self._defect}
+        try:
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for failed in (self._defect, heart):
+                if failed.done():
+                    failed.result()
+            if work.done():
+                return work.result()
+            await self._leave()
+            return EXIT_SIGTERM
+        finally:
+            for task in watched:
+                task.cancel()
+            await self._abandon_all()
+
+    async def _work(self) -> int:
+        identity = await self._describe()
+        incarnation = 0
+        while True:
+            incarnation += 1
+            name = f"{self._settings.name}.{incarnation}"
+            try:
+                async for message in self._session.run(replace(identity, worker=name)):
+                    code = self._handle(message)
+                    if code is not None:
+                        return code
+            except Lost:
+                _log("the master gave this worker up; starting over under a new name")
+                self._session.forget()
+                await self._abandon_all()
+
+    async def _describe(self) -> Identity:
+        """Load the worker file in a child: user imports may be slow, huge, or crash."""
+        request = Request(str(self._settings.worker_file), self._job.worker_name)
+        child = Child(request, self._limits, None)
+        failure = ""
+        description = ""
+        try:
+            kind, body = await child.answer()
+        except (Ended, BadFrame) as error:
+            message = f"{self._job.worker_name} cannot be loaded: {error}"
+            detail = child.output.last_lines(LAST_LINES)
+            failure = to_json(TaskFailure("user", message, detail=detail)).decode()
+        else:
+            text = body.decode("utf-8", "surrogateescape")
+            if kind is Kind.RESULT:
+                description = text
+                self._description = from_json(JobDescription, text)
+            else:
+                failure = text
+        return Identity(self._settings.run, "", description, failure)
+
+    # Messages of the master.
+
+    def _handle(self, message: pb.MasterMessage) -> int | None:
+        """Act on the message; the exit code when it was the last one."""
+        match message.WhichOneof("body"):
+            case "assign":
+                self._begin(message.assign, message.epoch)
+            case "abandon":
+                self._abandon(message.abandon)
+            case "finished":
+                return EXIT_OK
+            case "refused":
+                _log(f"refused: {message.refused.reason}")
+                return message.refused.exit_code
+        return None
+
+    def _begin(self, assign: pb.Assign, epoch: int) -> None:
+        spec = from_json(TaskSpec, assign.task)
+        running = Running(spec, epoch)
+        self._running[_name(spec)] = running
+        self._used += 1
+        task = asyncio.create_task(self._attempt(running, assign.pieces_key))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _abandon(self, abandon: pb.Abandon) -> None:
+        wanted = abandon.attempt
+        for running in self._running.values():
+            spec = running.spec
+            same = (spec.kind, spec.index, spec.attempt)
+            if same == (wanted.kind, wanted.index, wanted.attempt) and (
+                wanted.nonce in {"", spec.nonce}
+            ):
+                running.abandon()
+
+    def _say_room(self) -> None:
+        """How many more attempts fit; also said first on every new stream."""
+        if self._session.highest_epoch > self._epoch:
+            # A new master knows nothing of what an earlier one had started.
+            for running in self._running.values():
+                if running.epoch < self._session.highest_epoch:
+                    running.abandon()
+            self._session.forget()
+            self._epoch = self._session.highest_epoch
+        room = max(0, self._settings.slots - self._used)
+        self._session.send(pb.WorkerMessage(next=pb.Next(count=room)))
+
+    # Attempts.
+
+    async def _attempt(self, running: Running, pieces_key: str) -> None:
+        name = _name(running.spec)
+        scratch = self._settings.scratch / name
+        room_told = False
+        try:
+            async with self._slots:
+                outcome = await self._outcome(running, pieces_key, scratch)
+            self._used -= 1
+            room_told = True
+            if not running.abandoned:
+                self._say_room()
+            if isinstance(outcome, TaskResult):
+                outcome = await self._publish(running.spec, outcome, scratch)
+            if outcome is not None and not running.abandoned:
+                self._report(running, outcome)
+        finally:
+            self._running.pop(name, None)
+            if not room_told:
+                self._used -= 1
+            if running.abandoned:
+                self._say_room()
+            await asyncio.to_thread(shutil.rmtree, scratch, True)
+
+    async def _outcome(
+        self, running: Running, pieces_key: str, scratch: Path
+    ) -> TaskResult | TaskFailure | None:
+        """What the child made of it; None when it was abandoned."""
+        if running.abandoned:
+            return None
+        try:
+            running.spec = await asyncio.to_thread(self._prepare, running.spec, pieces_key, scratch)
+        except GomrError as error:
+            return TaskFailure("storage", str(error))
+        except OSError as error:
+            return TaskFailure("worker", f"{running.spec.name}: scratch space: {error.strerror}")
+        request = Request(
+            str(self._settings.worker_file),
+            self._job.worker_name,
+            task=to_json(running.spec),
+            job=self._child_job,
+            store=self._store.url if self._local else "",
+            scratch=str(scratch),
+        )
+        child = running.child = Child(request, self._limits, None if self._local else self._blobs)
+        try:
+            kind, body = await child.answer()
+        except Ended as ended:
+            return None if ended.reason == "abandoned" else await self._diagnose(running, ended)
+        except BadFrame as error:
+            return TaskFailure("crash", f"{running.spec.name}: {error}")
+        finally:
+            self._sweep()
+        return _read(kind, body, child.peak)
+
+    async def _diagnose(self, running: Running, ended: Ended) -> TaskFailure:
+        child = running.child
+        assert child is not None
+        assert self._description is not None
+        monitor = list(child.monitor)
+        place = await asyncio.to_thread(
+            place_of,
+            running.spec,
+            self._job,
+            self._description.format,
+            cast(Blobs, self._blobs),
+            monitor,
+        )
+        return diagnose(
+            cast(Literal["crash", "timeout", "memory"], ended.reason),
+            str(ended),
+            running.spec,
+            place,
+            record_in_flight(running.spec, monitor),
+            child.output.last_lines(LAST_LINES),
+        )
+
+    def _prepare(self, spec: TaskSpec, pieces_key: str, scratch: Path) -> TaskSpec:
+        scratch.mkdir(parents=True)
+        if not pieces_key:
+            return spec
+        rows = json.loads(self._store.get(pieces_key).decode("utf-8", "surrogateescape"))
+        return replace(spec, pieces=tuple(build(Piece, row) for row in rows))
+
+    async def _publish(
+        self, spec: TaskSpec, result: TaskResult, scratch: Path
+    ) -> TaskResult | TaskFailure:
+        """Put the files where nothing else is ever written; the commit makes them count."""
+        files = []
+        for file in result.files:
+            path = Path(file.path)
+            if path.parent != scratch:
+                return TaskFailure("worker", f"{spec.name}: {path} is not in its scratch folder")
+            key = layout.attempt_data(spec, file.role)
+            try:
+                await asyncio.to_thread(self._store.put_file, key, path)
+            except GomrError as error:
+                return TaskFailure("storage", f"{spec.name}: {error}")
+            files.append(replace(file, path="", key=key))
+        return replace(result, files=tuple(files))
+
+    def _report(self, running: Running, outcome: TaskResult | TaskFailure) -> None:
+        spec = running.spec
+        attempt = pb.Attempt(
+            kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce
+        )
+        text = to_json(outcome).decode("utf-8", "surrogateescape")
+        report = pb.Report(attempt=attempt, epoch=running.epoch)
+        if isinstance(outcome, TaskResult):
+            report.result = text
+        else:
+            _log(f"{spec.name} failed: {outcome.message}")
+            report.failure = text
+        self._session.send(pb.WorkerMessage(report=report), keep=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log(f"defect in the worker, please report it: {error!r}")
+            if not self._defect.done():
+                self._defect.set_exception(error)
+
+    # Life.
+
+    async def _beat(self) -> None:
+        """Heartbeats; without a master for two leases what runs here runs elsewhere by now."""
+        while True:
+            await asyncio.sleep(self._job.heartbeat)
+            if self._session.connected:
+                self._session.send(pb.WorkerMessage(heartbeat=self._heartbeat()))
+            elif time.monotonic() - self._session.disconnected_since > 2 * self._job.lease:
+                for running in self._running.values():
+                    running.abandon()
+
+    def _heartbeat(self) -> pb.Heartbeat:
+        heartbeat = pb.Heartbeat()
+        for running in self._running.values():
+            spec = running.spec
+            monitor = running.child.monitor if running.child else None
+            done, total = (monitor[DONE], monitor[TOTAL]) if monitor else (0, 0)
+            heartbeat.running.append(
+                pb.Progress(
+                    attempt=pb.Attempt(
+                        kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce
+                    ),
+                    fraction=min(1.0, max(0.0, done / total)) if total > 0 else 0.0,
+                    done=done,
+                )
+            )
+        return heartbeat
+
+    def _sweep(self) -> None:
+        children = [running.child for running in self._running.values() if running.child]
+        if all(child.pid for child in children if not child.over):
+            sweep({child.pid for child in children if not child.over}, _log)
+
+    async def _abandon_all(self) -> None:
+        for running in self._running.values():
+            running.abandon()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=8.0)
+
+    async def _leave(self) -> None:
+        if self._session.connected:
+            self._session.send(pb.WorkerMessage(leave=pb.Leave(reason="SIGTERM")), keep=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._session.settled(), LEAVE_SECONDS)
+
+
+def _read(kind: Kind, body: bytes, peak: int) -> TaskResult | TaskFailure:
+    """The child's answer, checked: user code could have written it."""
+    try:
+        if kind is Kind.FAILURE:
+            return from_json(TaskFailure, body)
+        result = from_json(TaskResult, body)
+        return replace(result, peak_rss=max(result.peak_rss, peak))
+    except (ValueError, TypeError) as error:
+        return TaskFailure("crash", f"the child's answer is not readable: {error}")
+
+
+def _name(spec: TaskSpec) -> str:
+    return f"{spec.name}-{spec.attempt}-{spec.nonce}"
+
+
+def _log(text: str) -> None:
+    print(f"gomr-worker: {text}", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,149 @@
+"""What can be told about a worker file without running it: its syntax tree and its header."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import tomllib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gomr_runtime.errors import UsageError
+
+# Inline script metadata, as in PEP 723.
+_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFile:
+    """A worker file that compiles and calls `gomr.run`.
+
+    sha256: of its bytes, in hex. dependencies and requires_python: of its PEP 723 header, empty
+    without one.
+    """
+
+    path: Path
+    sha256: str
+    dependencies: tuple[str, ...] = ()
+    requires_python: str = ""
+
+
+def inspect_worker(path: str | Path) -> WorkerFile:
+    """Compile the file and read its syntax tree and header; it is not run.
+
+    Raises UsageError: no such file, a syntax error, no call of `gomr.run`, a config without
+    mapper, or a header that is not TOML.
+    """
+    path = Path(path)
+    try:
+        source = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such worker file") from None
+    except OSError as error:
+        raise UsageError(f"{path}: the worker file cannot be read: {error.strerror}") from None
+    _check_tree(path, _parse(path, source))
+    header = _header(path, source)
+    return WorkerFile(
+        path.absolute(),
+        hashlib.sha256(source).hexdigest(),
+        tuple(header.get("dependencies", ())),
+        header.get("requires-python", ""),
+    )
+
+
+def _parse(path: Path, source: bytes) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, str(path), "exec", dont_inherit=True)
+            return ast.parse(source, str(path))
+    except SyntaxError as error:
+        line = f":{error.lineno}" if error.lineno else ""
+        raise UsageError(
+            f"{path}{line}: syntax error: {error.msg}", detail=(error.text or "").rstrip()
+        ) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{path}: cannot be compiled: {error}") from None
+
+
+def _check_tree(path: Path, tree: ast.Module) -> None:
+    names = dict(_imported_names(tree))
+    calls = list(_calls(tree, names, "run"))
+    if not calls:
+        raise UsageError(
+            f"{path}: no call of gomr.run: end the file with "
+            "gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=reducer))"
+        )
+    configs = list(_calls(tree, names, "MapReduceConfig"))
+    for call in configs:
+        if not _has_mapper(call):
+            raise UsageError(
+                f"{path}:{call.lineno}: the config has no mapper: "
+                "write gomr.MapReduceConfig(mapper=…)"
+            )
+    for call in calls:
+        if not call.args and not call.keywords:
+            raise UsageError(f"{path}:{call.lineno}: gomr.run() needs a gomr.MapReduceConfig")
+
+
+def _imported_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Local names of `gomr_runtime` and of what is imported from it: `gomr` -> `gomr_runtime`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == "gomr_runtime":
+                    yield alias.asname or alias.name, "gomr_runtime"
+        elif isinstance(node, ast.ImportFrom) and node.module in {
+            "gomr_runtime",
+            "gomr_runtime.api",
+        }:
+            for alias in node.names:
+                yield alias.asname or alias.name, f"gomr_runtime.{alias.name}"
+
+
+def _calls(tree: ast.Module, names: dict[str, str], function: str) -> Iterator[ast.Call]:
+    wanted = f"gomr_runtime.{function}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _dotted(node.func, names) == wanted:
+            yield node
+
+
+def _dotted(node: ast.expr, names: dict[str, str]) -> str:
+    if isinstance(node, ast.Name):
+        return names.get(node.id, f"gomr_runtime.{node.id}" if "*" in names else "")
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value, names)}.{node.attr}"
+    return ""
+
+
+def _has_mapper(config: ast.Call) -> bool:
+    given = [keyword.value for keyword in config.keywords if keyword.arg in {"mapper", None}]
+    return any(
+        not (isinstance(value, ast.Constant) and value.value is None)
+        for value in (*config.args[:1], *given)
+    )
+
+
+def _header(path: Path, source: bytes) -> dict[str, Any]:
+    text = source.decode("utf-8", "replace").replace("\r\n", "\n")
+    blocks = [match for match in _BLOCK.finditer(text) if match["type"] == "script"]
+    if not blocks:
+        return {}
+    if len(blocks) > 1:
+        raise UsageError(f"{path}: two '# /// script' headers, PEP 723 allows one")
+    lines = blocks[0]["content"].splitlines(keepends=True)
+    content = "".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
+    try:
+        header = tomllib.loads(content)
+    except ValueError as error:
+        raise UsageError(f"{path}: the '# /// script' header is no TOML: {error}") from None
+    dependencies = header.get("dependencies", [])
+    if not isinstance(dependencies, list) or not all(isinstance(d, str) for d in dependencies):
+        raise UsageError(f"{path}: dependencies in the '# /// script' header: a list of strings")
+    if not isinstance(header.get("requires-python", ""), str):
+        raise UsageError(f"{path}: requires-python in the '# /// script' header: a string")
+    return header

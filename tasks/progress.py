@@ -1,0 +1,88 @@
+"""Follows the events of a run: log lines, progress bars, and a progress artifact a phase."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
+
+from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.job import Summary
+from gomr_runtime.local import LocalRun
+from gomr_runtime.progress import PhaseState, describe, fraction
+from tasks.console import console, tell
+
+UPDATE_SECONDS = 2.0
+UPDATE_SHARE = 0.01
+
+
+class PhaseArtifact:
+    """The progress artifact of one phase, updated at most every 2 s and 1 %.
+
+    A server that does not answer costs the artifact, never the job.
+    """
+
+    def __init__(self, phase: str) -> None:
+        self._phase = phase
+        self._id: UUID | None = None
+        self._told = (-UPDATE_SECONDS, -1.0)
+
+    def update(self, state: PhaseState) -> None:
+        if state.phase == self._phase:
+            self._write(fraction(state), describe(state))
+
+    def finish(self) -> None:
+        self._write(1.0, "done")
+
+    def _write(self, share: float, text: str) -> None:
+        now = time.monotonic()
+        at, told = self._told
+        if share < 1.0 and (now - at < UPDATE_SECONDS or share - told < UPDATE_SHARE):
+            return
+        if share == told:
+            return
+        self._told = (now, share)
+        try:
+            if self._id is None:
+                made = create_progress_artifact(
+                    share * 100, key=f"gomr-{self._phase}", description=text
+                )
+                self._id = made if isinstance(made, UUID) else None
+            else:
+                update_progress_artifact(self._id, share * 100, description=text)
+        except (httpx.HTTPError, PrefectException) as error:
+            get_run_logger().warning("no progress artifact: %s", error)
+
+
+class _LaterPhase(Exception):
+    """Leaves `LocalRun.watch`, which goes on where it was when called again."""
+
+
+def follow(processes: LocalRun, phase: str, later: set[str]) -> Summary | None:
+    """Tell the events of `phase` until one of the phases `later` begins (None) or the run ends.
+
+    Raises the error the run ended with, EnvironmentFailed when its processes cannot be kept
+    alive.
+    """
+    artifact = PhaseArtifact(phase)
+
+    def on_event(event: pb.WatchEvent) -> None:
+        kind = event.WhichOneof("body")
+        if kind == "log":
+            tell(event.log.text, event.log.level)
+        elif kind == "progress":
+            console().update(event.progress)
+            artifact.update(event.progress)
+            if event.progress.phase in later:
+                raise _LaterPhase
+
+    summary = None
+    with suppress(_LaterPhase):
+        summary = processes.watch(on_event)
+    artifact.finish()
+    return summary

@@ -1,0 +1,61 @@
+"""The step that writes the run's books and parts where the Prefect UI shows them."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from gomr_runtime.job import Summary
+from gomr_runtime.progress import books, costs
+from gomr_runtime.quantities import format_size
+from tasks.session import Session
+
+PARTS_SHOWN = 200
+
+
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE)
+def report(session: Session) -> Summary:
+    """Make the artifacts `gomr-summary` and `gomr-parts`; return the summary."""
+    assert session.summary is not None
+    summary, output = session.summary, output_of(session)
+    create_markdown_artifact(markdown(summary, output), key="gomr-summary", description=output)
+    create_table_artifact(
+        [
+            {
+                "part": part.name,
+                "records": part.records,
+                "size": format_size(part.size),
+                "sha256": part.sha256,
+            }
+            for part in summary.parts[:PARTS_SHOWN]
+        ],
+        key="gomr-parts",
+        description=f"{len(summary.parts)} parts in {output}",
+    )
+    return summary
+
+
+def output_of(session: Session) -> str:
+    """Where the parts are, for people on this machine."""
+    if session.success is not None:
+        return str(session.success.parent)
+    return f"{session.prepared.store}, outputs/{session.prepared.job.run}"
+
+
+def markdown(summary: Summary, output: str) -> str:
+    """The balanced books and what the run cost, as a table."""
+    size = sum(part.size for part in summary.parts)
+    rows = [
+        *books(summary.ledger),
+        *[(f"counter {name}", f"{count:,}") for name, count in sorted(summary.counters.items())],
+        ("took", costs(summary)),
+        ("output", f"{len(summary.parts)} parts, {format_size(size)}, in `{output}`"),
+    ]
+    lines = [f"| {name} | {escape(text)} |" for name, text in rows]
+    return "\n".join([f"# Run {summary.run}", "", "| | |", "|---|---|", *lines])
+
+
+def escape(text: str) -> str:
+    """`text` in a cell of a Markdown table."""
+    return text.replace("|", "\\|")

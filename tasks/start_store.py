@@ -1,0 +1,27 @@
+"""The step that opens the run's store and makes sure that commits can rest on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from gomr_runtime import layout
+from gomr_runtime.errors import RunConflict
+from gomr_runtime.runs import claim
+from gomr_runtime.storage import open_store, probe_create_only
+from tasks.session import Session
+
+
+@task(name="start_store", task_run_name="start store", cache_policy=NO_CACHE)
+def start_store(session: Session) -> None:
+    """Open the store and claim the run id in it; raises RunConflict when it is taken."""
+    run, url = session.prepared.job.run, session.prepared.store
+    store = open_store(url)
+    probe_create_only(store)
+    if "://" not in url:
+        session.claim = claim(Path(url), run)
+    elif next(iter(store.list(layout.run_prefix(run))), None):
+        raise RunConflict(f"--run-id {run} is taken in {store.url}: choose another id")
+    session.store = store

@@ -1,0 +1,20 @@
+"""The step that refuses: worker file, inputs, output, counts; nothing has started yet."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from gomr_runtime.options import RunOptions
+from gomr_runtime.prepare import prepare
+from tasks.console import tell
+from tasks.session import Session
+
+
+@task(name="validate", task_run_name="validate", cache_policy=NO_CACHE)
+def validate(options: RunOptions) -> Session:
+    """The run that `options` ask for; raises UsageError naming what is wrong."""
+    session = Session(prepare(options))
+    for note in session.prepared.notes:
+        tell(note)
+    return session

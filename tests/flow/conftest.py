@@ -1,0 +1,68 @@
+"""One real Prefect server for the tier, on a free loopback port, with a database of its own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.server import QUIET, answers
+from tests.flow.command import Server, clean_environ
+
+SERVER_SECONDS = 120.0
+
+WORKER = """\
+import re
+import gomr_runtime as gomr
+
+
+def mapper(ctx: gomr.Context, chunk: str) -> None:
+    for word in re.findall(r"\\w+", chunk.lower()):
+        ctx.emit(word, 1)
+
+
+def reducer(ctx: gomr.Context, key: str, values: list[int]) -> None:
+    ctx.emit(key, sum(values))
+
+
+if __name__ == "__main__":
+    gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=reducer))
+"""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    api = f"http://127.0.0.1:{port}/api"
+    environ = clean_environ() | QUIET | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    log = home / "server.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), "--no-ui"], env=environ, stdout=out, stderr=out
+        )
+    try:
+        deadline = time.monotonic() + SERVER_SECONDS
+        while not answers(api):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield Server(api, environ)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory with a worker file and some text; runs are started in it."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 200)
+    return tmp_path

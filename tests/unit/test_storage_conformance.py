@@ -1,0 +1,250 @@
+"""What every store must do. The process tier runs the same suite against a real MinIO."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from gomr_runtime.errors import StorageError
+from gomr_runtime.storage import DirectoryStore, MemoryStore, Store, probe_create_only
+
+WRITERS = 32
+ROUNDS = 5
+TEN = b"0123456789"
+
+
+class StoreConformance:
+    """Subclasses give the fixture `store`, empty for each test.
+
+    tenfold: how many times ten objects make more than a page of a listing.
+    """
+
+    tenfold = 30
+
+    def test_an_object_comes_back_as_it_was_put(self, store: Store) -> None:
+        every_byte = bytes(range(256)) * 33
+        store.put("runs/r/job.json", every_byte)
+        assert store.get("runs/r/job.json") == every_byte
+        store.put("runs/r/job.json", b"other")
+        assert store.get("runs/r/job.json") == b"other"
+        store.put("runs/r/empty", b"")
+        assert store.get("runs/r/empty") == b""
+
+    @pytest.mark.parametrize(
+        ("start", "length", "expected"),
+        [
+            (0, None, TEN),
+            (0, 10, TEN),
+            (3, 4, b"3456"),
+            (3, None, b"3456789"),
+            (8, 100, b"89"),
+            (9, 1, b"9"),
+            (10, 1, b""),
+            (10, None, b""),
+            (11, None, b""),
+            (500, 3, b""),
+            (4, 0, b""),
+        ],
+    )
+    def test_ranges(self, store: Store, start: int, length: int | None, expected: bytes) -> None:
+        store.put("a/ten", TEN)
+        assert store.get("a/ten", start, length) == expected
+
+    def test_any_range_of_an_empty_object_is_empty(self, store: Store) -> None:
+        store.put("a/empty", b"")
+        assert [
+            store.get("a/empty", 0, 5),
+            store.get("a/empty", 3),
+            store.get("a/empty", 0, 0),
+        ] == [
+            b"",
+            b"",
+            b"",
+        ]
+
+    def test_a_negative_range_is_refused(self, store: Store) -> None:
+        store.put("a/ten", TEN)
+        with pytest.raises(StorageError, match="cannot be negative"):
+            store.get("a/ten", -1)
+        with pytest.raises(StorageError, match="cannot be negative"):
+            store.get("a/ten", 0, -1)
+
+    def test_a_missing_key_is_a_key_error(self, store: Store) -> None:
+        store.put("a/b", b"x")
+        for key in ("a/c", "a/b/c", "a", "z"):
+            with pytest.raises(KeyError):
+                store.get(key)
+            with pytest.raises(KeyError):
+                store.get(key, 1, 0)
+            with pytest.raises(KeyError):
+                store.info(key)
+            with pytest.raises(KeyError):
+                store.copy(key, "target")
+        assert [found.key for found in store.list("")] == ["a/b"]
+
+    def test_info_is_what_list_says_and_follows_the_content(self, store: Store) -> None:
+        store.put("a/b", TEN)
+        before = store.info("a/b")
+        assert (before.key, before.size) == ("a/b", 10)
+        assert [before] == list(store.list("a/b"))
+        store.put("a/b", b"9876543210")
+        assert store.info("a/b").version != before.version
+
+    def test_create_takes_a_free_key_once(self, store: Store) -> None:
+        assert store.create("commit/map-1", b"mine, nonce 1")
+        assert not store.create("commit/map-1", b"another, nonce 2")
+        assert store.get("commit/map-1") == b"mine, nonce 1"
+        assert store.create("commit/map-1", b"mine, nonce 1")  # as after a lost acknowledgement
+        probe_create_only(store)
+        assert [found.key for found in store.list("")] == ["commit/map-1"]
+
+    def test_racing_writers_have_exactly_one_winner(self, store: Store) -> None:
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for race in range(ROUNDS):
+                gate = threading.Barrier(WRITERS, timeout=60)
+
+                def write(
+                    writer: int, gate: threading.Barrier = gate, race: int = race
+                ) -> bytes | None:
+                    data = f"race {race} writer {writer}".encode()
+                    gate.wait()
+                    return data if store.create(f"race/{race}", data) else None
+
+                winners = [data for data in pool.map(write, range(WRITERS)) if data]
+                assert [store.get(f"race/{race}")] == winners
+
+    def test_list_is_in_key_order_by_plain_prefix(self, store: Store) -> None:
+        keys = [
+            "a/b/c",
+            "a/b-c",
+            "a/b",
+            "ab",
+            "a-b",
+            "b/a",
+            "ü/é",
+            "a/bc/d",
+            "a/ x",
+            "a/%41",
+            "a/+",
+        ]
+        if not isinstance(store, MemoryStore):
+            keys.remove("a/b")  # a file cannot be a folder as well
+        for key in keys:
+            store.put(key, key.encode())
+        for prefix in ("", "a", "a/", "a/b", "a/b/", "a/b-", "a/bc", "ü/", "nothing", "a/b/c/d"):
+            expected = sorted(key for key in keys if key.startswith(prefix))
+            found = list(store.list(prefix))
+            assert [info.key for info in found] == expected, prefix
+            assert [info.size for info in found] == [len(key.encode()) for key in expected]
+
+    def test_more_than_a_page_of_keys(self, store: Store) -> None:
+        keys = [f"many/{n:05d}/{'x' * (n % 3)}y" for n in range(10 * self.tenfold)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key: store.put(key, b"1"), keys))
+        store.put("many0", b"stays")
+        assert [info.key for info in store.list("many/")] == sorted(keys)
+        last = f"many/{self.tenfold - 1:04d}"
+        assert [info.key for info in store.list(last)] == sorted(keys)[-10:]
+        assert store.delete("many/0000") == 10
+        assert store.delete("many/") == len(keys) - 10
+        assert [info.key for info in store.list("")] == ["many0"]
+
+    def test_delete_by_prefix(self, store: Store) -> None:
+        for key in ("runs/a/1", "runs/a/2/3", "runs/ab/1", "runs/b"):
+            store.put(key, b"x")
+        assert store.delete("runs/c") == 0
+        assert store.delete("runs/a/") == 2
+        assert [info.key for info in store.list("")] == ["runs/ab/1", "runs/b"]
+        assert store.delete("runs/ab/1") == 1
+        assert store.delete("runs/ab/1/deeper") == 0
+        with pytest.raises(StorageError, match="whole store"):
+            store.delete("")
+        assert [info.key for info in store.list("")] == ["runs/b"]
+
+    def test_put_file_moves_the_file(self, store: Store, tmp_path: Path) -> None:
+        data = bytes(range(251)) * 100_000  # 25 MB: several parts of a multipart upload
+        path = tmp_path / "result"
+        path.write_bytes(data)
+        store.put_file("data/map-1/1-nonce/map", path)
+        assert not path.exists()
+        assert store.info("data/map-1/1-nonce/map").size == len(data)
+        assert store.get("data/map-1/1-nonce/map") == data
+        assert store.get("data/map-1/1-nonce/map", 20_000_000, 7) == data[20_000_000:20_000_007]
+
+    def test_put_file_of_nothing_names_the_file(self, store: Store, tmp_path: Path) -> None:
+        with pytest.raises(StorageError, match="a/b"):
+            store.put_file("a/b", tmp_path / "absent")
+        assert list(store.list("")) == []
+
+    def test_copy_replaces_and_can_be_repeated(self, store: Store) -> None:
+        store.put("data/part", b"content")
+        store.put("outputs/r/part", b"older")
+        for _ in range(2):
+            store.copy("data/part", "outputs/r/part")
+            assert store.get("outputs/r/part") == b"content"
+        store.put("data/part", b"changed")
+        assert store.get("outputs/r/part") == b"content"
+        store.delete("data/")
+        assert [info.key for info in store.list("")] == ["outputs/r/part"]
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "",
+            "/etc/passwd",
+            "a/",
+            "a//b",
+            "../b",
+            "a/../b",
+            "a/..",
+            ".",
+            "./a",
+            "a/.hidden",
+            "a\0b",
+            "a\nb",
+            "a\x7fb",
+            "\ud800",
+            "x" * 256,
+            "x/" * 600 + "y",
+        ],
+    )
+    def test_wrong_keys_are_refused(self, store: Store, key: str, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"stays")
+        with pytest.raises(StorageError, match="is refused"):
+            store.get(key)
+        with pytest.raises(StorageError, match="is refused"):
+            store.info(key)
+        with pytest.raises(StorageError, match="is refused"):
+            store.put(key, b"")
+        with pytest.raises(StorageError, match="is refused"):
+            store.put_file(key, path)
+        with pytest.raises(StorageError, match="is refused"):
+            store.create(key, b"")
+        with pytest.raises(StorageError, match="is refused"):
+            store.copy(key, "a")
+        with pytest.raises(StorageError, match="is refused"):
+            store.copy("a", key)
+        with pytest.raises(StorageError, match="is refused"):
+            store.local_path(key)
+        if key not in {"", "a/"}:
+            with pytest.raises(StorageError, match="is refused"):
+                store.list(key)
+            with pytest.raises(StorageError, match="is refused"):
+                store.delete(key)
+        assert path.read_bytes() == b"stays"
+
+
+class TestMemory(StoreConformance):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class TestDirectory(StoreConformance):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return DirectoryStore(tmp_path / "store")

@@ -37,6 +37,10 @@ def main(argv: list[str]) -> int:
         return fail(error, as_json)
     except KeyboardInterrupt:
         return fail(Cancelled("interrupted"), as_json)
+    except SystemExit as ending:
+        if ending.code == EXIT_SIGTERM:
+            fail(Cancelled("ended by SIGTERM"), as_json)
+        raise
 
 
 def run(options: RunOptions, output: Path) -> int:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gomr_runtime.dataflow.keys import encode
+from gomr_runtime.dataflow.keys import KeyRefused, Kind, encode
+from gomr_runtime.dataflow.values import pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,13 @@ def partial(aggregate: Aggregate, values: list[Any]) -> list[Any]:
     if name == "top":
         return _largest(aggregate, values)
     if name == "distinct":
-        return list({encode_value(v): v for v in reversed(values)}.values())[::-1]
+        return list(_first_of_each(values).values())
     return values
 
 
-def final(aggregate: Aggregate, values: Iterable[Any]) -> list[Any]:
-    """What the reducer emits for one key, in order; one pass over `values`."""
+def final(aggregate: Aggregate, values: Iterable[Any]) -> Iterable[Any]:
+    """What the reducer emits for one key, in order; one pass over `values`, which may be more
+    than fit in memory (`distinct` holds those that differ)."""
     name = aggregate.name
     if name in ("sum", "count"):
         return [_total(aggregate, values)]
@@ -84,27 +86,55 @@ def final(aggregate: Aggregate, values: Iterable[Any]) -> list[Any]:
     if name == "top":
         return _largest(aggregate, values)
     if name == "distinct":
-        return sorted({encode_value(v): v for v in values}.values(), key=encode_value)
-    return list(values)
+        return [value for _, value in sorted(_first_of_each(values).items())]
+    return values
 
 
 def encode_value(value: Any) -> bytes:
-    """Bytes by which values are compared: keys' own encoding, so 1, 1.0 and True differ."""
-    return encode(value)
+    """Bytes by which values are told apart and ordered: those of keys, so 1, 1.0 and True differ;
+    what cannot be a key (NaN, a list) comes after, by its packed form."""
+    try:
+        return encode(value)
+    except KeyRefused:
+        return bytes((Kind.PACKED,)) + pack(value)
+
+
+def _first_of_each(values: Iterable[Any]) -> dict[bytes, Any]:
+    """The first of every set of equal values (0.0 and -0.0 are equal, as keys are)."""
+    found: dict[bytes, Any] = {}
+    for value in values:
+        found.setdefault(encode_value(value), value)
+    return found
 
 
 def _total(aggregate: Aggregate, values: Iterable[Any]) -> int | float:
+    """The exact sum, rounded once where there are floats: no order of the values can change it."""
     whole = 0
-    floats: list[float] = []
-    for value in values:
-        kind = type(value)
-        if kind is int:
-            whole += value
-        elif kind is float:
-            floats.append(value)
-        else:
-            _check_numbers(aggregate, [value])
-    return math.fsum([*floats, whole]) if floats else whole
+    any_float = False
+
+    def floats() -> Iterator[float]:
+        nonlocal whole, any_float
+        for value in values:
+            kind = type(value)
+            if kind is int:
+                whole += value
+            elif kind is float:
+                any_float = True
+                yield value
+            else:
+                _check_numbers(aggregate, [value])
+        if any_float:
+            yield whole
+
+    try:
+        total = math.fsum(floats())
+    except OverflowError:
+        raise AggregateRefused(f"gomr.{aggregate}: the sum is beyond what a float holds") from None
+    except ValueError as error:
+        if "inf" not in str(error):
+            raise
+        return math.nan  # inf and -inf
+    return total if any_float else whole
 
 
 def _add(ints: list[int]) -> int:
@@ -125,17 +155,30 @@ def _check_numbers(aggregate: Aggregate, values: list[Any]) -> None:
 
 def _extreme(aggregate: Aggregate, values: Iterable[Any]) -> Any:
     try:
-        best = _BEST[aggregate.name](values)
+        return _BEST[aggregate.name](_numbers(aggregate, values))
     except TypeError as error:
-        raise AggregateRefused(f"gomr.{aggregate}: {error}") from None
-    return best
+        raise _refused(aggregate, error) from None
 
 
 def _largest(aggregate: Aggregate, values: Iterable[Any]) -> list[Any]:
     try:
-        return heapq.nlargest(aggregate.size, values)
+        return heapq.nlargest(aggregate.size, _numbers(aggregate, values))
     except TypeError as error:
-        raise AggregateRefused(f"gomr.{aggregate}: {error}") from None
+        raise _refused(aggregate, error) from None
+
+
+def _numbers(aggregate: Aggregate, values: Iterable[Any]) -> Iterator[Any]:
+    """The values; NaN, which has no place in any order, is refused."""
+    for value in values:
+        if value != value:  # noqa: PLR0124
+            raise AggregateRefused(f"gomr.{aggregate}: NaN has no place in an order; leave it out")
+        yield value
+
+
+def _refused(aggregate: Aggregate, error: TypeError) -> AggregateRefused:
+    if isinstance(error, AggregateRefused):
+        return error
+    return AggregateRefused(f"gomr.{aggregate}: {error}")
 
 
 import builtins  # noqa: E402  (the names above hide min and max)

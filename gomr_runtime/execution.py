@@ -108,6 +108,12 @@ class HashedFile:
         self._sha = hashlib.sha256()
         self._file: BinaryIO = path.open("wb")
 
+    def __enter__(self) -> HashedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
     def write(self, data: Any, /) -> int:
         self._sha.update(data)
         self.size += len(data)

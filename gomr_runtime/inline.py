@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from gomr_runtime import layout
 from gomr_runtime.api import MapReduceConfig
 from gomr_runtime.blobs import LocalBlobs
 from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
-from gomr_runtime.errors import EXIT_SIGINT, GomrError, UsageError
-from gomr_runtime.execution import SLOTS, execute
-from gomr_runtime.job import JobSpec, Piece, ResultFile, Summary, TaskKind, TaskSpec
+from gomr_runtime.errors import EXIT_SIGINT, GomrError, JobFailed, UsageError
+from gomr_runtime.execution import SLOTS, execute, failure_of
+from gomr_runtime.job import JobSpec, Piece, ResultFile, Summary, TaskKind, TaskResult, TaskSpec
 from gomr_runtime.maps import encode_maps
 from gomr_runtime.master.books import Books
 from gomr_runtime.master.ending import Effort, summarise
@@ -40,7 +40,7 @@ from gomr_runtime.workerfile import WorkerFile
 
 def main(config: MapReduceConfig, argv: Sequence[str]) -> int:
     """Run as the command line says; returns the exit code, having told the person why."""
-    path = Path(config.mapper.__code__.co_filename if callable(config.mapper) else sys.argv[0])
+    path = Path(getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0])
     quiet = False
     try:
         options = parse(argv, inline=True, worker=str(path))
@@ -48,7 +48,7 @@ def main(config: MapReduceConfig, argv: Sequence[str]) -> int:
         program = program_of(config, path.read_bytes(), str(path))
         check_skipping(program, options.skip_bad_records)
         if options.workers is not None:
-            from gomr_runtime.local import run_local
+            from gomr_runtime.local_job import run_local
 
             prepared = prepare(options)
             return report(run_local(prepared, reporter(quiet=quiet)), prepared)
@@ -144,7 +144,10 @@ class InlineRun:
         store: DirectoryStore,
         scratch: Path,
         progress: Reporter,
+        run_task: Callable[..., TaskResult] = execute,
     ) -> None:
+        """run_task: `execution.execute`, or what does the same and tells a test more."""
+        self._run_task = run_task
         self._scratch = scratch
         self.books = Books(job)
         self._job = job
@@ -203,7 +206,13 @@ class InlineRun:
         scratch = self._scratch / task.name
         scratch.mkdir()
         blobs = LocalBlobs(self._store.local_path)
-        result = execute(task, self._job, self._program, blobs, scratch, [0] * SLOTS)
+        try:
+            result = self._run_task(task, self._job, self._program, blobs, scratch, [0] * SLOTS)
+        except GomrError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a partitioner or a key function may raise anything)
+            failure = failure_of(error, task)
+            raise JobFailed(failure.message, detail=failure.detail) from None
         files = tuple(self._keep(task, file) for file in result.files)
         result = replace(result, files=files)
         too_many = self.books.too_many_bad(result)

@@ -86,6 +86,7 @@ class LocalRun:
         )
         self._processes: list[LocalProcess] = []
         self._master_starts = 0
+        self._deadline: float | None = None  # once nothing more can come but the last events
         self._quick_deaths: dict[int, int] = {}
         self._refused: LocalProcess | None = None
         self._client: RunClient | None = None
@@ -133,21 +134,19 @@ class LocalRun:
     def watch(self, on_event: OnEvent | None = None) -> Summary:
         """Block until the run is over, calling `on_event` in this thread; its summary.
 
-        Raises the error the run ended with (`summary` holds the rest), or EnvironmentFailed with
+        May be called again after `on_event` raised. Raises the error the run ended with (`summary` holds the rest), or EnvironmentFailed with
         the end of a log when the processes cannot be kept alive.
         """
-        deadline = float("inf")
         while True:
             try:
-                timeout = None if deadline == float("inf") else max(0, deadline - time.monotonic())
-                happening = self._happenings.get(timeout=timeout)
+                happening = self._happenings.get(timeout=self._patience())
             except queue.Empty:
                 raise self._dead(self._refused) from None
             if isinstance(happening, Exception):
                 raise happening
             if isinstance(happening, LocalProcess):
                 if self._react(happening):
-                    deadline = min(deadline, time.monotonic() + LATE_SUMMARY)
+                    self._deadline = self._deadline or time.monotonic() + LATE_SUMMARY
                 continue
             if on_event is not None:
                 on_event(happening)
@@ -221,6 +220,8 @@ class LocalRun:
             str(self._worker_file),
             "--scratch",
             str(scratch),
+            "--sockets",
+            str(self._folder),
         )
 
     def _launch(self, name: str, module: str, *arguments: str) -> None:
@@ -282,6 +283,9 @@ class LocalRun:
             raise self._dead(process)
         self._start_master()
         return False
+
+    def _patience(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _no_workers(self) -> bool:
         return not any(p.alive for p in self._processes if p.name.startswith("worker"))

@@ -27,7 +27,7 @@ Options = list[tuple[str, int]]
 # must be found within seconds even if its machine is gone.
 CLIENT_OPTIONS: Options = [
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),

@@ -50,18 +50,31 @@ class BadPair(Exception):
         self.reason = reason
 
 
-def check_pairs(keys: list[Any], values: list[Any], value_type: str) -> list[Batch]:
+def check_pairs(
+    keys: list[Any], values: list[Any], value_type: str, summed_by: str = ""
+) -> list[Batch]:
     """The pairs as batches, values converted to `value_type`; BadPair for the first bad one.
 
+    summed_by: the built-in that will add the values up, so that they must be ints or floats.
     The cheap way looks at the set of types only; the slow one finds the pair.
     """
     values = _convert(values, value_type)
+    if summed_by:
+        _check_numbers(values, summed_by)
     types = set(map(type, keys))
     if len(types) == 1:
         batch = _uniform(types.pop(), keys, values)
         if batch is not None:
             return [batch]
     return _mixed(keys, values)
+
+
+def _check_numbers(values: list[Any], who: str) -> None:
+    if set(map(type, values)) <= {int, float}:
+        return
+    i = next(i for i, value in enumerate(values) if type(value) not in (int, float))
+    given = type(values[i]).__name__ if type(values[i]) in PLAIN else "a container"
+    raise BadPair(i, f"{who} needs int or float values, got {given}: convert it before emit")
 
 
 def _uniform(key_type: type, keys: list[Any], values: list[Any]) -> Batch | None:

@@ -26,6 +26,7 @@ from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.partitioner import Partitioner
 from gomr_runtime.dataflow.small import column_kind
 from gomr_runtime.dataflow.values import Packed, pack, unpack
+from gomr_runtime.errors import CorruptBlock
 
 Rows = npt.NDArray[np.int64]
 
@@ -161,10 +162,14 @@ def _ordered_bytes(kind: Kind, numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint
 
 def frames_of(segment: Segment, *, compress: bool) -> Iterator[tuple[int, bytes]]:
     """(rows, frame) pairs for a sorted segment, each frame of bounded rows and bytes."""
-    row_bytes = max(1, segment.nbytes // max(1, segment.rows))
-    step = max(1, min(TARGET_ROWS, TARGET_BYTES // row_bytes))
-    for start in range(0, segment.rows, step):
-        part = segment.slice(start, step)
+    ends = _row_ends(segment)
+    start = 0
+    while start < segment.rows:
+        before = int(ends[start - 1]) if start else 0
+        within = int(np.searchsorted(ends, before + TARGET_BYTES, side="right"))
+        end = max(start + 1, min(within, start + TARGET_ROWS))
+        part = segment.slice(start, end - start)
+        start = end
         yield (
             part.rows,
             write_frame(
@@ -176,6 +181,18 @@ def frames_of(segment: Segment, *, compress: bool) -> Iterator[tuple[int, bytes]
                 compress=compress,
             ),
         )
+
+
+def _row_ends(segment: Segment) -> Rows:
+    """Bytes of both columns up to and with each row: one huge row must not widen its frame."""
+    ends = np.zeros(segment.rows, np.int64)
+    for kind, column in ((segment.key_kind, segment.keys), (segment.value_kind, segment.values)):
+        if kind in _FIXED_TYPES:
+            ends += np.arange(8, 8 * segment.rows + 8, 8)
+        else:
+            ends += binary_parts(column)[0][1:]
+            ends += np.arange(4, 4 * segment.rows + 4, 4)
+    return ends
 
 
 def segment_from(frame: Frame) -> Segment:
@@ -238,6 +255,8 @@ def _array(kind: Kind, rows: int, raw: memoryview) -> Any:
         return pa.Array.from_buffers(fixed, rows, [None, pa.py_buffer(raw)])
     offsets = np.zeros(rows + 1, np.int32)
     np.cumsum(np.frombuffer(raw, np.uint32, rows), out=offsets[1:])
+    if offsets[-1] != len(raw) - 4 * rows:
+        raise CorruptBlock(f"a column of {len(raw)} bytes holds cells of {offsets[-1]} bytes")
     return pa.Array.from_buffers(
         pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(raw[4 * rows :])]
     )

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol
 
 from gomr_runtime.aggregates import Aggregate, AggregateRefused, partial
-from gomr_runtime.dataflow.batch import BadPair, Batch, weight
+from gomr_runtime.dataflow.batch import Batch, weight
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.shuffle import Gatherer
-from gomr_runtime.dataflow.values import PLAIN, freeze, thaw
+from gomr_runtime.dataflow.values import freeze, thaw
+from gomr_runtime.errors import RecordFailed
 
 ENTRY_BYTES = 120
 """What a dict entry costs beside its key's own bytes, for the budget."""
@@ -56,6 +58,7 @@ class SumFold:
     """Running totals of ints for `gomr.sum` (and the counts of `gomr.count`).
 
     Pairs with float values are passed on: their sum must not depend on how the input was split.
+    `batch.check_pairs` has refused values that are no numbers.
     """
 
     def __init__(self, gatherer: Gatherer, budget: int, aggregate: Aggregate) -> None:
@@ -64,7 +67,6 @@ class SumFold:
         self._gatherer = gatherer
         self._budget = budget
         self._counting = aggregate.name == "count"
-        self._aggregate = aggregate
         self._totals: dict[Kind, Counter[Any]] = {}
         self._entries = 0
         self._bytes = 0
@@ -77,7 +79,7 @@ class SumFold:
             values = [1] * len(keys)
         types = set(map(type, values))
         if types != {int}:
-            keys, values = self._pass_floats(batch, types)
+            keys, values = self._pass_floats(batch)
         if not keys:
             return
         if self._off:
@@ -103,8 +105,7 @@ class SumFold:
         self._entries += added
         self._bytes += added * ENTRY_BYTES
         if added and kind in (Kind.STR, Kind.BYTES, Kind.TUPLE):
-            newest = next(reversed(totals))
-            self._bytes += added * len(newest)
+            self._bytes += sum(map(len, islice(reversed(totals), added)))
         if self.combine_in > TRIAL_PAIRS and self._entries > USEFUL_RATIO * self.combine_in:
             self._off = True
             self._flush()
@@ -124,9 +125,7 @@ class SumFold:
         self.combine_out += len(batch.keys)
         self._gatherer.add(batch)
 
-    def _pass_floats(self, batch: Batch, types: set[type]) -> tuple[list[Any], list[Any]]:
-        if not types <= {int, float}:
-            refuse_first(batch.values, (int, float), f"gomr.{self._aggregate}")
+    def _pass_floats(self, batch: Batch) -> tuple[list[Any], list[Any]]:
         ints = [i for i, value in enumerate(batch.values) if type(value) is int]
         floats = [i for i, value in enumerate(batch.values) if type(value) is float]
         self._pass(
@@ -178,7 +177,8 @@ class GroupFold:
                 if len(values) > 1:
                     values[:] = self._function(kind, key, values)
                 pairs_out += len(values)
-                size += 160 + sum(len(v) for v in values if isinstance(v, str | bytes))
+                size += 160 + 64 * len(values)
+                size += sum(len(v) for v in values if isinstance(v, str | bytes))
         if last or size > self._budget // 2:
             self._flush()
         else:
@@ -207,22 +207,14 @@ class GroupFold:
 
 
 def aggregate_function(aggregate: Aggregate) -> CombineFunction:
-    """A built-in combiner over frozen values."""
+    """A built-in combiner over frozen values; RecordFailed naming a key whose values it cannot
+    take (which of them is at fault is not known: two that do not compare came from two records)."""
 
     def combine(kind: Kind, key: Any, values: list[Any]) -> list[Any]:
         try:
             return [freeze(v) for v in partial(aggregate, [thaw(v) for v in values])]
         except AggregateRefused as error:
             shown = user_keys(kind, [key])[0]
-            raise AggregateRefused(f"key {shown!r:.80}: {error}") from None
+            raise RecordFailed(f"key {shown!r:.80}: {error}") from None
 
     return combine
-
-
-def refuse_first(values: list[Any], allowed: tuple[type, ...], who: str) -> None:
-    """BadPair for the first value that is not of an allowed type."""
-    for i, value in enumerate(values):
-        if type(value) not in allowed:
-            names = " or ".join(kind.__name__ for kind in allowed)
-            given = type(value).__name__ if type(value) in PLAIN else "a container"
-            raise BadPair(i, f"{who} needs {names} values, got {given}: convert it before emit")

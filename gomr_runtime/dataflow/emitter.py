@@ -13,19 +13,29 @@ from types import GeneratorType
 from typing import Any, Protocol
 
 from gomr_runtime.context import Context
-from gomr_runtime.dataflow.batch import Batch, check_container, weight
+from gomr_runtime.dataflow.batch import BadPair, Batch, check_container, weight
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.values import PLAIN, freeze
 
 MOST_PAIRS = 65_536
-LEAST_PAIRS = 16
 DRAIN_BYTES = 4 << 20
+"""So many pairs or bytes are worth a drain."""
+CHECK_PAIRS = 4_096
+LEAST_PAIRS = 16
+"""Pairs from one look at their bytes to the next, by how large the last ones were."""
+WHOLE_PAIRS = 1 << 20
+WHOLE_BYTES = 64 << 20
+"""What may be held of records that are drained as a whole."""
 _MANY = 8_192
 SCALARS = ("int", "float", "str", "bytes", "bool", "number")
 """Value types that cannot change after emit: nothing to freeze, types are checked in bulk."""
 
 Drain = Callable[[list[Any], list[Any]], None]
 """Takes pairs that it may keep; raises BadPair with the index of the first bad one."""
+
+
+class RecordTooRich(ValueError):
+    """The pairs of one record are too many to hold until its end."""
 
 
 class Ticks(Protocol):
@@ -38,11 +48,17 @@ class Emitter:
     """Pairs that user code emitted and that are not drained yet.
 
     origins: whatever the caller notes at each mark (a record number, a key), for `origin_of`.
+    failed: what ended a drain for good. User code may swallow it, so every later drain raises it
+    again, and whoever called user code looks here whose error it was.
     """
 
     __slots__ = (
         "_drain",
+        "_tick",
+        "_weighed",
+        "_weight",
         "emitted",
+        "failed",
         "keys",
         "limit",
         "marks",
@@ -59,11 +75,16 @@ class Emitter:
         self.origins: list[Any] = []
         self.limit = LEAST_PAIRS
         self.emitted = 0
+        self.failed: BaseException | None = None
         self.whole_records = whole_records
         self._drain = drain
+        self._tick: Ticks = _silent
+        self._weighed = 0  # pairs, of those held, whose bytes are in _weight
+        self._weight = 0
 
     def bind(self, ctx: Context, value_type: str, tick: Ticks) -> None:
         """Give `ctx` its emit, emit_many, count and progress."""
+        self._tick = tick
         ctx.emit = self._emit_function(value_type)
         ctx.emit_many = self._emit_many_function(value_type, tick)
         ctx.count = self._count
@@ -97,27 +118,64 @@ class Emitter:
 
     def drain(self) -> None:
         """Hand on everything; raises BadPair and keeps the pairs when one is bad."""
+        if self.failed is not None:
+            raise self.failed
         count = len(self.keys)
         if not count:
             self._forget()
             return
         keys, values = self.keys[:], self.values[:]
-        self._drain(keys, values)
+        try:
+            self._drain(keys, values)
+        except BadPair:
+            raise
+        except BaseException as error:
+            self.failed = error
+            raise
         self.emitted += count
         self.keys.clear()
         self.values.clear()
         self._forget()
-        self.limit = _next_limit(keys, values)
+        self.limit -= count
+        self._weighed = self._weight = 0
+
+    def check(self) -> None:
+        """Between records, past the limit: weigh what is new, drain when it has become much."""
+        self._weigh()
+        if len(self.keys) >= MOST_PAIRS or self._weight >= DRAIN_BYTES:
+            self.drain()
 
     def overflow(self) -> None:
-        """Called in the middle of a record when the lists are full."""
+        """The same in the middle of a record. One that is drained as a whole has to fit."""
+        self._tick()
+        if self.failed is not None:
+            raise self.failed
+        self._weigh()
+        if len(self.keys) < MOST_PAIRS and self._weight < DRAIN_BYTES:
+            return
         if not self.whole_records:
             origin = self.origins[-1:]
             self.drain()
             if origin:
                 self.begin(origin[0])
-            return
-        self.limit = max(2 * len(self.keys), self.limit)
+        elif len(self.keys) > WHOLE_PAIRS or self._weight > WHOLE_BYTES:
+            raise RecordTooRich(
+                f"the record emitted more than {WHOLE_PAIRS:,} pairs or {WHOLE_BYTES >> 20} MiB, "
+                "which --skip-bad-records would hold in memory until it is known to be good"
+            )
+
+    def _weigh(self) -> None:
+        """Add the new pairs to the weight; the next look comes the sooner the larger they are."""
+        count = len(self.keys)
+        if count < self._weighed:  # records were dropped
+            self._weighed = self._weight = 0
+        keys, values = self.keys[self._weighed :], self.values[self._weighed :]
+        if keys:
+            pair = _pair_bytes(keys, values)
+            self._weight += pair * len(keys)
+            step = max(LEAST_PAIRS, min(CHECK_PAIRS, DRAIN_BYTES // (4 * pair)))
+            self.limit = count + step
+        self._weighed = count
 
     def _forget(self) -> None:
         self.marks.clear()
@@ -157,7 +215,8 @@ class Emitter:
             source = iter(pairs)
             while some := list(islice(source, _MANY)):
                 some_keys, some_values = zip(*some, strict=True)
-                values.extend(some_values if fixed else map(frozen, some_values))
+                # A list first: a value that is refused must not leave half of the pairs behind.
+                values.extend(some_values if fixed else [frozen(value) for value in some_values])
                 keys.extend(some_keys)
                 tick()
                 if len(keys) > self.limit:
@@ -174,12 +233,15 @@ class Emitter:
                 self.overflow()
 
 
-def _next_limit(keys: list[Any], values: list[Any]) -> int:
-    """How many pairs to gather next, from the size of every so many of these."""
-    step = max(1, len(keys) // 256)
+def _pair_bytes(keys: list[Any], values: list[Any]) -> int:
+    """Bytes of an average pair, from every so many of these."""
+    step = max(1, len(keys) // 64)
     sampled = Batch(Kind.PACKED, keys[::step], values[::step])
-    pair = max(1, weight(sampled) // len(sampled.keys))
-    return max(LEAST_PAIRS, min(MOST_PAIRS, DRAIN_BYTES // pair))
+    return max(1, weight(sampled) // len(sampled.keys))
+
+
+def _silent() -> None:
+    """Nobody waits for a sign of life."""
 
 
 def emit_yielded(ctx: Context, returned: object) -> None:

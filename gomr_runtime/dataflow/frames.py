@@ -2,7 +2,7 @@
 
 A frame holds rows of one key kind and one value kind, in two columns:
 
-    header   32 bytes: magic, kinds, codec, rows, column sizes, stored size, CRC-32 of the body
+    header   32 bytes: magic, kinds, codec, rows, column sizes, stored size, CRC-32 of all else
     body     key column, then value column; as a whole raw or lz4-compressed
 
 A column of ints or floats is 8 little-endian bytes a row, of bools one byte a row, of None
@@ -26,6 +26,8 @@ from gomr_runtime.dataflow.values import Packed, pack, unpack
 from gomr_runtime.errors import CorruptBlock
 
 HEADER: Final = struct.Struct("<4sBBBBIIIII4x")
+_HEAD: Final = struct.Struct("<4sBBBBIIII")
+_CRC: Final = struct.Struct("<I4x")
 MAGIC: Final = b"gmF1"
 RAW, LZ4 = 0, 1
 
@@ -49,6 +51,8 @@ class Header:
     value_size: int
     stored: int
     crc: int
+    seed: int
+    """CRC-32 of the header itself, with which that of the body begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +77,10 @@ def write_frame(
         packed = pa.compress(body, codec="lz4_raw", asbytes=True)
         if len(packed) < len(body):
             codec, body = LZ4, packed
-    head = HEADER.pack(
-        MAGIC,
-        key_kind,
-        value_kind,
-        codec,
-        0,
-        rows,
-        len(keys),
-        len(values),
-        len(body),
-        zlib.crc32(body),
+    head = _HEAD.pack(
+        MAGIC, key_kind, value_kind, codec, 0, rows, len(keys), len(values), len(body)
     )
-    return head + body
+    return head + _CRC.pack(zlib.crc32(body, zlib.crc32(head))) + body
 
 
 def read_header(raw: bytes | memoryview, where: str) -> Header:
@@ -95,18 +90,31 @@ def read_header(raw: bytes | memoryview, where: str) -> Header:
     magic, key, value, codec, _, rows, keys, values, stored, crc = HEADER.unpack_from(raw)
     if magic != MAGIC or codec not in (RAW, LZ4):
         raise CorruptBlock(f"{where}: no frame begins here")
-    return Header(Kind(key), Kind(value), codec, rows, keys, values, stored, crc)
+    try:
+        key_kind, value_kind = Kind(key), Kind(value)
+    except ValueError:
+        raise CorruptBlock(f"{where}: a frame of unknown kinds {key} and {value}") from None
+    seed = zlib.crc32(raw[: _HEAD.size])
+    return Header(key_kind, value_kind, codec, rows, keys, values, stored, crc, seed)
 
 
 def read_body(header: Header, body: memoryview, where: str) -> Frame:
     """The columns of a frame, after its checksum; CorruptBlock naming `where` on a mismatch."""
-    if len(body) != header.stored or zlib.crc32(body) != header.crc:
+    if len(body) != header.stored or zlib.crc32(body, header.seed) != header.crc:
         raise CorruptBlock(f"{where}: checksum of a frame does not match its {len(body)} bytes")
+    size = header.key_size + header.value_size
     if header.codec == LZ4:
         import pyarrow as pa
 
-        size = header.key_size + header.value_size
-        body = memoryview(pa.decompress(body, size, codec="lz4_raw", asbytes=True))
+        try:
+            body = memoryview(pa.decompress(body, size, codec="lz4_raw", asbytes=True))
+        except (OSError, pa.ArrowException) as error:
+            raise CorruptBlock(f"{where}: a frame does not decompress: {error}") from None
+    fits = _fits(header.key_kind, header.rows, body[: header.key_size]) and _fits(
+        header.value_kind, header.rows, body[header.key_size :]
+    )
+    if len(body) != size or not fits:
+        raise CorruptBlock(f"{where}: a frame's columns do not hold its {header.rows} rows")
     return Frame(
         header.key_kind,
         header.value_kind,
@@ -177,10 +185,21 @@ def decode_values(frame: Frame) -> list[Any]:
     return [unpack(cell) for cell in cells]
 
 
+def _fits(kind: Kind, rows: int, column: memoryview) -> bool:
+    """Whether the column has at least the bytes that so many rows need."""
+    if kind is Kind.NONE:
+        return not len(column)
+    if kind in FIXED:
+        return len(column) == rows * (1 if kind is Kind.BOOL else 8)
+    return len(column) >= 4 * rows
+
+
 def _join(cells: Sequence[bytes]) -> bytes:
     return array("I", map(len, cells)).tobytes() + b"".join(cells)
 
 
 def _cells(column: memoryview, rows: int) -> list[bytes]:
     ends = list(accumulate(column[: 4 * rows].cast("I"), initial=4 * rows))
+    if ends[-1] != len(column):
+        raise CorruptBlock(f"a column of {len(column)} bytes holds cells up to byte {ends[-1]}")
     return [bytes(column[a:b]) for a, b in pairwise(ends)]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _MASK: Final = (1 << 64) - 1
 _SEED: Final = 0x9E3779B97F4A7C15
 _STEP: Final = 0xBF58476D1CE4E5B9
+_FEW: Final = 8
+"""So few long keys are cheaper one by one than a numpy call for each word."""
 _MIX1: Final = 0xFF51AFD7ED558CCD
 _MIX2: Final = 0xC4CEB9FE1A85EC53
 
@@ -26,13 +28,17 @@ _MIX2: Final = 0xC4CEB9FE1A85EC53
 def hash_one(kind: int, payload: bytes) -> int:
     """64-bit hash of one key, given its kind and encoded payload."""
     size = len(payload)
-    h = ((kind * _SEED) & _MASK) ^ size
-    for at in range(0, size, 8):
-        h = ((h ^ int.from_bytes(payload[at : at + 8], "little")) * _STEP) & _MASK
-        h ^= h >> 29
+    h = _absorb(((kind * _SEED) & _MASK) ^ size, payload)
     h = ((h ^ (h >> 33)) * _MIX1) & _MASK
     h = ((h ^ (h >> 33)) * _MIX2) & _MASK
     return h ^ (h >> 33)
+
+
+def _absorb(h: int, payload: bytes) -> int:
+    for at in range(0, len(payload), 8):
+        h = ((h ^ int.from_bytes(payload[at : at + 8], "little")) * _STEP) & _MASK
+        h ^= h >> 29
+    return h
 
 
 def partition_one(kind: int, payload: bytes, partitions: int) -> int:
@@ -53,8 +59,15 @@ def hash_column(
     longest = int(sizes.max(initial=0))
     chosen: npt.NDArray[np.int64] | None = None  # None: every row still has a word
     for at in range(0, longest, 8):
-        if chosen is not None or int(sizes.min(initial=0)) <= at:
+        if chosen is not None:
+            chosen = chosen[sizes[chosen] > u64(at)]
+        elif int(sizes.min(initial=longest)) <= at:
             chosen = np.flatnonzero(sizes > u64(at))
+        if chosen is not None and len(chosen) <= _FEW:
+            for row in chosen.tolist():
+                first, size = int(starts[row]), int(sizes[row])
+                h[row] = _absorb(int(h[row]), data[first + at : first + size].tobytes())
+            break
         rows = slice(None) if chosen is None else chosen
         words = view[starts[rows] + at]
         left = sizes[rows] - u64(at)

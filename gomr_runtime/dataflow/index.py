@@ -1,6 +1,6 @@
 """The partition index at the end of a map output: where each partition's sorted runs lie.
 
-"gmI1", partitions (uint32), CRC-32 of what follows (uint32)
+"gmI1", partitions (uint32), CRC-32 of that number and of what follows (uint32)
 partitions + 1 entry numbers (uint32): partition p owns entries [e[p], e[p + 1])
 entries: offset, length in bytes, rows (uint64 each), in the order the runs were made
 """
@@ -36,7 +36,7 @@ def encode_index(partitions: list[list[Run]]) -> bytes:
         for run in runs:
             entries.extend((run.offset, run.length, run.rows))
     body = starts.tobytes() + entries.tobytes()
-    return _HEAD.pack(_MAGIC, len(partitions), zlib.crc32(body)) + body
+    return _HEAD.pack(_MAGIC, len(partitions), _crc(len(partitions), body)) + body
 
 
 def decode_partition(raw: bytes, partition: int, where: str) -> list[Run]:
@@ -45,11 +45,17 @@ def decode_partition(raw: bytes, partition: int, where: str) -> list[Run]:
         raise CorruptBlock(f"{where}: the partition index is cut short")
     magic, partitions, crc = _HEAD.unpack_from(raw)
     body = memoryview(raw)[_HEAD.size :]
-    if magic != _MAGIC or zlib.crc32(body) != crc or partition >= partitions:
+    if magic != _MAGIC or _crc(partitions, body) != crc or partition >= partitions:
         raise CorruptBlock(f"{where}: the partition index does not match its checksum")
     starts = body[: 4 * (partitions + 1)].cast("I")
     entries = body[4 * (partitions + 1) :].cast("Q")
+    if 3 * starts[partitions] != len(entries):
+        raise CorruptBlock(f"{where}: the partition index lists other runs than it holds")
     return [
         Run(entries[3 * i], entries[3 * i + 1], entries[3 * i + 2])
         for i in range(starts[partition], starts[partition + 1])
     ]
+
+
+def _crc(partitions: int, body: bytes | memoryview) -> int:
+    return zlib.crc32(body, zlib.crc32(partitions.to_bytes(4, "little")))

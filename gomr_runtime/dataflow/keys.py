@@ -88,7 +88,10 @@ def payload(kind: Kind, key: Any) -> bytes:
     if kind is Kind.BYTES:
         return key  # type: ignore[no-any-return]
     if kind is Kind.TUPLE:
-        return b"".join(map(_element, key)) + b"\x00"
+        try:
+            return b"".join(map(_element, key)) + b"\x00"
+        except RecursionError:
+            raise KeyRefused("a key may not be a tuple nested so deeply") from None
     if kind is Kind.BOOL:
         return b"\x01" if key else b"\x00"
     if kind is Kind.NONE:
@@ -113,11 +116,28 @@ def big_from_payload(raw: bytes) -> int:
 
 def decode(encoded: bytes) -> Any:
     """The inverse of `encode`; ValueError for bytes that it never makes."""
-    return decode_payload(Kind(encoded[0]), encoded[1:])
+    if not encoded:
+        raise ValueError("an encoded key has at least its kind byte")
+    kind = Kind(encoded[0])
+    key = decode_payload(kind, encoded[1:])
+    try:
+        same = encode(key) == encoded
+    except KeyRefused:  # NaN, or a str that only looks like one
+        same = False
+    if not same:
+        raise ValueError(f"no key of kind {kind.name} is encoded like this")
+    return key
 
 
 def decode_payload(kind: Kind, raw: bytes) -> Any:
-    """The inverse of `payload`."""
+    """The inverse of `payload`; ValueError where the bytes cannot be read as one."""
+    try:
+        return _decode(kind, raw)
+    except (IndexError, OverflowError, RecursionError, struct.error):
+        raise ValueError(f"not the payload of a {kind.name} key") from None
+
+
+def _decode(kind: Kind, raw: bytes) -> Any:
     if kind is Kind.STR:
         return raw.decode()
     if kind is Kind.TUPLE:
@@ -135,6 +155,8 @@ def decode_payload(kind: Kind, raw: bytes) -> Any:
         return raw == b"\x01"
     if kind is Kind.NONE:
         return None
+    if kind is Kind.PACKED:
+        raise ValueError("a packed value is no key")
     return big_from_payload(raw)
 
 

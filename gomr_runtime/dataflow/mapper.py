@@ -20,6 +20,8 @@ from gomr_runtime.program import Program
 from gomr_runtime.user_errors import describe, user_frames
 
 IDLE = -1
+MOST_MARKS = 65_536
+"""So many records begun are drained even if they emitted next to nothing."""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,8 @@ class MapTask:
         else:
             self._records(block, 0, len(block.records))
         self._number += len(block.records)
+        if len(self.emitter.marks) > MOST_MARKS:
+            self._drain()
         monitor = self._monitor
         monitor[BLOCK_RECORD] = IDLE
         monitor[DONE] = self.books.bytes_read
@@ -97,13 +101,22 @@ class MapTask:
         books.mapped += block.lines
         books.skipped += block.skipped
         self._ctx.source = self._pieces[block.piece].file.source
-        if not self.emitter.marks:
-            self._starts.clear()
+        self._forget_starts()
         self._starts.append((self._number, block.piece, block.offset))
         monitor = self._monitor
         monitor[PIECE] = block.piece
         monitor[BLOCK_OFFSET] = block.offset
         monitor[RECORD] = self._number
+
+    def _forget_starts(self) -> None:
+        """Drop blocks none of whose records has pairs that are not drained."""
+        if not self.emitter.marks:
+            self._starts.clear()
+        elif isinstance(oldest := self.emitter.origins[0], int):
+            del self._starts[: self._start_of(oldest)]
+
+    def _start_of(self, number: int) -> int:
+        return bisect_right(self._starts, number, key=lambda start: start[0]) - 1
 
     def _records(self, block: Block, start: int, end: int) -> None:
         """Records [start, end) of the block; the one loop whose cost counts."""
@@ -119,12 +132,14 @@ class MapTask:
                     begin_origin(number + i)
                     mapper(records[i])
                     if len(keys) > emitter.limit:
-                        emitter.drain()
+                        emitter.check()
             except BadPair as error:
                 self._bad_pair(error)
             except GomrError:
                 raise
             except (Exception, SystemExit, GeneratorExit) as error:
+                if emitter.failed is not None:
+                    raise emitter.failed from None
                 emitter.drop_last()
                 self._set_aside(number + i, describe(error), user_frames(error))
             i += 1
@@ -159,8 +174,7 @@ class MapTask:
         self._set_aside(origin, error.reason, "")
 
     def _set_aside(self, number: int, cause: str, detail: str) -> None:
-        at = bisect_right(self._starts, number, key=lambda start: start[0]) - 1
-        first, piece, block_offset = self._starts[at]
+        first, piece, block_offset = self._starts[self._start_of(number)]
         offset = self._locate(piece, block_offset, number - first)
         source = self._pieces[piece].file.source
         self._refuse(BadRecord(source, offset, number, cause, detail))
@@ -184,18 +198,24 @@ class MapTask:
         """setup or finish, whose emits belong to no record."""
         if function is None:
             return
+        self._drain()
         self._ctx.source = ""
+        whole, self.emitter.whole_records = self.emitter.whole_records, False
         self.emitter.begin(which)
         try:
             emit_yielded(self._ctx, function(self._ctx))
+            self.emitter.drain()
         except GomrError:
             raise
-        except (Exception, SystemExit) as error:
-            if isinstance(error, BadPair):
-                self._bad_pair(error)
+        except BadPair as error:
+            self._bad_pair(error)
+        except (Exception, SystemExit, GeneratorExit) as error:
+            if self.emitter.failed is not None:
+                raise self.emitter.failed from None
             raise RecordFailed(
                 f"{self._name}, {which}(ctx): {describe(error)}", detail=user_frames(error)
             ) from None
+        self.emitter.whole_records = whole
 
 
 def _caller(mapper: Callable[..., Any], ctx: Context) -> Callable[[Any], Any]:

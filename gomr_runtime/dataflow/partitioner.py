@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.hashing import partition_one
 from gomr_runtime.dataflow.keys import Kind, decode_payload, payload
+from gomr_runtime.errors import RecordFailed
+from gomr_runtime.user_errors import describe, user_frames
 
 
 class Partitioner(Protocol):
@@ -62,9 +64,15 @@ class UserPartitioner:
         return [where[key] for key in keys]
 
     def _ask(self, key: Any) -> int:
-        answer = self._function(key, self.partitions)
+        try:
+            answer = self._function(key, self.partitions)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (user code may raise anything)
+            raise RecordFailed(
+                f"partitioner({key!r:.80}, {self.partitions}): {describe(error)}",
+                detail=user_frames(error),
+            ) from None
         if type(answer) is not int or not 0 <= answer < self.partitions:
-            raise ValueError(
+            raise RecordFailed(
                 f"partitioner({key!r:.80}, {self.partitions}) returned {answer!r:.80}: "
                 f"return an int from 0 to {self.partitions - 1}"
             )
@@ -84,8 +92,8 @@ class CutPartitioner:
     def assign(self, kind: Kind, keys: Sequence[Any]) -> list[int]:
         same = [decode_native(cut) for cut in self._cuts if cut[0] == kind]
         below = sum(1 for cut in self._cuts if cut[0] < kind)
-        if not same:
-            return [below] * len(keys)
+        if not same or kind is Kind.NONE:  # None is equal to its cut, and has no order
+            return [below + len(same)] * len(keys)
         return [below + bisect_right(same, key) for key in keys]
 
 
@@ -101,6 +109,38 @@ def decode_native(encoded: bytes) -> Any:
 def encode_native(kind: Kind, key: Any) -> bytes:
     """A native key as its encoded form."""
     return bytes((kind,)) + (key if type(key) is bytes else payload(kind, key))
+
+
+class KeySample:
+    """Every n-th encoded key of a stream; n doubles whenever too much is held."""
+
+    def __init__(self, most_keys: int = 200_000, most_bytes: int = 32 << 20) -> None:
+        self.keys: list[bytes] = []
+        self._most_keys = most_keys
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._step = 1
+        self._next = 0  # how many keys to pass over before the next one is taken
+
+    def add(self, kind: Kind, keys: Sequence[Any]) -> None:
+        """Take what is due of these native keys."""
+        while self._next < len(keys):
+            encoded = encode_native(kind, keys[self._next])
+            self.keys.append(encoded)
+            self._bytes += len(encoded)
+            self._next += self._step
+            while len(self.keys) > 1 and (
+                len(self.keys) > self._most_keys or self._bytes > self._most_bytes
+            ):
+                self._halve()
+        self._next -= len(keys)
+
+    def _halve(self) -> None:
+        if len(self.keys) % 2:  # the last one stays, so the one after it is passed over
+            self._next += self._step
+        del self.keys[1::2]
+        self._bytes = sum(map(len, self.keys))
+        self._step *= 2
 
 
 def choose_cuts(encoded: list[bytes], partitions: int) -> list[bytes]:

@@ -18,6 +18,9 @@ from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
 from gomr_runtime.program import Delivery, Program
 from gomr_runtime.user_errors import describe, user_frames
 
+MOST_MARKS = 65_536
+"""So many groups begun are drained even if they emitted next to nothing."""
+
 Call = Callable[[Any, list[Any]], None]
 
 
@@ -100,7 +103,9 @@ class ReduceTask:
                 begin_origin(key)
                 call(key, values[starts[i] : starts[i + 1]])
                 if len(pairs) > emitter.limit:
-                    emitter.drain()
+                    emitter.check()
+            if len(emitter.marks) > MOST_MARKS:
+                emitter.drain()
         except BadPair as error:
             self._refuse(error)
         except GomrError:
@@ -140,6 +145,8 @@ class ReduceTask:
             self._drain()
         except GomrError:
             raise
+        except BadPair as error:
+            self._refuse(error)
         except (Exception, SystemExit, GeneratorExit) as error:
             self._failed(key, error)
         self.groups += 1
@@ -160,11 +167,15 @@ class ReduceTask:
         emit_yielded(self._ctx, reducer(self._ctx, key, OnePass(values)))
 
     def _counted(self, chunks: Iterator[tuple[list[Any], int]]) -> Iterator[list[Any]]:
-        for values, _ in chunks:
-            self.rows += len(values)
-            self._monitor[DONE] = self.rows
-            self._monitor[TICKS] += 1
-            yield values
+        try:
+            for values, _ in chunks:
+                self.rows += len(values)
+                self._monitor[DONE] = self.rows
+                self._monitor[TICKS] += 1
+                yield values
+        except GomrError as error:  # the reducer, which is reading this, may swallow it
+            self.emitter.failed = error
+            raise
 
     def _whole(self, key: Any, giant: Giant, rest: Iterator[list[Any]]) -> list[Any]:
         held: list[Any] = []
@@ -196,6 +207,8 @@ class ReduceTask:
         ) from None
 
     def _failed(self, key: Any, error: BaseException) -> None:
+        if self.emitter.failed is not None:
+            raise self.emitter.failed from None
         raise RecordFailed(
             f"{self._name}, key {key!r:.80}: {describe(error)}", detail=user_frames(error)
         ) from None
@@ -203,10 +216,18 @@ class ReduceTask:
     def _edge(self, which: str, function: Callable[[Context], Any] | None) -> None:
         if function is None:
             return
+        self._drain()
         self.emitter.begin(which)
         try:
             emit_yielded(self._ctx, function(self._ctx))
-        except (Exception, SystemExit) as error:
+            self.emitter.drain()
+        except GomrError:
+            raise
+        except BadPair as error:
+            raise RecordFailed(f"{self._name}, {which}(ctx): {error.reason}") from None
+        except (Exception, SystemExit, GeneratorExit) as error:
+            if self.emitter.failed is not None:
+                raise self.emitter.failed from None
             raise RecordFailed(
                 f"{self._name}, {which}(ctx): {describe(error)}", detail=user_frames(error)
             ) from None

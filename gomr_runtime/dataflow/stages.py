@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ from gomr_runtime.dataflow.output import PartWriter
 from gomr_runtime.dataflow.partitioner import (
     CutPartitioner,
     HashPartitioner,
+    KeySample,
     Partitioner,
     UserPartitioner,
     choose_cuts,
-    encode_native,
 )
 from gomr_runtime.dataflow.records import offset_of_record, read_blocks
 from gomr_runtime.dataflow.reducer import ReduceTask
@@ -51,95 +51,114 @@ from gomr_runtime.layout import part_name
 from gomr_runtime.maps import decode_maps
 from gomr_runtime.program import Program
 
-SAMPLE_KEYS = 100_000
+NewPart = Callable[[str, str, HashedFile], PartWriter]
+"""(output format, file name, file) to the part's writer; `PartWriter`, or what also keeps the
+pairs for a test."""
 
 
 def map_shuffled(
     task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
 ) -> TaskResult:
     """A map task whose pairs go to reducers: one file of sorted runs."""
-    out = HashedFile(scratch / "map")
-    writer = RunWriter(out, _partitioner(task, program, blobs))
-    ctx = _context(task, job)
-    budget = budget_of(job.memory)
-    collector = _collector(program, ctx, Gatherer(writer, budget), budget)
-    value_type = program.description.value_type
+    with HashedFile(scratch / "map") as out:
+        writer = RunWriter(out, _partitioner(task, program, blobs))
+        ctx = _context(task, job)
+        budget = budget_of(job.memory)
+        collector = _collector(program, ctx, Gatherer(writer, budget), budget)
+        value_type = program.description.value_type
+        summed_by = _summed_by(program)
 
-    def drain(keys: list[Any], values: list[Any]) -> None:
-        for batch in check_pairs(keys, values, value_type):
-            collector.add(batch)
+        def drain(keys: list[Any], values: list[Any]) -> None:
+            for batch in check_pairs(keys, values, value_type, summed_by):
+                collector.add(batch)
 
-    mapped = _map(task, job, program, ctx, blobs, drain, monitor)
-    collector.finish()
-    size, index_bytes = writer.finish()
-    file = ResultFile("map", str(out.path), size, out.close(), writer.rows, index_bytes)
-    ledger = _map_ledger(mapped) + Ledger(
-        combine_in=collector.combine_in,
-        combine_out=collector.combine_out,
-        written=writer.rows,
-        written_bytes=size - index_bytes,
-    )
-    return _result((file,), ledger, ctx, mapped)
+        mapped = _map(task, job, program, ctx, blobs, drain, monitor)
+        collector.finish()
+        size, index_bytes = writer.finish()
+        file = ResultFile("map", str(out.path), size, out.close(), writer.rows, index_bytes)
+        ledger = _map_ledger(mapped) + Ledger(
+            combine_in=collector.combine_in,
+            combine_out=collector.combine_out,
+            written=writer.rows,
+            written_bytes=size - index_bytes,
+        )
+        return _result((file,), ledger, ctx, mapped)
 
 
 def map_only(
-    task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
+    task: TaskSpec,
+    job: JobSpec,
+    program: Program,
+    blobs: Blobs,
+    scratch: Path,
+    monitor: Monitor,
+    new_part: NewPart = PartWriter,
 ) -> TaskResult:
     """A map task that writes a part of the output itself."""
-    out = HashedFile(scratch / "part")
-    part = PartWriter(job.output_format, part_name(task.index, job.output_format), out)
-    ctx = _context(task, job)
-    mapped = _map(task, job, program, ctx, blobs, part.add, monitor)
-    sha256 = part.finish()
-    out.close()
-    file = ResultFile("part", str(out.path), part.size, sha256, part.records)
-    ledger = _map_ledger(mapped) + Ledger(written=part.records, written_bytes=part.size)
-    return _result((file,), ledger, ctx, mapped)
+    with HashedFile(scratch / "part") as out:
+        part = new_part(job.output_format, part_name(task.index, job.output_format), out)
+        ctx = _context(task, job)
+        mapped = _map(task, job, program, ctx, blobs, part.add, monitor)
+        sha256 = part.finish()
+        out.close()
+        file = ResultFile("part", str(out.path), part.size, sha256, part.records)
+        ledger = _map_ledger(mapped) + Ledger(written=part.records, written_bytes=part.size)
+        return _result((file,), ledger, ctx, mapped)
 
 
 def sample(
     task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
 ) -> TaskResult:
     """The first pass for total order: cut points from the keys of a sample of the input."""
-    seen: list[bytes] = []
+    seen = KeySample()
 
     def drain(keys: list[Any], values: list[Any]) -> None:
         for batch in check_pairs(keys, values, program.description.value_type):
-            seen.extend(encode_native(batch.kind, key) for key in batch.keys)
-        if len(seen) > 2 * SAMPLE_KEYS:
-            del seen[1::2]
+            seen.add(batch.kind, batch.keys)
 
     ctx = _context(task, job)
     mapped = _map(task, job, program, ctx, blobs, drain, monitor)
-    out = HashedFile(scratch / "cuts")
-    out.write(write_cuts(choose_cuts(seen, job.reducers)))
-    file = ResultFile("cuts", str(out.path), out.size, out.close(), len(seen))
-    # Its records are read again by the maps, so nothing of it goes into the books.
-    del mapped
-    return TaskResult((file,), Ledger())
+    with HashedFile(scratch / "cuts") as out:
+        out.write(write_cuts(choose_cuts(seen.keys, job.reducers)))
+        file = ResultFile("cuts", str(out.path), out.size, out.close(), len(seen.keys))
+        # Its records are read again by the maps, so nothing of it goes into the books.
+        del mapped
+        return TaskResult((file,), Ledger())
 
 
 def reduce(
-    task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
+    task: TaskSpec,
+    job: JobSpec,
+    program: Program,
+    blobs: Blobs,
+    scratch: Path,
+    monitor: Monitor,
+    new_part: NewPart = PartWriter,
 ) -> TaskResult:
     """A reduce task: the runs of one partition merged, reduced and written as a part."""
     runs = list(_runs(task, blobs))
     monitor[TOTAL] = sum(stored.run.rows for stored in runs)
-    out = HashedFile(scratch / "part")
-    part = PartWriter(job.output_format, part_name(task.index, job.output_format), out)
-    ctx = _context(task, job)
-    budget = budget_of(job.memory)
-    reducer = ReduceTask(task.name, program, ctx, part.add, monitor, 2 * budget)
-    reducer.run(groups(windows(runs, blobs, scratch, budget)))
-    sha256 = part.finish()
-    out.close()
-    file = ResultFile("part", str(out.path), part.size, sha256, part.records)
-    ledger = Ledger(reduce_in=reducer.rows, reduce_groups=reducer.groups, reduce_out=part.records)
-    return TaskResult((file,), ledger, ctx.counters)
+    with HashedFile(scratch / "part") as out:
+        part = new_part(job.output_format, part_name(task.index, job.output_format), out)
+        ctx = _context(task, job)
+        budget = budget_of(job.memory)
+        reducer = ReduceTask(task.name, program, ctx, part.add, monitor, 2 * budget)
+        reducer.run(groups(windows(runs, blobs, scratch, budget)))
+        sha256 = part.finish()
+        out.close()
+        file = ResultFile("part", str(out.path), part.size, sha256, part.records)
+        ledger = Ledger(
+            reduce_in=reducer.rows, reduce_groups=reducer.groups, reduce_out=part.records
+        )
+        return TaskResult((file,), ledger, ctx.counters)
 
 
 def _runs(task: TaskSpec, blobs: Blobs) -> Iterator[StoredRun]:
-    for output in decode_maps(_read_all(blobs, task.maps_key)):
+    try:
+        outputs = decode_maps(_read_all(blobs, task.maps_key))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptBlock(f"{task.maps_key}: {error}") from None
+    for output in outputs:
         where = f"map-{output.task}, partition {task.index} of {output.key}"
         location = f"store:{output.key}"
         blob = blobs.open(location)
@@ -147,11 +166,8 @@ def _runs(task: TaskSpec, blobs: Blobs) -> Iterator[StoredRun]:
             index = blob.read_at(output.size - output.index_bytes, output.index_bytes)
         finally:
             blob.close()
-        try:
-            for run in decode_partition(index, task.index, where):
-                yield StoredRun(location, run, where)
-        except ValueError as error:
-            raise CorruptBlock(f"{where}: {error}") from None
+        for run in decode_partition(index, task.index, where):
+            yield StoredRun(location, run, where)
 
 
 def _map(
@@ -203,7 +219,11 @@ def _blocks(task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs) -> Ite
 def _partitioner(task: TaskSpec, program: Program, blobs: Blobs) -> Partitioner:
     how = program.description.partitioner
     if how == "total_order":
-        return CutPartitioner(read_cuts(_read_all(blobs, task.cuts_key)), task.reducers)
+        try:
+            cuts = read_cuts(_read_all(blobs, task.cuts_key))
+        except (TypeError, ValueError) as error:
+            raise CorruptBlock(f"{task.cuts_key}: {error}") from None
+        return CutPartitioner(cuts, task.reducers)
     if how == "user":
         function: Any = program.config.partitioner
         return UserPartitioner(function, task.reducers)
@@ -222,6 +242,16 @@ def _collector(program: Program, ctx: Context, gatherer: Gatherer, budget: int) 
             return GroupFold(gatherer, budget, aggregate_function(chosen))
     function: CombineFunction | None = user_combine(program, ctx)
     return PassOn(gatherer) if function is None else GroupFold(gatherer, budget, function)
+
+
+def _summed_by(program: Program) -> str:
+    """The built-in that adds values up on the map side, "" for none; `count` ignores them."""
+    config = program.config
+    if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
+        return ""
+    chosen = config.combiner or config.reducer
+    summing = isinstance(chosen, Aggregate) and chosen.name == "sum"
+    return "gomr.sum" if summing else ""
 
 
 def _context(task: TaskSpec, job: JobSpec) -> Context:

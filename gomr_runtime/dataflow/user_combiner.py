@@ -6,11 +6,11 @@ from typing import Any
 
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.context import Context
-from gomr_runtime.dataflow.batch import check_pairs
+from gomr_runtime.dataflow.batch import BadPair, check_pairs
 from gomr_runtime.dataflow.combine import CombineFunction
 from gomr_runtime.dataflow.emitter import Emitter
 from gomr_runtime.dataflow.frames import user_keys
-from gomr_runtime.dataflow.keys import Kind, kind_of
+from gomr_runtime.dataflow.keys import Kind, encode
 from gomr_runtime.dataflow.reducer import user_call
 from gomr_runtime.dataflow.values import thaw
 from gomr_runtime.errors import GomrError, RecordFailed
@@ -30,7 +30,7 @@ def user_combine(program: Program, outer: Context) -> CombineFunction | None:
     ctx._counters = outer._counters  # one set of counters a task
     got: list[tuple[list[Any], list[Any]]] = []
     emitter = Emitter(lambda keys, values: got.append((keys, values)))
-    emitter.bind(ctx, program.description.value_type, outer.progress)
+    emitter.bind(ctx, program.description.value_type, lambda: outer.progress())
     call = user_call(combiner, ctx, program.combiner_delivery)
 
     def combine(kind: Kind, native: Any, values: list[Any]) -> list[Any]:
@@ -46,13 +46,17 @@ def user_combine(program: Program, outer: Context) -> CombineFunction | None:
             ) from None
         combined: list[Any] = []
         for keys, some in got:
-            for given in keys:
-                if given != key or kind_of(given) is not kind:
+            try:
+                batches = check_pairs(keys, some, program.description.value_type)
+            except BadPair as error:
+                raise RecordFailed(f"combiner, key {key!r:.80}: {error.reason}") from None
+            for batch in batches:
+                if batch.kind is not kind or batch.keys.count(native) != len(batch.keys):
+                    other = next(given for given in keys if encode(given) != encode(key))
                     raise RecordFailed(
-                        f"combiner, key {key!r:.80}: it emitted key {given!r:.80}; "
+                        f"combiner, key {key!r:.80}: it emitted key {other!r:.80}; "
                         "a combiner keeps the key"
                     )
-            for batch in check_pairs(keys, some, program.description.value_type):
                 combined += batch.values
         got.clear()
         return combined

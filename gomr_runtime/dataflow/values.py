@@ -49,11 +49,13 @@ def thaw(value: Any) -> Any:
 
 def pack(value: Any) -> bytes:
     """`value` as msgpack; ValueRefused when a part of it is not a value type."""
-    _check(value)
     try:
+        _check(value)
         packed: bytes = msgpack.packb(value, default=_extend, strict_types=True)
     except UnicodeEncodeError:
         raise ValueRefused("a str in the value holds a lone surrogate; encode it first") from None
+    except (RecursionError, ValueError):  # msgpack stops at 511 levels
+        raise ValueRefused("a value may not be nested so deeply") from None
     return packed
 
 

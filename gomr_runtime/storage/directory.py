@@ -174,34 +174,55 @@ class DirectoryStore:
         above, _, name = key.rpartition("/")
         return self._open_folder(above), name
 
-    def _open_folder(self, path: str, *, make: bool = False, durable: bool = False) -> int:
+    def _open_folder(self, path: str) -> int:
         folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for name in path.split("/") if path else ():
-            try:
-                if make:
-                    _make_folder(name, folder, durable)
-                inner = os.open(name, _FOLDER, dir_fd=folder)
-            finally:
-                os.close(folder)
-            folder = inner
+            folder = _step_into(folder, name)
         return folder
+
+    def _make_folder(self, path: str) -> tuple[int, bool]:
+        """The folder, open, made with those above it where missing; whether one was."""
+        folder, made = self._open_folder(""), False
+        for name in path.split("/") if path else ():
+            try:
+                os.mkdir(name, dir_fd=folder)
+                made = True
+            except FileExistsError:
+                pass  # as nearly always
+            except OSError:
+                os.close(folder)
+                raise
+            folder = _step_into(folder, name)
+        return folder, made
 
     def _place(self, key: str, step: Callable[[str, int], None], *, durable: bool = True) -> None:
         """Let `step(name, folder)` put the finished file at its name in the key's folder."""
         above, _, name = key.rpartition("/")
         for tries_left in reversed(range(TRIES)):
-            folder = -1
             try:
-                folder = self._open_folder(above, make=True, durable=durable)
-                step(name, folder)
-                if durable:
-                    os.fsync(folder)
-                return
+                folder, made = self._make_folder(above)
+                try:
+                    step(name, folder)
+                    if durable:
+                        os.fsync(folder)
+                finally:
+                    os.close(folder)
+                break
             except FileNotFoundError:
                 if not tries_left:
                     raise
-            finally:
-                if folder >= 0:
+        if durable and made:
+            # Only now: the wait for the disk would give a deleter time to take the empty folders.
+            self._sync_above(above)
+
+    def _sync_above(self, path: str) -> None:
+        while path:
+            path = path.rpartition("/")[0]
+            with contextlib.suppress(FileNotFoundError):  # deleted with all that was in it
+                folder = self._open_folder(path)
+                try:
+                    os.fsync(folder)
+                finally:
                     os.close(folder)
 
     def _move(self, path: Path, source: int, key: str) -> None:
@@ -298,22 +319,20 @@ def _write_new(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _make_folder(name: str, folder: int, durable: bool) -> None:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(name, dir_fd=folder)
-        if durable:
-            os.fsync(folder)
+def _step_into(folder: int, name: str) -> int:
+    """The folder `name` inside the open `folder`, which is closed."""
+    try:
+        return os.open(name, _FOLDER, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _walk(folder: int, above: str, beginning: str = "") -> Iterator[ObjectInfo]:
     """Objects in and below an open folder in key order, one folder in memory at a time."""
-    with os.scandir(folder) as entries:
-        # "a-b" < "a/c" < "a0": a folder sorts by its name with the slash.
-        names = sorted(
-            f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
-            for entry in entries
-            if entry.name.startswith(beginning) and not entry.name.startswith(".")
-        )
+    # "a-b" < "a/c" < "a0": a folder sorts by its name with the slash.
+    names = sorted(
+        f"{name}/" if is_folder else name for name, is_folder in _entries(folder, beginning)
+    )
     for name in names:
         try:
             if not name.endswith("/"):
@@ -330,15 +349,22 @@ def _walk(folder: int, above: str, beginning: str = "") -> Iterator[ObjectInfo]:
             os.close(inner)
 
 
+def _entries(folder: int, beginning: str) -> list[tuple[str, bool]]:
+    """Names in an open folder that begin so, each with whether it is a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if entry.name.startswith(beginning) and not entry.name.startswith(".")
+            ]
+    except FileNotFoundError:  # removed after it was opened
+        return []
+
+
 def _delete_below(folder: int, beginning: str = "") -> int:
     count = 0
-    with os.scandir(folder) as entries:
-        found = [
-            (entry.name, entry.is_dir(follow_symlinks=False))
-            for entry in entries
-            if entry.name.startswith(beginning) and not entry.name.startswith(".")
-        ]
-    for name, is_folder in found:
+    for name, is_folder in _entries(folder, beginning):
         with contextlib.suppress(FileNotFoundError):  # somebody else deletes too
             if not is_folder:
                 os.unlink(name, dir_fd=folder)

@@ -113,18 +113,16 @@ class S3Store:
         return self._try("create", key, lambda: self._create(path, data))
 
     def _create(self, path: str, data: bytes) -> bool:
-        """One try. obstore repeats this request only where the server cannot have acted on it,
-        and "already there" may still be our own earlier try: what is stored decides."""
+        """One try; after a lost answer there is another, which finds what this one did.
+
+        So "already there" may mean our own earlier try: what is stored decides.
+        """
         try:
             obstore.put(self._bucket, path, data, mode="create", use_multipart=False)
         except (AlreadyExistsError, PreconditionError) as error:
             stored = self._stored(path)
             if stored is None:  # a conflict with a writer that did not get through
                 raise _Again(error) from None
-            return stored == data
-        except BaseError as error:
-            if not fault_of(error).retry or (stored := self._stored(path)) is None:
-                raise
             return stored == data
         return True
 

@@ -37,6 +37,7 @@ class Arguments:
     worker_file: Path
     token_file: Path
     scratch: Path
+    sockets: Path | None
     slots: int
     lifeline: int
 
@@ -49,6 +50,7 @@ def parse(argv: list[str]) -> Arguments:
     parser.add_argument("--worker-file", type=Path, required=True)
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--sockets", type=Path, help="a short path, since socket paths are limited")
     parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--lifeline", type=int, default=-1)
     found = parser.parse_args(argv)
@@ -105,8 +107,9 @@ def main() -> int:
     try:
         arguments = parse(sys.argv[1:])
         arguments.scratch.mkdir(parents=True, exist_ok=True)
-        # Sockets of multiprocessing and temporary files of user code go with the scratch folder.
-        tempfile.tempdir = os.environ["TMPDIR"] = str(arguments.scratch)
+        # Sockets of multiprocessing and temporary files of user code go with the run's folders.
+        os.environ["TMPDIR"] = str(arguments.scratch)
+        tempfile.tempdir = str(arguments.sockets or arguments.scratch)
         store = open_store(arguments.store)
         spec = read_job(store, arguments.run)
         secrets = scrub_environment()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,21 +29,64 @@ def clean_environ() -> dict[str, str]:
     return environ | {"PYTHONPATH": str(ROOT)}
 
 
-def start(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+def start(
+    folder: Path, environ: dict[str, str], *arguments: str, stdin: str = ""
+) -> subprocess.Popen[str]:
     """`python -m flows.gomr` in `folder`, in a session of its own as from a terminal."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "flows.gomr", *arguments],
         cwd=folder,
         env=environ,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    assert process.stdin is not None
+    process.stdin.write(stdin)
+    process.stdin.close()
+    process.stdin = None  # `communicate` would flush it
+    return process
 
 
 def run(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     process = start(folder, environ, *arguments)
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def wait_for_line(process: subprocess.Popen[str], words: str) -> list[str]:
+    """Lines of stderr up to the one with `words`."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError(f"ended without {words!r}: {''.join(lines)}")
+
+
+def call(server: Server, path: str, body: object) -> Any:
+    """POST to the Prefect API."""
+    request = urllib.request.Request(
+        server.api + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return json.load(reply)
+
+
+def flow_run_of(server: Server, name: str) -> dict[str, Any]:
+    found = call(server, "/flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
+    assert len(found) == 1
+    return dict(found[0])
+
+
+def state_of(server: Server, name: str, wanted: str) -> str:
+    """The state of the flow run, waiting until it is `wanted`, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while True:
+        state = str(flow_run_of(server, name)["state"]["type"])
+        if state == wanted or time.monotonic() > deadline:
+            return state
+        time.sleep(0.1)

@@ -61,8 +61,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder() -> Path:
     """A directory with a worker file and some text; runs are started in it."""
+    import tempfile
+    tmp_path = Path(tempfile.mkdtemp(prefix="g", dir="/tmp"))
     (tmp_path / "worker.py").write_text(WORKER)
     (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 200)
     return tmp_path

@@ -1,0 +1,83 @@
+"""What a command and all processes it starts cost: wall time, CPU time, peak memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_SET_CHILD_SUBREAPER = 36  # prctl(2): orphans of the command become our children
+SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """wall and cpu in seconds; largest and total are peaks of RSS in bytes, of one process and
+    of the whole tree, sampled every 50 ms. cpu is user + system of every process."""
+
+    wall: float
+    cpu: float
+    largest: int
+    total: int
+
+
+def measure(command: Sequence[str], log: Path, *, cwd: Path | None = None) -> Cost:
+    """Run the command to its end, its output into `log`; RuntimeError when it fails."""
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peaks = _Peaks()
+    began = time.perf_counter()
+    with log.open("wb") as out:
+        process = subprocess.Popen(list(command), stdout=out, stderr=subprocess.STDOUT, cwd=cwd)
+        with peaks.watching():
+            code = process.wait()
+    wall = time.perf_counter() - began
+    _reap()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if code:
+        raise RuntimeError(f"{' '.join(command)} ended with {code}:\n{log.read_text()[-2000:]}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(wall, cpu, peaks.largest, peaks.total)
+
+
+def _reap() -> None:
+    """Wait for orphans that the command left behind, so that their CPU time counts."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+
+
+class _Peaks:
+    def __init__(self) -> None:
+        self.largest = 0
+        self.total = 0
+        self._stop = threading.Event()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._watch)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while not self._stop.wait(SAMPLE_SECONDS):
+            sizes = []
+            for process in me.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    sizes.append(process.memory_info().rss)
+            self.largest = max([self.largest, *sizes])
+            self.total = max(self.total, sum(sizes))

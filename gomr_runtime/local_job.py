@@ -1,0 +1,48 @@
+"""`python worker.py --workers N`: the job on a master and N workers of this machine, no Prefect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gomr_runtime.errors import UsageError
+from gomr_runtime.job import Summary
+from gomr_runtime.local import LocalRun
+from gomr_runtime.prepare import Prepared
+from gomr_runtime.progress import Reporter
+from gomr_runtime.publish import publish
+from gomr_runtime.runs import claim, logs
+from gomr_runtime.storage import open_store
+
+if TYPE_CHECKING:
+    from gomr_runtime._pb import run_pb2 as pb
+
+
+def run_local(prepared: Prepared, progress: Reporter) -> Summary:
+    """Run the job to its end and publish its output. Raises the GomrError that ended it; the
+    run's data is then kept in the store."""
+    if "://" in prepared.store:
+        raise UsageError("python worker.py keeps a run's data in a directory: use flows.gomr")
+    store, run = Path(prepared.store), prepared.job.run
+    held = claim(store, run)
+    done = False
+    try:
+        folder = logs(store, run)
+        with LocalRun(
+            prepared.job, prepared.worker.path, prepared.store, log_folder=folder
+        ) as processes:
+            summary = processes.watch(lambda event: _tell(event, progress))
+        publish(open_store(prepared.store), summary, prepared.output, prepared.options.overwrite)
+        done = True
+        return summary
+    finally:
+        progress.close()
+        held.release(remove=done and not prepared.options.keep)
+
+
+def _tell(event: pb.WatchEvent, progress: Reporter) -> None:
+    kind = event.WhichOneof("body")
+    if kind == "log":
+        progress.log(event.log.level, event.log.text)
+    elif kind == "progress":
+        progress.update(event.progress)

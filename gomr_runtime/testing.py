@@ -1,0 +1,261 @@
+"""Unit tests of a worker file: whole jobs, or one call of a mapper or reducer, on the real engine.
+
+    result = run_local(worker.config, "to be or not to be\\n")
+    assert result.pairs == [("be", 2), ("not", 1), ("or", 1), ("to", 2)]
+
+`run_local` cuts its input for several map tasks and several reducers, so that a worker that counts
+on seeing everything in one task fails here and not in production.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from gomr_runtime import api
+from gomr_runtime.aggregates import Aggregate
+from gomr_runtime.api import MapReduceConfig
+from gomr_runtime.context import Context
+from gomr_runtime.dataflow import stages
+from gomr_runtime.dataflow.batch import check_pairs, weight
+from gomr_runtime.dataflow.block import Block
+from gomr_runtime.dataflow.groups import Window
+from gomr_runtime.dataflow.mapper import MapTask
+from gomr_runtime.dataflow.output import PartWriter
+from gomr_runtime.dataflow.reducer import ReduceTask
+from gomr_runtime.dataflow.values import freeze, thaw
+from gomr_runtime.errors import UsageError
+from gomr_runtime.execution import SLOTS, HashedFile, execute
+from gomr_runtime.inline import InlineRun, check_skipping
+from gomr_runtime.inputs import resolve
+from gomr_runtime.job import BadRecord, InputFile, JobSpec, Ledger, Piece, TaskResult, TaskSpec
+from gomr_runtime.program import Program, load, program_of
+from gomr_runtime.progress import reporter
+from gomr_runtime.storage.directory import DirectoryStore
+from gomr_runtime.storage.memory import MemoryStore
+from gomr_runtime.workerfile import inspect_worker
+
+__all__ = ["MemoryStore", "Pair", "Result", "config_of", "run_local", "run_mapper", "run_reducer"]
+
+Pair = tuple[Any, Any]
+Content = str | bytes
+Inputs = Content | Path | Mapping[str, Content] | Sequence[Content]
+Worker = MapReduceConfig | ModuleType | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a job made.
+
+    pairs: (key, value) as Python values, part after part. parts: the bytes of each part. counters:
+    the user's, summed. bad_records: what was set aside. ledger: the run's books, which balance.
+    """
+
+    pairs: list[Pair]
+    parts: list[bytes]
+    counters: dict[str, int]
+    bad_records: tuple[BadRecord, ...]
+    ledger: Ledger
+
+
+def run_local(
+    worker: Worker,
+    inputs: Inputs,
+    *,
+    params: Mapping[str, str] | None = None,
+    mappers: int = 3,
+    reducers: int = 2,
+    output_format: Literal["text", "jsonl", "csv", "parquet"] = "text",
+    skip_bad_records: int = 0,
+    memory: int = 1 << 30,
+) -> Result:
+    """Run a whole job in this process.
+
+    worker: a config, a module (see `config_of`) or the path of a worker file. inputs: the content
+    of one file named `input`; or contents by `ctx.source`; or several contents, named `input-0`
+    and on; or the path of a file or directory. memory is in bytes. Raises the GomrError that the
+    job ends with: `RecordFailed` for what user code raises, its frames in `detail`.
+    """
+    program = _program(worker)
+    check_skipping(program, skip_bad_records)
+    with tempfile.TemporaryDirectory(prefix="gomr-testing-") as name:
+        folder = Path(name)
+        job = JobSpec(
+            run="test",
+            files=tuple(_files(inputs, folder)),
+            workers=1,
+            mappers=mappers,
+            reducers=reducers,
+            worker_sha256=program.description.worker_sha256,
+            worker_name=Path(program.path).name,
+            output_format=output_format,
+            params=dict(params or {}),
+            memory=memory,
+            skip_bad_records=skip_bad_records,
+        )
+        return _run(job, program, folder)
+
+
+def run_mapper(
+    mapper: Callable[..., Any] | MapReduceConfig,
+    record: object,
+    *,
+    params: Mapping[str, str] | None = None,
+    source: str = "input",
+) -> list[Pair]:
+    """What one call of the mapper with `record` emits, in order, before any combining.
+
+    With a config in the mapper's place, setup and finish run too and values are converted by its
+    annotations. Raises RecordFailed when the mapper raises, or emits what cannot be emitted.
+    """
+    config = mapper if isinstance(mapper, MapReduceConfig) else MapReduceConfig(mapper=mapper)
+    program = program_of(config, b"", "")
+    emitted: list[Pair] = []
+
+    def drain(keys: list[Any], values: list[Any]) -> None:
+        for i in range(len(keys)):
+            check_pairs(keys[i : i + 1], values[i : i + 1], program.description.value_type)
+        emitted.extend(zip(keys, map(thaw, values), strict=True))
+
+    piece = Piece(InputFile(source, "", 0), 0, 0)
+    ctx = Context(params or {}, "test/map-0/1")
+    task = MapTask("map-0", program, ctx, (piece,), drain, [0] * SLOTS, lambda *_: 0)
+    task.run([Block(0, 0, 0, [record], 1, 0)])
+    return emitted
+
+
+def run_reducer(
+    reducer: Callable[..., Any] | Aggregate | MapReduceConfig,
+    key: object,
+    values: Sequence[object],
+    *,
+    params: Mapping[str, str] | None = None,
+) -> list[Pair]:
+    """What the reducer emits for one key, `values` given as its annotation asks (list, Iterator).
+
+    With a config in the reducer's place, setup, finish and sort_values count too. Raises
+    RecordFailed when the reducer raises, BadPair for a key or values that no mapper could emit.
+    """
+    if not values:
+        raise ValueError("a reducer is never called without values: give at least one")
+    config = reducer
+    if not isinstance(config, MapReduceConfig):
+        config = MapReduceConfig(mapper=_no_mapper, reducer=config)
+    program = program_of(config, b"", "")
+    emitted: list[Pair] = []
+
+    def drain(keys: list[Any], out: list[Any]) -> None:
+        emitted.extend(zip(keys, map(thaw, out), strict=True))
+
+    ctx = Context(params or {}, "test/reduce-0/1")
+    task = ReduceTask("reduce-0", program, ctx, drain, [0] * SLOTS, 1 << 30)
+    task.run([_window(key, values, program.description.value_type)])
+    return emitted
+
+
+def config_of(worker: ModuleType | Path) -> MapReduceConfig:
+    """The config of a worker: of an imported module, its one global that is a MapReduceConfig; of
+    a file, what it hands to `gomr.run` (the file is executed as `__main__` is).
+
+    Raises UsageError when there is none, or a module has several.
+    """
+    if isinstance(worker, ModuleType):
+        found = [value for value in vars(worker).values() if isinstance(value, MapReduceConfig)]
+        if len(found) != 1:
+            raise UsageError(
+                f"module {worker.__name__} has {len(found)} globals that are a MapReduceConfig, "
+                "not one: pass the config, or Path(module.__file__) to run the file"
+            )
+        return found[0]
+    return _load(worker).config
+
+
+def _program(worker: Worker) -> Program:
+    if isinstance(worker, Path):
+        return _load(worker)
+    config = config_of(worker) if isinstance(worker, ModuleType) else worker
+    return program_of(config, b"", "worker.py")
+
+
+def _load(path: Path) -> Program:
+    """A worker file's program, with this process left as it was."""
+    inspect_worker(path)
+    main, search, capturing = sys.modules["__main__"], sys.path[:], api._capturing
+    try:
+        return load(path, path.name)
+    finally:
+        sys.modules["__main__"] = main
+        sys.path[:] = search
+        api._capturing = capturing
+
+
+def _run(job: JobSpec, program: Program, folder: Path) -> Result:
+    store = DirectoryStore(folder / "store")
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    pairs: list[Pair] = []
+    task = partial(_execute, partial(_CollectedPart, pairs))
+    run = InlineRun(job, program, store, scratch, reporter(quiet=True), task)
+    summary = run.run()
+    return Result(
+        pairs,
+        [store.get(part.key) for part in summary.parts],
+        summary.counters,
+        summary.bad_records,
+        summary.ledger,
+    )
+
+
+class _CollectedPart(PartWriter):
+    """A part that also keeps its pairs."""
+
+    def __init__(self, pairs: list[Pair], output_format: str, name: str, file: HashedFile) -> None:
+        super().__init__(output_format, name, file)
+        self._pairs = pairs
+
+    def add(self, keys: list[Any], values: list[Any]) -> None:
+        super().add(keys, values)
+        self._pairs.extend(zip(keys, map(thaw, values), strict=True))
+
+
+def _execute(
+    new_part: stages.NewPart, task: TaskSpec, job: JobSpec, program: Program, *rest: Any
+) -> TaskResult:
+    if task.kind == "reduce":
+        return stages.reduce(task, job, program, *rest, new_part=new_part)
+    if task.kind == "map" and program.description.map_only:
+        return stages.map_only(task, job, program, *rest, new_part=new_part)
+    return execute(task, job, program, *rest)
+
+
+def _files(inputs: Inputs, folder: Path) -> list[InputFile]:
+    if isinstance(inputs, Path):
+        return resolve([str(inputs)])
+    if isinstance(inputs, str | bytes):
+        inputs = {"input": inputs}
+    elif not isinstance(inputs, Mapping):
+        inputs = {f"input-{i}": content for i, content in enumerate(inputs)}
+    files = []
+    for i, (source, content) in enumerate(inputs.items()):
+        path = folder / f"input-{i}"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        files.append(replace(resolve([str(path)])[0], source=source))
+    return files
+
+
+def _window(key: object, values: Sequence[object], value_type: str) -> Window:
+    frozen = [freeze(value) for value in values]
+    (batch,) = check_pairs([key] * len(values), frozen, value_type)
+    return Window(
+        batch.kind, batch.keys[:1], [0, len(values)], [*map(thaw, batch.values)], weight(batch)
+    )
+
+
+def _no_mapper(ctx: Context, record: object) -> None:
+    """Stands where a config must have a mapper that is never called."""

@@ -1,0 +1,214 @@
+"""The whole job through the command line: flow, real server, real processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.flow.command import Server, call, flow_run_of, run, start, state_of, wait_for_line
+
+SOURCES = Path(json.__file__).parents[1]
+SLOW = """\
+import time
+import gomr_runtime as gomr
+
+
+def mapper(ctx: gomr.Context, line: str) -> None:
+    time.sleep(0.05)
+    ctx.progress()
+
+
+if __name__ == "__main__":
+    gomr.run(gomr.MapReduceConfig(mapper=mapper, input=gomr.lines))
+"""
+BAD = """\
+import gomr_runtime as gomr
+
+
+def mapper(ctx: gomr.Context, line: str) -> None:
+    raise RuntimeError(f"cannot take {line!r}")
+
+
+if __name__ == "__main__":
+    gomr.run(gomr.MapReduceConfig(mapper=mapper, input=gomr.lines))
+"""
+
+
+def words(output: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in sorted(output.glob("output-*.txt")):
+        for line in part.read_text(encoding="utf-8").split("\n")[:-1]:
+            key, value = line.split("\t")
+            assert key not in found
+            found[key] = int(value)
+    return found
+
+
+def expected(paths: list[Path]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for path in paths:
+        total.update(re.findall(r"\w+", path.read_text(encoding="utf-8").lower()))
+    return total
+
+
+def test_word_count_equals_counter_and_tells_all_about_it(server: Server, folder: Path) -> None:
+    done = run(
+        folder,
+        server.environ,
+        *("--input", f"{SOURCES}/a*.py", "--input", f"{SOURCES}/json/*.py"),
+        *("--workers", "2", "--mappers", "7", "--reducers", "3", "--run-id", "words", "--json"),
+        "worker.py",
+    )
+    assert done.returncode == 0, done.stderr
+    output = folder / "outputs" / "words"
+    paths = [*sorted(SOURCES.glob("a*.py")), *sorted((SOURCES / "json").glob("*.py"))]
+    assert words(output) == expected(paths)
+
+    success = json.loads((output / "_SUCCESS").read_text())
+    assert [part["name"] for part in success["parts"]] == [f"output-0000{i}.txt" for i in range(3)]
+    for part in success["parts"]:
+        content = (output / part["name"]).read_bytes()
+        assert part["size"] == len(content)
+        assert part["records"] == content.count(b"\n")
+        assert part["sha256"] == hashlib.sha256(content).hexdigest()
+
+    summary = json.loads(done.stdout)
+    books = summary["ledger"]
+    assert summary["output"] == "outputs/words"
+    assert books["bytes_read"] == sum(path.stat().st_size for path in paths)
+    assert books["records_read"] == books["mapped"] + books["set_aside"] + books["skipped"]
+    assert books["written"] == books["reduce_in"]
+    for line in ("All workers connected", "All map tasks completed!", "Map reduce completed"):
+        assert line in done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
+    assert not (folder / ".gomr" / "runs" / "words").exists(), "intermediates go after success"
+
+
+def test_prefect_shows_steps_progress_and_summary(server: Server, folder: Path) -> None:
+    done = run(
+        folder, server.environ, "--input", "text.txt", "--run-id", "shown", "-q", "worker.py"
+    )
+    assert done.returncode == 0
+    assert done.stderr == done.stdout == ""
+    flow_run = flow_run_of(server, "shown")
+    assert flow_run["state"]["type"] == "COMPLETED"
+    mine = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
+    tasks = call(server, "/task_runs/filter", mine | {"sort": "EXPECTED_START_TIME_ASC"})
+    assert [task["name"] for task in tasks] == [
+        *("validate", "build environment", "start store", "deploy master and workers"),
+        *("wait for map", "wait for reduce", "collect", "report", "clean up"),
+    ]
+    artifacts = {a["key"]: a for a in call(server, "/artifacts/filter", mine)}
+    assert set(artifacts) == {"gomr-map", "gomr-reduce", "gomr-summary", "gomr-parts"}
+    assert artifacts["gomr-map"]["data"] == artifacts["gomr-reduce"]["data"] == 100.0
+    assert "200 records (8.8 kB) = 200 mapped + 0 set aside" in artifacts["gomr-summary"]["data"]
+    assert str(folder / "outputs" / "shown") in artifacts["gomr-summary"]["data"]
+    assert "output-00000.txt" in artifacts["gomr-parts"]["data"]
+    logs = call(server, "/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}})
+    assert "Map reduce completed" in {log["message"] for log in logs}
+
+
+def test_a_mapper_that_raises(server: Server, folder: Path) -> None:
+    (folder / "bad.py").write_text(BAD)
+    arguments = ("--input", "text.txt", "--run-id", "bad", "-q", "bad.py")
+    done = run(folder, server.environ, *arguments)
+    assert done.returncode == 1
+    first, *frames = done.stderr.splitlines()
+    for fact in ("gomr: ", "text.txt", "map-0", "RuntimeError: cannot take 'the quick brown"):
+        assert fact in first
+    assert frames[0] == "Traceback (most recent call last):"
+    assert f'File "{folder / "bad.py"}", line 5, in mapper' in frames[1]
+    assert [line for line in frames if "File " in line] == [frames[1]], "only the user's frames"
+    assert not (folder / "outputs").exists()
+    assert flow_run_of(server, "bad")["state"]["type"] == "FAILED"
+    assert (folder / ".gomr" / "runs" / "bad").is_dir(), "a failed run's data is kept"
+
+    again = run(folder, server.environ, *arguments)
+    assert again.returncode == 5
+    assert "data of an earlier run" in again.stderr
+
+    recent = run(folder, server.environ, "clean")
+    assert (recent.returncode, recent.stdout) == (0, "")
+    cleaned = run(folder, server.environ, "clean", "--all")
+    assert (cleaned.returncode, cleaned.stdout) == (0, "bad\n")
+    assert list((folder / ".gomr").rglob("*bad*")) == []
+
+
+def slow_run(server: Server, folder: Path, name: str) -> subprocess.Popen[str]:
+    (folder / "slow.py").write_text(SLOW)
+    (folder / "long.txt").write_text("line\n" * 5000)
+    arguments = ("--input", "long.txt", "--workers", "2", "--run-id", name, "slow.py")
+    process = start(folder, server.environ, *arguments)
+    wait_for_line(process, "All workers connected")
+    return process
+
+
+@pytest.mark.parametrize(
+    ("sign", "code", "words"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "SIGTERM")],
+)
+def test_signals_end_the_run_cleanly(
+    server: Server, folder: Path, sign: signal.Signals, code: int, words: str
+) -> None:
+    name = sign.name.lower()
+    process = slow_run(server, folder, name)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert {"gomr-master", "gomr-worker"} <= {p.name() for p in family}
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    assert err.splitlines()[-1].startswith("gomr: ")
+    assert words in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert not (folder / "outputs").exists()
+    assert state_of(server, name, "CRASHED") == "CRASHED"
+    cleaned = run(folder, server.environ, "clean", "--all")
+    assert cleaned.stdout == f"{name}\n"
+
+
+def test_clean_leaves_a_run_in_progress_alone(server: Server, folder: Path) -> None:
+    process = slow_run(server, folder, "busy")
+    cleaned = run(folder, server.environ, "clean", "--all")
+    assert (cleaned.returncode, cleaned.stdout) == (0, "")
+    assert (folder / ".gomr" / "runs" / "busy" / "job.json").is_file()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+def test_cancel_in_prefect_ends_the_run(server: Server, folder: Path) -> None:
+    process = slow_run(server, folder, "unwanted")
+    family = psutil.Process(process.pid).children(recursive=True)
+    flow_run = flow_run_of(server, "unwanted")
+    state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    call(server, f"/flow_runs/{flow_run['id']}/set_state", state)
+    started = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - started < 20
+    assert process.returncode == 130
+    assert "gomr: " in err
+    assert "cancelled in Prefect" in err
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    assert state_of(server, "unwanted", "CANCELLED") == "CANCELLED"
+
+
+def test_standard_input(server: Server, folder: Path) -> None:
+    process = start(
+        folder, server.environ, "--input", "-", "--run-id", "piped", "worker.py", stdin="a b a\n"
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert words(folder / "outputs" / "piped") == {"a": 2, "b": 1}
+    assert list((folder / ".gomr" / "stdin").iterdir()) == []

@@ -1,0 +1,355 @@
+"""Real masters and workers on this machine, from the launcher to the parts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    JobFailed,
+    RunConflict,
+    UsageError,
+)
+from gomr_runtime.local import LocalRun
+from tests.process.local_runs import HEAD, Job, word_count
+
+ONCE = """
+once = Path({folder!r}) / "once"
+if not once.exists() and line.startswith("b"):
+    once.touch()
+    {act}
+"""
+WAIT = """
+held = Path({folder!r})
+(held / f"at-{{os.getpid()}}").touch()
+while not (held / "go").exists():
+    time.sleep(0.01)
+    ctx.progress()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for one job; when the test is over nothing of it may run or lie about."""
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    yield tmp_path
+    Job(tmp_path, "").assert_nothing_left()
+    assert list(temporary.iterdir()) == []
+
+
+def once(folder: Path, act: str) -> str:
+    return word_count(ONCE.format(folder=str(folder), act=act))
+
+
+def committed(event: pb.WatchEvent, phase: str = "map") -> int:
+    progress = event.progress
+    return progress.committed if progress.phase == phase else 0
+
+
+def test_word_count_is_right_and_quick(folder: Path) -> None:
+    job = Job(folder, word_count())
+    started = time.monotonic()
+    summary = job.go()
+    seconds = time.monotonic() - started
+
+    assert job.counts(summary) == Counter(job.text.split())
+    assert job.log_lines() == [
+        "All workers connected", "All map tasks completed!", "Map reduce completed",
+    ]  # fmt: skip
+    assert (summary.state, summary.exit_code, summary.mappers) == ("succeeded", 0, 4)
+    assert summary.ledger.records_read == 200
+    assert (job.store / f"outputs/{job.run}/_SUCCESS").exists()
+    assert seconds < 15, "about 1.5 s on an idle machine"
+
+
+def test_an_empty_input_gives_empty_parts(folder: Path) -> None:
+    job = Job(folder, word_count(), text="")
+    summary = job.go()
+    assert [part.size for part in summary.parts] == [0, 0]
+
+
+def test_events_are_numbered_and_end_with_the_summary(folder: Path) -> None:
+    job = Job(folder, word_count())
+    job.go()
+    numbers = [event.sequence for event in job.events]
+    assert numbers == sorted(set(numbers))
+    assert job.events[-1].WhichOneof("body") == "summary"
+
+
+def test_a_killed_worker_is_started_again_and_nothing_is_lost(folder: Path) -> None:
+    # The mapper kills its supervisor, that is the worker, at one record.
+    kill = "import multiprocessing; os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)"
+    job = Job(folder, once(folder, kill + "; time.sleep(60)"))
+    summary = job.go()
+    assert (folder / "once").exists()
+    assert job.counts(summary) == Counter(job.text.split())
+    assert summary.lost_workers == 1
+    assert summary.ledger.records_read == 200
+
+
+def test_a_killed_master_goes_on_without_running_committed_maps_again(folder: Path) -> None:
+    held = folder / "held"
+    held.mkdir()
+    act = WAIT.format(folder=str(held))
+    # Map 3 waits; the others commit before the master is killed.
+    body = f"if line == 'stop':\n{act.replace(chr(10), chr(10) + '    ')}"
+    source = word_count(f"print('mapped', line)\n{body}")
+    lines = ["a b", "b c", "c d", "d e"] * 50
+    job = Job(folder, source, text="\n".join([*lines, "stop"]) + "\n")
+    masters: list[int] = []
+
+    def on_event(run: LocalRun, event: pb.WatchEvent) -> None:
+        if committed(event) == 3 and not masters:
+            masters.append(run.pids["master"])
+            os.kill(masters[0], signal.SIGKILL)
+        if masters and any("goes on: 3 tasks" in line for line in job.log_lines()):
+            (held / "go").touch()
+
+    summary = job.go(on_event)
+    assert masters
+    assert "master 2 goes on: 3 tasks are committed" in job.log_lines()
+    assert job.counts(summary) == Counter(job.text.split())
+    # The second master started the waiting map and the reduces, and nothing else.
+    assert summary.attempts == 1 + 2
+    data = job.store / "runs" / job.run / "data"
+    assert [len(list((data / f"map-{n}").iterdir())) for n in range(3)] == [1, 1, 1]
+
+
+def test_an_exception_names_the_record_and_shows_the_users_frames(folder: Path) -> None:
+    job = Job(folder, word_count("if line == 'c d': int('x')"), options={"max_attempts": 2})
+    with pytest.raises(JobFailed) as caught:
+        job.go()
+    message = str(caught.value)
+    assert caught.value.exit_code == 1
+    assert "\n" not in message
+    assert "input.txt" in message
+    assert "map-" in message
+    assert "invalid literal" in message
+    assert "in mapper" in caught.value.detail
+    assert "gomr_runtime/" not in caught.value.detail
+    assert job.summary is not None
+    assert job.summary.state == "failed"
+    assert not (job.store / f"outputs/{job.run}/_SUCCESS").exists()
+
+
+@pytest.mark.parametrize(
+    ("act", "cause"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+        ("os._exit(0)", "exit code 0"),
+        ("os._exit(7)", "exit code 7"),
+        ("os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("os.close(1); os.closerange(3, 200); os.abort()", "SIGABRT"),
+    ],
+)
+def test_a_child_that_dies_names_the_record(folder: Path, act: str, cause: str) -> None:
+    job = Job(
+        folder,
+        word_count(f"if line == 'x y':\n    {act}"),
+        text="a b\n" * 100 + "x y\n" + "c d\n" * 100,
+        options={"max_attempts": 2, "mappers": 2},
+    )
+    with pytest.raises(JobFailed) as caught:
+        job.go()
+    assert cause in str(caught.value)
+    assert "input.txt, record at offset 400" in str(caught.value)
+    assert "2 attempts failed" in str(caught.value)
+
+
+def test_the_end_of_what_a_dying_child_printed_is_shown(folder: Path) -> None:
+    flood = "sys.stdout.write('noise ' * 200000 + '\\n'); print('last words'); os._exit(3)"
+    job = Job(folder, word_count(flood), options={"max_attempts": 1})
+    with pytest.raises(JobFailed) as caught:
+        job.go()
+    assert caught.value.detail.endswith("last words")
+
+
+def test_a_hanging_child_is_ended(folder: Path) -> None:
+    hang = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nif line == 'b c': time.sleep(600)"
+    job = Job(folder, word_count(hang), options={"task_timeout": 1.0, "mappers": 1})
+    with pytest.raises(JobFailed, match="no progress for 1 s") as caught:
+        job.go()
+    assert "input.txt, record at offset 4" in str(caught.value)
+
+
+def test_a_child_beyond_its_memory_is_ended(folder: Path) -> None:
+    eat = "if line == 'b c':\n    held = []\n    while True: held.append(bytearray(1 << 20))"
+    options = {"memory": 256 << 20, "mappers": 1, "max_attempts": 1}
+    job = Job(folder, word_count(eat), options=options)
+    with pytest.raises(JobFailed, match=r"the limit is 268 MB \(--memory\)") as caught:
+        job.go()
+    assert "record at offset 4" in str(caught.value)
+
+
+def test_what_user_code_leaves_running_is_ended(folder: Path) -> None:
+    daemon = (
+        "import subprocess\n"
+        f"p = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        f"(Path({str(folder)!r}) / f'pid-{{p.pid}}').touch()"
+    )
+    job = Job(folder, word_count(daemon), text="a\nb\n", options={"mappers": 1})
+    job.go()
+    left = [int(path.name[4:]) for path in folder.glob("pid-*")]
+    assert len(left) == 2
+    gone, alive = psutil.wait_procs([psutil.Process(p) for p in left if psutil.pid_exists(p)], 5)
+    assert alive == []
+
+
+def test_cancel_ends_the_run(folder: Path) -> None:
+    held = folder / "held"
+    held.mkdir()
+    job = Job(folder, word_count(WAIT.format(folder=str(held))))
+
+    def on_event(run: LocalRun, event: pb.WatchEvent) -> None:
+        if event.progress.running:
+            run.cancel("enough seen")
+
+    with pytest.raises(Cancelled, match="enough seen"):
+        job.go(on_event)
+    assert job.summary is not None
+    assert job.summary.state == "cancelled"
+
+
+def test_the_deadline_ends_the_run(folder: Path) -> None:
+    held = folder / "held"
+    held.mkdir()
+    job = Job(folder, word_count(WAIT.format(folder=str(held))), options={"timeout": 2.0})
+    with pytest.raises(DeadlineExceeded):
+        job.go()
+
+
+def test_an_import_error_ends_the_run_at_once(folder: Path) -> None:
+    source = HEAD + "def helper():\n    raise ValueError('not today')\n\nhelper()\n" + word_count()
+    job = Job(folder, source)
+    with pytest.raises(UsageError, match=r"worker.py cannot be loaded: .*not today") as caught:
+        job.go()
+    assert "in helper" in caught.value.detail
+
+
+def test_a_crash_on_import_ends_the_run_at_once(folder: Path) -> None:
+    job = Job(folder, HEAD + "os.abort()\n" + word_count())
+    with pytest.raises(UsageError, match=r"worker.py cannot be loaded: it died of SIGABRT"):
+        job.go()
+
+
+def test_bad_records_with_chunks_are_refused(folder: Path) -> None:
+    source = word_count().replace(", input=gomr.lines", "")
+    job = Job(folder, source, options={"skip_bad_records": 1})
+    with pytest.raises(UsageError, match=r"use input=gomr.lines"):
+        job.go()
+
+
+def test_too_many_bad_records_over_all_tasks_end_the_run(folder: Path) -> None:
+    text = "a\n" * 50 + "x\n" + "a\n" * 50 + "x\n" + "a\n" * 50
+    for allowed, fine in ((2, True), (1, False)):
+        source = word_count("if line == 'x': raise ValueError('bad one')")
+        options = {"skip_bad_records": allowed, "mappers": 3}
+        job = Job(folder, source, text=text, run=f"bad-{allowed}", options=options)
+        if fine:
+            summary = job.go()
+            assert summary.ledger.set_aside == 2
+            assert [bad.offset for bad in summary.bad_records] == [100, 202]
+            assert job.counts(summary) == {"a": 150}
+        else:
+            with pytest.raises(JobFailed, match="more than 1 bad records"):
+                job.go()
+
+
+def test_a_run_id_is_used_once(folder: Path) -> None:
+    Job(folder, word_count()).go()
+    with pytest.raises(RunConflict, match="exists already"):
+        Job(folder, word_count()).go()
+
+
+def test_children_see_neither_grpc_nor_secrets_and_have_their_own_session(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOMR_S3_SECRET_KEY", "canary")
+    look = (
+        "ctx.emit('grpc', int('grpc' in sys.modules))\n"
+        "ctx.emit('secret', int('canary' in str(os.environ)))\n"
+        "ctx.emit('leader', int(os.getsid(0) == os.getpid()))\n"
+        "ctx.emit('stdin', len(sys.stdin.read()))"
+    )
+    job = Job(folder, word_count(look), text="a\n", options={"mappers": 1})
+    found = job.counts(job.go())
+    assert found == {"a": 1, "grpc": 0, "secret": 0, "leader": 1, "stdin": 0}
+
+
+def test_the_supervisor_stays_small(folder: Path) -> None:
+    held = folder / "held"
+    held.mkdir()
+    job = Job(folder, word_count(WAIT.format(folder=str(held))))
+    looked: list[tuple[str, int]] = []
+
+    def on_event(run: LocalRun, event: pb.WatchEvent) -> None:
+        if event.progress.running and not looked:
+            worker = psutil.Process(run.pids["worker-0"])
+            maps = Path(f"/proc/{worker.pid}/maps").read_text()
+            looked.append((maps, worker.memory_info().rss))
+            assert worker.cmdline()[0] == "gomr-worker"
+            assert psutil.Process(run.pids["master"]).cmdline()[0] == "gomr-master"
+            (held / "go").touch()
+
+    job.go(on_event)
+    maps, resident = looked[0]
+    assert "pyarrow" not in maps
+    assert "numpy" not in maps
+    assert resident < 150 << 20
+
+
+LAUNCHER = """
+import sys
+from pathlib import Path
+from tests.process.local_runs import Job, word_count
+job = Job(Path(sys.argv[1]), Path(sys.argv[2]).read_text())
+job.go(lambda run, event: print(event.progress.running, flush=True))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)],
+)
+def test_a_launcher_that_is_ended_leaves_nothing(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    held = folder / "held"
+    held.mkdir()
+    source = folder / "source.py"
+    source.write_text(word_count(WAIT.format(folder=str(held))))
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, str(folder), str(source)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder / "t")},
+        cwd=Path(__file__).parents[2],
+    )
+    with launcher:
+        assert launcher.stdout is not None
+        assert any(line.strip() == "2" for line in launcher.stdout)
+        launcher.send_signal(number)
+        launcher.wait(20)
+    assert launcher.returncode == code
+    job = Job(folder, "")
+    _, alive = psutil.wait_procs(job.processes(), timeout=10)
+    assert alive == []
+    if number is signal.SIGKILL:  # nobody is left to remove the folders
+        for path in [*(folder / "t").iterdir(), *job.store.glob(".scratch-*")]:
+            subprocess.run(["rm", "-r", "--", str(path)], check=True)

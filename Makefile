@@ -11,8 +11,8 @@ demo: $(READY)
 	$(RUN) flows.gomr --runtime local --input '$(STDLIB)/*.py' \
 		--output outputs/demo --overwrite examples/wordcount/worker.py
 	@echo; echo "The most frequent words:"
-	@cat outputs/demo/output-*.txt | LC_ALL=C sort -t "$$(printf '\t')" -k 2,2nr | head -n 15
-	@echo "All of them, sorted by word: outputs/demo/"
+	@.venv/bin/python examples/wordcount/top.py outputs/demo 15
+	@echo "All of them, in order of the words: outputs/demo/"
 
 # Every tier that this machine can run; what is skipped is listed with its reason.
 test: $(READY)

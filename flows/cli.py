@@ -17,9 +17,8 @@ from flows.server import choose_server
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, Cancelled, GomrError, UsageError
 from gomr_runtime.job import Summary
 from gomr_runtime.options import RunOptions, parse
-from gomr_runtime.prepare import DEFAULT_STORE, prepare
 from gomr_runtime.progress import output_of, summary_json, summary_text
-from gomr_runtime.runs import KEPT_SECONDS, clean
+from gomr_runtime.runs import DEFAULT_STORE, KEPT_SECONDS, clean
 
 
 def main(argv: list[str]) -> int:
@@ -31,6 +30,8 @@ def main(argv: list[str]) -> int:
             return clean_command(argv[1:])
         options = parse(argv, inline=False)
         as_json = options.json
+        from gomr_runtime.prepare import prepare  # not for --help
+
         prepared = prepare(options, read_stdin=False)
         return run(replace(options, run_id=prepared.job.run), prepared.output)
     except GomrError as error:

@@ -11,12 +11,14 @@ if __name__ == "__main__":  # argv is parsed before prefect is imported
 
 from typing import Any
 
+import httpx
 from prefect import flow, runtime
 from prefect.client.schemas import State
-from prefect.exceptions import CancelledRun
+from prefect.exceptions import CancelledRun, PrefectException
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled as CancelledState
 
-from gomr_runtime.errors import Cancelled
+from gomr_runtime.errors import Cancelled, EnvironmentFailed
 from gomr_runtime.job import Summary
 from gomr_runtime.options import RunOptions
 from tasks.build_environment import build_environment
@@ -70,5 +72,10 @@ def run_flow(options: RunOptions) -> Summary:
         summary = gomr(options)
     except CancelledRun as error:
         raise Cancelled(str(error)) from None
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        if type(error) is RuntimeError and " API " not in str(error):
+            raise  # Prefect has no class of its own for a server that cannot be reached
+        api = PREFECT_API_URL.value() or "the temporary server"
+        raise EnvironmentFailed(f"Prefect ({api}): {error or type(error).__name__}") from None
     assert isinstance(summary, Summary)
     return summary

@@ -131,7 +131,7 @@ def _total(aggregate: Aggregate, values: Iterable[Any]) -> int | float:
     except OverflowError:
         raise AggregateRefused(f"gomr.{aggregate}: the sum is beyond what a float holds") from None
     except ValueError as error:
-        if "inf" not in str(error):
+        if "fsum" not in str(error):
             raise
         return math.nan  # inf and -inf
     return total if any_float else whole

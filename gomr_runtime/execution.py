@@ -64,6 +64,7 @@ def execute(
     from gomr_runtime.dataflow import stages
 
     monitor[BLOCK_RECORD] = -1
+    sys.set_int_max_str_digits(0)  # keys and values are ints of any size, and parts are text
     before, _ = usage()
     stage: Callable[..., TaskResult] = {
         "sample": stages.sample,

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 MASTER_STARTS = 3
 QUICK_DEATH = 2.0  # seconds; a worker that dies younger did nothing
-QUICK_DEATHS = 5  # in a row, after which a worker is not started again
 CANCEL_SECONDS = 10.0  # for a cancelled run to end by itself
 LATE_SUMMARY = 5.0  # seconds for the last events after the master's end
+SHORT_PATH = 50  # bytes of a path below which sockets of ours and of multiprocessing fit
 TAIL = 20  # lines of a log that are shown
 
 OnEvent = Callable[["pb.WatchEvent"], None]
@@ -76,7 +76,7 @@ class LocalRun:
         self._worker_file = worker_file.absolute()
         self._store = open_store(store_url)
         self._python = python
-        self._folder = Path(tempfile.mkdtemp(prefix="gomr-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="gomr-", dir=_short_folder()))
         self._logs = log_folder or self._folder / "logs"
         self._scratch = self._scratch_folder()
         self._address = f"unix:{self._folder}/master"
@@ -134,8 +134,9 @@ class LocalRun:
     def watch(self, on_event: OnEvent | None = None) -> Summary:
         """Block until the run is over, calling `on_event` in this thread; its summary.
 
-        May be called again after `on_event` raised. Raises the error the run ended with (`summary` holds the rest), or EnvironmentFailed with
-        the end of a log when the processes cannot be kept alive.
+        May be called again after `on_event` raised. Raises the error the run ended with
+        (`summary` holds the rest), or EnvironmentFailed with the end of a log when the processes
+        cannot be kept alive.
         """
         while True:
             try:
@@ -166,6 +167,8 @@ class LocalRun:
         try:
             if self._client is not None:
                 self._client.close()
+            if self._watcher is not None:
+                self._watcher.join(1.0)
             end_all(self._processes)
         finally:
             for end in (self._lifeline, self._lifeline_read):
@@ -231,7 +234,12 @@ class LocalRun:
             *("--lifeline", str(self._lifeline_read), *arguments),
         ]
         process = LocalProcess(
-            name, command, self._logs / f"{name}.log", self._lifeline_read, self._happenings.put
+            name,
+            command,
+            self._logs / f"{name}.log",
+            self._lifeline_read,
+            {"TMPDIR": str(self._folder), "GRPC_ENABLE_FORK_SUPPORT": "0"},
+            self._happenings.put,
         )
         self._processes.append(process)
 
@@ -264,7 +272,7 @@ class LocalRun:
             return self._no_workers()
         young = process.seconds < QUICK_DEATH
         self._quick_deaths[slot] = self._quick_deaths.get(slot, 0) + 1 if young else 0
-        if self._quick_deaths[slot] >= QUICK_DEATHS:
+        if self._quick_deaths[slot] > self.job.max_lost:  # the master would have ended the run
             self._refused = process
             return self._no_workers()
         self._start_worker(slot)
@@ -337,6 +345,12 @@ class LocalRun:
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self._old_handler = signal.SIG_DFL
             signal.signal(signal.SIGTERM, _exit_on_sigterm)
+
+
+def _short_folder() -> str:
+    """Where sockets can lie: their paths have at most 107 bytes."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= SHORT_PATH else "/tmp"  # noqa: S108
 
 
 def _exit_on_sigterm(_: int, __: FrameType | None) -> None:

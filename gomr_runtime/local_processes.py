@@ -25,9 +25,11 @@ class LocalProcess:
         command: list[str],
         log: Path,
         lifeline: int,
+        environment: dict[str, str],
         ended: Callable[[LocalProcess], None],
     ) -> None:
-        """lifeline: a descriptor it inherits; see `gomr_runtime.process.watch_for_end`."""
+        """lifeline: a descriptor it inherits; see `gomr_runtime.process.watch_for_end`.
+        environment: added to our own."""
         self.name = name
         self._log = log
         self._started = time.monotonic()
@@ -40,7 +42,7 @@ class LocalProcess:
                 stderr=stream,
                 pass_fds=(lifeline,),
                 start_new_session=True,  # Ctrl-C is the launcher's to handle
-                env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0", "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **environment},
             )
         self._ended = ended
         self._waiter = threading.Thread(target=self._wait, name=f"wait-{name}", daemon=True)

@@ -17,10 +17,9 @@ from gomr_runtime.job import InputFile, JobSpec
 from gomr_runtime.options import RunOptions, check_shuffle
 from gomr_runtime.publish import check_output
 from gomr_runtime.quantities import format_size
-from gomr_runtime.runs import stdin_copy
+from gomr_runtime.runs import DEFAULT_STORE, stdin_copy
 from gomr_runtime.workerfile import WorkerFile, inspect_worker
 
-DEFAULT_STORE = ".gomr"
 DEFAULT_OUTPUTS = "outputs"
 NAME_LENGTH = 20  # of the part of a made-up run id that says what it runs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import functools
 import hashlib
 import inspect
 import sys
@@ -81,7 +82,7 @@ def program_of(config: object, source: bytes, path: str) -> Program:
     delivery, value_type = _annotation(config.reducer, "reducer")
     combiner_delivery, combined_type = _annotation(config.combiner, "combiner")
     if callable(config.combiner) and not isinstance(config.combiner, Aggregate):
-        value_type = combined_type
+        value_type = combined_type or value_type
     elif not value_type and "sum" in (_name(config.combiner), _name(config.reducer)):
         value_type = "number"  # nothing that could change after emit
     description = JobDescription(
@@ -136,17 +137,30 @@ def _annotation(
     """How values are delivered and which type they are converted to ("" for as emitted)."""
     if function is None or isinstance(function, Aggregate):
         return "list", ""
-    parameters = list(inspect.signature(function).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the {field}'s parameters are not known: {error}; use a def") from None
     if len(parameters) < 3:
         raise UsageError(f"the {field} takes (ctx, key, values), not {len(parameters)} parameters")
     try:
-        hint = typing.get_type_hints(function).get(parameters[2].name)
-    except (NameError, TypeError) as error:
+        hint = _hints(function).get(parameters[2].name)
+    except Exception as error:  # noqa: BLE001  (an annotation is code of the user's)
         raise UsageError(
-            f"the {field}'s annotation of {parameters[2].name!r} cannot be resolved: {error}"
+            f"the {field}'s annotation of {parameters[2].name!r} cannot be resolved: "
+            f"{describe(error)}"
         ) from None
     origin = typing.get_origin(hint) or hint
     delivery: Delivery = "iterator" if origin in _STREAMS else "list"
     inner = (typing.get_args(hint) or (None,))[0]
     inner = typing.get_origin(inner) or inner
     return delivery, inner.__name__ if inner in _VALUE_TYPES else ""
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Its resolved annotations; a partial's are its function's, an object's those of `__call__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        function = type(function).__call__
+    return typing.get_type_hints(function)

@@ -16,6 +16,7 @@ from pathlib import Path
 from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, RunConflict
 
+DEFAULT_STORE = ".gomr"
 KEPT_SECONDS = 7 * 86400.0
 
 
@@ -112,9 +113,8 @@ def _paths(store: Path, run: str) -> Iterator[Path]:
         if folder.is_dir():
             yield folder
             yield from folder.rglob("*")
-    for path in (stdin_copy(store, run), _lock_path(store, run)):
-        if path.exists():
-            yield path
+    if stdin_copy(store, run).exists():
+        yield stdin_copy(store, run)
 
 
 def _remove(store: Path, run: str) -> None:

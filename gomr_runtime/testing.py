@@ -31,7 +31,7 @@ from gomr_runtime.dataflow.output import PartWriter
 from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.values import freeze, thaw
 from gomr_runtime.errors import UsageError
-from gomr_runtime.execution import SLOTS, HashedFile, execute
+from gomr_runtime.execution import SLOTS, Blobs, HashedFile, Monitor, execute
 from gomr_runtime.inline import InlineRun, check_skipping
 from gomr_runtime.inputs import resolve
 from gomr_runtime.job import BadRecord, InputFile, JobSpec, Ledger, Piece, TaskResult, TaskSpec
@@ -148,6 +148,8 @@ def run_reducer(
     if not isinstance(config, MapReduceConfig):
         config = MapReduceConfig(mapper=_no_mapper, reducer=config)
     program = program_of(config, b"", "")
+    if program.description.reducer == "count":
+        values = [1] * len(values)  # what map tasks make of them
     emitted: list[Pair] = []
 
     def drain(keys: list[Any], out: list[Any]) -> None:
@@ -225,13 +227,19 @@ class _CollectedPart(PartWriter):
 
 
 def _execute(
-    new_part: stages.NewPart, task: TaskSpec, job: JobSpec, program: Program, *rest: Any
+    new_part: stages.NewPart,
+    task: TaskSpec,
+    job: JobSpec,
+    program: Program,
+    blobs: Blobs,
+    scratch: Path,
+    monitor: Monitor,
 ) -> TaskResult:
     if task.kind == "reduce":
-        return stages.reduce(task, job, program, *rest, new_part=new_part)
+        return stages.reduce(task, job, program, blobs, scratch, monitor, new_part)
     if task.kind == "map" and program.description.map_only:
-        return stages.map_only(task, job, program, *rest, new_part=new_part)
-    return execute(task, job, program, *rest)
+        return stages.map_only(task, job, program, blobs, scratch, monitor, new_part)
+    return execute(task, job, program, blobs, scratch, monitor)
 
 
 def _files(inputs: Inputs, folder: Path) -> list[InputFile]:

@@ -37,6 +37,7 @@ class PhaseArtifact:
             self._write(fraction(state), describe(state))
 
     def finish(self) -> None:
+        self._told = (self._told[0], -1.0)
         self._write(1.0, "done")
 
     def _write(self, share: float, text: str) -> None:

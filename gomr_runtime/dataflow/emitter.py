@@ -212,11 +212,12 @@ class Emitter:
         frozen = _container_freezer(value_type) if value_type and not fixed else freeze
 
         def emit_many(pairs: Iterable[tuple[Any, Any]]) -> None:
-            source = iter(pairs)
+            # Frozen as each comes: a generator may change what it has yielded.
+            source = iter(pairs) if fixed else ((key, frozen(value)) for key, value in pairs)
+            # A list first: a value that is refused must not leave half of the pairs behind.
             while some := list(islice(source, _MANY)):
                 some_keys, some_values = zip(*some, strict=True)
-                # A list first: a value that is refused must not leave half of the pairs behind.
-                values.extend(some_values if fixed else [frozen(value) for value in some_values])
+                values.extend(some_values)
                 keys.extend(some_keys)
                 tick()
                 if len(keys) > self.limit:

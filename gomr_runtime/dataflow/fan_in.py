@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.dataflow.cursor import Cursor
-from gomr_runtime.dataflow.groups import Window, windows_of_columns, windows_of_cursors
+from gomr_runtime.dataflow.groups import (
+    Window,
+    read_small,
+    windows_of_batches,
+    windows_of_columns,
+)
 from gomr_runtime.dataflow.index import Run
 from gomr_runtime.dataflow.shuffle import SMALL_BYTES, SMALL_ROWS
 from gomr_runtime.execution import Blobs
@@ -30,6 +35,11 @@ class StoredRun:
     where: str
 
 
+def fan_in_of(budget: int) -> int:
+    """How many runs are merged at once."""
+    return max(8, min(256, budget // CURSOR_BYTES))
+
+
 def windows(
     runs: Sequence[StoredRun], blobs: Blobs, scratch: Path, budget: int
 ) -> Iterator[Window]:
@@ -38,11 +48,13 @@ def windows(
         return
     rows = sum(stored.run.rows for stored in runs)
     if rows <= SMALL_ROWS and sum(stored.run.length for stored in runs) <= SMALL_BYTES:
-        yield from windows_of_cursors(_one_by_one(runs, blobs))
-        return
+        batches = read_small(_one_by_one(runs, blobs), 4 * SMALL_BYTES)
+        if batches is not None:
+            yield from windows_of_batches(batches)
+            return
     from gomr_runtime.dataflow.merge import merge
 
-    widest = max(8, min(256, budget // CURSOR_BYTES))
+    widest = fan_in_of(budget)
     with ExitStack() as stack:
         level = 0
         while len(runs) > widest:

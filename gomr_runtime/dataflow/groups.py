@@ -71,13 +71,22 @@ def windows_of_columns(segments: Iterable[Segment]) -> Iterator[Window]:
         )
 
 
-def windows_of_cursors(cursors: Iterable[Cursor]) -> Iterator[Window]:
-    """All runs read whole, sorted in plain Python: for partitions that are small."""
-    batches = [
-        Batch(frame.key_kind, decode_keys(frame), decode_values(frame))
-        for cursor in cursors
-        for frame in cursor.frames()
-    ]
+def read_small(cursors: Iterable[Cursor], most_bytes: int) -> list[Batch] | None:
+    """All runs read whole; None when they hold more than that once they are uncompressed."""
+    batches = []
+    size = 0
+    for cursor in cursors:
+        while (header := cursor.upcoming) is not None:
+            size += header.key_size + header.value_size
+            if size > most_bytes:
+                return None
+            frame = cursor.next()
+            batches.append(Batch(frame.key_kind, decode_keys(frame), decode_values(frame)))
+    return batches
+
+
+def windows_of_batches(batches: list[Batch]) -> Iterator[Window]:
+    """Pairs sorted in plain Python: for partitions that are small."""
     for batch in small.join(batches):
         order = small.sorted_order(batch.kind, batch.keys)
         keys = [batch.keys[i] for i in order]

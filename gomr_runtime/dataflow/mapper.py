@@ -222,9 +222,9 @@ def _caller(mapper: Callable[..., Any], ctx: Context) -> Callable[[Any], Any]:
     """`mapper(ctx, record)` as a function of the record; a generator's pairs are emitted."""
     if not inspect.isgeneratorfunction(mapper):
         return partial(mapper, ctx)
-    emit = ctx.emit
 
     def drive(record: Any) -> None:
+        emit = ctx.emit
         for key, value in mapper(ctx, record):
             emit(key, value)
 

@@ -16,6 +16,8 @@ from gomr_runtime.dataflow.values import Packed, ValueRefused, thaw
 from gomr_runtime.errors import JobFailed
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+GROUP_ROWS = 1_000_000
+GROUP_BYTES = 64 << 20
 Render = Callable[[list[Any], list[Any]], bytes]
 
 
@@ -152,16 +154,41 @@ class _Csv(_Columns):
         return text.getvalue().encode()
 
 
+class _Written(io.RawIOBase):
+    """Takes what the parquet writer writes, to be collected after every row group."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self._pieces.append(bytes(data))
+        self._size += len(self._pieces[-1])
+        return len(self._pieces[-1])
+
+    def tell(self) -> int:
+        return self._size
+
+    def collect(self) -> bytes:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
+
 class _Parquet(_Columns):
-    """Held in memory as columns until the end: a row group a million rows."""
+    """A row group ends at the row that completes a million of them or `GROUP_BYTES`, however the
+    rows arrive: equal rows give equal bytes."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._keys: list[Any] = []
         self._values: list[Any] = []
-        self._buffer = io.BytesIO()
+        self._bytes = 0
+        self._written = _Written()
         self._writer: Any = None
-        self._taken = 0
 
     def begin(self) -> bytes:
         return b""
@@ -169,23 +196,28 @@ class _Parquet(_Columns):
     def render(self, keys: list[Any], values: list[Any]) -> bytes:
         _check(keys, values)
         self.check(keys, values)
-        self._keys += map(_normal, keys)
-        self._values += values
-        return self._flush() if len(self._keys) >= 1_000_000 else b""
+        for key, value in zip(map(_normal, keys), values, strict=True):
+            self._keys.append(key)
+            self._values.append(value)
+            self._bytes += _cell_bytes(key) + _cell_bytes(value)
+            if self._bytes >= GROUP_BYTES or len(self._keys) >= GROUP_ROWS:
+                self._flush()
+        return self._written.collect()
 
     def end(self) -> bytes:
-        written = self._flush()
+        if self._keys or self._writer is None:
+            self._flush()
         self._writer.close()
-        return written + self._fresh()
+        return self._written.collect()
 
-    def _flush(self) -> bytes:
+    def _flush(self) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         if self._writer is None:
             types = [_arrow_type(kind) for kind in self.types]
             schema = pa.schema([("key", types[0]), ("value", types[1])])
-            self._writer = pq.ParquetWriter(self._buffer, schema)
+            self._writer = pq.ParquetWriter(self._written, schema)
         schema = self._writer.schema
         try:
             table = pa.table([self._keys, self._values], schema=schema)
@@ -194,13 +226,7 @@ class _Parquet(_Columns):
                 f"{self._name}: {error}; use --output-format jsonl for such values"
             ) from None
         self._writer.write_table(table)
-        self._keys, self._values = [], []
-        return self._fresh()
-
-    def _fresh(self) -> bytes:
-        data = self._buffer.getvalue()[self._taken :]
-        self._taken += len(data)
-        return data
+        self._keys, self._values, self._bytes = [], [], 0
 
 
 _RENDERERS: dict[str, Callable[[str], Any]] = {
@@ -225,6 +251,10 @@ def _csv_cell(value: Any) -> str:
     if type(value) is str:
         return value
     return "" if value is None else _cell(value) if type(value) is not bytes else value.hex()
+
+
+def _cell_bytes(cell: Any) -> int:
+    return len(cell) if type(cell) in (str, bytes) else 8
 
 
 def _normal(key: Any) -> Any:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 
-import gomr_runtime.blobs
-import gomr_runtime.execution
-import gomr_runtime.program
-import gomr_runtime.storage
-import gomr_runtime.worker.child  # noqa: F401
 from gomr_runtime.process import PR_SET_CHILD_SUBREAPER, die_with_parent, prctl
 
-die_with_parent(os.getppid())
+die_with_parent(os.getppid())  # before the imports below, which take their time
 prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+import gomr_runtime.blobs  # noqa: E402
+import gomr_runtime.dataflow.stages  # noqa: E402
+import gomr_runtime.execution  # noqa: E402
+import gomr_runtime.program  # noqa: E402
+import gomr_runtime.storage  # noqa: E402
+import gomr_runtime.worker.child  # noqa: E402, F401

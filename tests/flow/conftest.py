@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.server import QUIET, answers
-from tests.flow.command import Server, clean_environ
+from tests.flow.command import Launch, Server, clean_environ, start
 
 SERVER_SECONDS = 120.0
 
@@ -61,10 +62,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def folder() -> Path:
+def folder(tmp_path: Path) -> Path:
     """A directory with a worker file and some text; runs are started in it."""
-    import tempfile
-    tmp_path = Path(tempfile.mkdtemp(prefix="g", dir="/tmp"))
     (tmp_path / "worker.py").write_text(WORKER)
     (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 200)
     return tmp_path
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Starts the command line in the background; what a failing test leaves is ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def launch(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    yield launch
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=30)

@@ -19,6 +19,7 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import (
     Cancelled,
     DeadlineExceeded,
+    EnvironmentFailed,
     JobFailed,
     RunConflict,
     UsageError,
@@ -44,12 +45,11 @@ while not (held / "go").exists():
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for one job; when the test is over nothing of it may run or lie about."""
-    temporary = tmp_path / "t"
-    temporary.mkdir()
+    temporary = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))  # short, for sockets
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     yield tmp_path
     Job(tmp_path, "").assert_nothing_left()
-    assert list(temporary.iterdir()) == []
+    temporary.rmdir()  # it is empty
 
 
 def once(folder: Path, act: str) -> str:
@@ -130,6 +130,51 @@ def test_a_killed_master_goes_on_without_running_committed_maps_again(folder: Pa
     assert [len(list((data / f"map-{n}").iterdir())) for n in range(3)] == [1, 1, 1]
 
 
+def test_a_task_that_takes_its_workers_with_it_ends_the_run(folder: Path) -> None:
+    kill = "import multiprocessing; os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)"
+    job = Job(folder, word_count(kill + "; time.sleep(60)"), options={"max_lost": 2})
+    with pytest.raises(EnvironmentFailed, match="2 attempts lost with their workers"):
+        job.go()
+
+
+def test_a_master_is_started_three_times_and_not_once_more(folder: Path) -> None:
+    held = folder / "held"
+    held.mkdir()
+    job = Job(folder, word_count(WAIT.format(folder=str(held))))
+    killed: set[int] = set()
+
+    def on_event(run: LocalRun, event: pb.WatchEvent) -> None:
+        pid = run.pids.get("master")
+        if event.progress.running and pid and pid not in killed:
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(EnvironmentFailed, match="master was killed by SIGKILL"):
+        job.go(on_event)
+    assert len(killed) == 3
+
+
+def test_a_worker_told_to_end_gives_its_task_back_at_once(folder: Path) -> None:
+    held = folder / "held"
+    held.mkdir()
+    job = Job(folder, word_count(WAIT.format(folder=str(held))), options={"lease": 60.0})
+    told: list[int] = []
+
+    def on_event(run: LocalRun, event: pb.WatchEvent) -> None:
+        if event.progress.running == 2 and not told:
+            told.append(run.pids["worker-0"])
+            os.kill(told[0], signal.SIGTERM)
+        if told and event.progress.running == 2 and run.pids.get("worker-0") != told[0]:
+            (held / "go").touch()
+
+    started = time.monotonic()
+    summary = job.go(on_event)
+    assert time.monotonic() - started < 30, "the lease alone takes 60 s"
+    assert summary.lost_workers == 1
+    assert job.counts(summary) == Counter(job.text.split())
+    assert not psutil.pid_exists(told[0])
+
+
 def test_an_exception_names_the_record_and_shows_the_users_frames(folder: Path) -> None:
     job = Job(folder, word_count("if line == 'c d': int('x')"), options={"max_attempts": 2})
     with pytest.raises(JobFailed) as caught:
@@ -206,7 +251,7 @@ def test_what_user_code_leaves_running_is_ended(folder: Path) -> None:
     job.go()
     left = [int(path.name[4:]) for path in folder.glob("pid-*")]
     assert len(left) == 2
-    gone, alive = psutil.wait_procs([psutil.Process(p) for p in left if psutil.pid_exists(p)], 5)
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in left if psutil.pid_exists(p)], 5)
     assert alive == []
 
 
@@ -338,7 +383,7 @@ def test_a_launcher_that_is_ended_leaves_nothing(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "TMPDIR": str(folder / "t")},
+        env={**os.environ, "TMPDIR": tempfile.gettempdir()},
         cwd=Path(__file__).parents[2],
     )
     with launcher:
@@ -351,5 +396,5 @@ def test_a_launcher_that_is_ended_leaves_nothing(
     _, alive = psutil.wait_procs(job.processes(), timeout=10)
     assert alive == []
     if number is signal.SIGKILL:  # nobody is left to remove the folders
-        for path in [*(folder / "t").iterdir(), *job.store.glob(".scratch-*")]:
+        for path in [*Path(tempfile.gettempdir()).iterdir(), *job.store.glob(".scratch-*")]:
             subprocess.run(["rm", "-r", "--", str(path)], check=True)

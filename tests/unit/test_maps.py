@@ -1,0 +1,24 @@
+"""The list of map outputs that reducers read."""
+
+from __future__ import annotations
+
+import pytest
+
+from gomr_runtime.job import MapOutput
+from gomr_runtime.maps import decode_maps, encode_maps
+
+OUTPUTS = [MapOutput(0, "runs/r/data/map-0/1-aa/map", 10, 4), MapOutput(1, "ключ", 1 << 40, 9)]
+
+
+def test_they_come_back_in_task_order() -> None:
+    assert decode_maps(encode_maps(reversed(OUTPUTS))) == OUTPUTS
+
+
+def test_equal_lists_give_equal_bytes() -> None:
+    assert encode_maps(OUTPUTS) == encode_maps(reversed(OUTPUTS))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"version": 2, "maps": []}', b'{"version": 1'])
+def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode_maps(data)

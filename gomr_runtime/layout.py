@@ -1,15 +1,15 @@
 """Every object key of a run is built here; data keys carry task, attempt and nonce.
 
-    runs/<run>/job.json                      what the client asked for
-    runs/<run>/worker.py                     the worker file
-    runs/<run>/epoch/<n>                     one per master start, create-only
-    runs/<run>/plan.json                     description and splits, create-only
-    runs/<run>/pieces/<task>                 pieces of a task that are too many for one message
-    runs/<run>/data/<task>/<attempt>-<nonce>/<role>    what attempts wrote
-    runs/<run>/commit/<task>                 manifest of the winning attempt, create-only
-    runs/<run>/maps                          the committed map outputs, for reducers
-    runs/<run>/summary.json                  how the run ended
-    outputs/<run>/output-NNNNN.txt, _SUCCESS the output
+runs/<run>/job.json                      what the client asked for
+runs/<run>/worker.py                     the worker file
+runs/<run>/epoch/<n>                     one per master start, create-only
+runs/<run>/plan.json                     description and splits, create-only
+runs/<run>/pieces/<task>                 pieces of a task that are too many for one message
+runs/<run>/data/<task>/<attempt>-<nonce>/<role>    what attempts wrote
+runs/<run>/commit/<task>                 manifest of the winning attempt, create-only
+runs/<run>/maps                          the committed map outputs, for reducers
+runs/<run>/summary.json                  how the run ended
+outputs/<run>/output-NNNNN.txt, _SUCCESS the output
 """
 
 from __future__ import annotations

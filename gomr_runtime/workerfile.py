@@ -64,7 +64,7 @@ def _parse(path: Path, source: bytes) -> ast.Module:
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
         raise UsageError(
-            f"{path}{line}: syntax error: {error.msg}", detail=(error.text or "").rstrip()
+            f"{path}{line}: syntax error: {error.msg}: {(error.text or '').strip():.80}"
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"{path}: cannot be compiled: {error}") from None

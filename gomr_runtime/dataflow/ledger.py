@@ -18,12 +18,12 @@ from gomr_runtime.job import Ledger
 class Facts:
     """What the books must agree with, known without reading a record.
 
-    input_bytes: the sum of the input files' sizes, None when one is compressed (its size as
-    stored says nothing of what was read). part_records: the sum over the output's parts.
+    input_bytes: the sum of the input files' sizes as stored. part_records: the sum over the
+    output's parts.
     """
 
     map_only: bool
-    input_bytes: int | None
+    input_bytes: int
     part_records: int
 
 
@@ -36,11 +36,8 @@ def check_books(ledger: Ledger, facts: Facts) -> list[str]:
     claims = [
         ("records read", ledger.records_read, "mapped + skipped + set aside", used),
         ("pairs emitted less those combined away", kept, "pairs written", ledger.written),
+        ("bytes read", ledger.bytes_read, "bytes of the input files", facts.input_bytes),
     ]
-    if facts.input_bytes is not None:
-        claims.append(
-            ("bytes read", ledger.bytes_read, "bytes of the input files", facts.input_bytes)
-        )
     if facts.map_only:
         claims.append(("pairs written", ledger.written, "records in the parts", facts.part_records))
     else:

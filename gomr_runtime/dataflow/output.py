@@ -16,6 +16,7 @@ from gomr_runtime.dataflow.values import Packed, ValueRefused, thaw
 from gomr_runtime.errors import JobFailed
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+SLICE = 1_024
 GROUP_ROWS = 1_000_000
 GROUP_BYTES = 64 << 20
 Render = Callable[[list[Any], list[Any]], bytes]
@@ -67,6 +68,17 @@ class _Text:
         return b""
 
     def render(self, keys: list[Any], values: list[Any]) -> bytes:
+        """Slices, so that one line that needs escapes does not slow down all of them."""
+        starts = range(0, len(keys), SLICE)
+        try:
+            return b"".join(
+                [self._slice(keys[i : i + SLICE], values[i : i + SLICE]) for i in starts]
+            )
+        except BadPair:
+            _find_bad(keys, values)  # by its number among all of them
+            raise
+
+    def _slice(self, keys: list[Any], values: list[Any]) -> bytes:
         types = {*map(type, keys), *map(type, values)}
         if types <= {str, int}:
             text = "".join([f"{k}\t{v}\n" for k, v in zip(keys, values, strict=True)])

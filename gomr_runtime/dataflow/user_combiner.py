@@ -30,7 +30,7 @@ def user_combine(program: Program, outer: Context) -> CombineFunction | None:
     ctx._counters = outer._counters  # one set of counters a task
     got: list[tuple[list[Any], list[Any]]] = []
     emitter = Emitter(lambda keys, values: got.append((keys, values)))
-    emitter.bind(ctx, program.description.value_type, lambda: outer.progress())
+    emitter.bind(ctx, program.description.value_type, lambda: outer.progress())  # noqa: PLW0108  (bound later)
     call = user_call(combiner, ctx, program.combiner_delivery)
 
     def combine(kind: Kind, native: Any, values: list[Any]) -> list[Any]:

@@ -40,7 +40,6 @@ class Admission:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._planning = asyncio.Lock()
-        self._all_here = False
 
     async def register(self, register: pb.Register) -> Session:
         """The worker's session. Raises Refusal or Expired."""
@@ -71,9 +70,8 @@ class Admission:
         driver = self._driver
         session = driver.sessions.find(worker) or driver.sessions.join(worker)
         driver.post(WorkerJoined(driver.now(), worker))
-        if len(driver.sessions) >= driver.job.workers and not self._all_here:
-            self._all_here = True
-            driver.feed.log("All workers connected")
+        if len(driver.sessions) >= driver.job.workers:
+            driver.tell_workers_connected()
         return session
 
     def _cannot_load(self, register: pb.Register) -> Refusal:

@@ -126,10 +126,9 @@ class Books:
 
     def check(self, description: JobDescription) -> None:
         """LedgerMismatch unless the books balance."""
-        compressed = any(file.compression for file in self.job.files)
         facts = Facts(
             map_only=description.map_only,
-            input_bytes=None if compressed else sum(file.size for file in self.job.files),
+            input_bytes=sum(file.size for file in self.job.files),
             part_records=sum(part.records for part in self.parts(description)),
         )
         if differences := check_books(self.totals().ledger, facts):

@@ -84,6 +84,7 @@ class Driver:
         self.superseded = False
         self._started = self.now() - elapsed
         self._phases: list[tuple[str, float]] = [("wait", self.now())]
+        self._connected_told = False
         self._events: asyncio.Queue[Event | FinishRun] = asyncio.Queue()
         self._work: set[asyncio.Task[None]] = set()
         self._pieces: dict[str, str] = {}
@@ -202,12 +203,25 @@ class Driver:
                     self.feed.log(f"worker {worker} is lost: {reason}", "warning")
                 self.sessions.expire(worker)
             case SealMaps():
-                self.feed.log("All map tasks completed!")
+                self._tell_maps_completed()
                 self._spawn(self._seal())
             case PromoteOutput():
                 self._spawn(self._promote())
             case PhaseReached(phase):
                 self._phases.append((phase, self.now()))
+
+    def tell_workers_connected(self) -> None:
+        """Once: all workers that fitted are here."""
+        if not self._connected_told:
+            self._connected_told = True
+            self.feed.log("All workers connected")
+
+    def _tell_maps_completed(self) -> None:
+        if not self._connected_told:
+            late = f"{len(self.sessions)} of {self.job.workers} workers did all of the map"
+            self.feed.log(f"{late}; the others were not needed")
+        self.tell_workers_connected()
+        self.feed.log("All map tasks completed!")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -284,7 +298,7 @@ class Driver:
         assert self.assignments is not None
         description = self.assignments.plan.description
         if description.map_only:
-            self.feed.log("All map tasks completed!")
+            self._tell_maps_completed()
         try:
             self.books.check(description)
         except GomrError as error:

@@ -75,8 +75,8 @@ class Session:
         self._settled.set()
 
     async def settled(self) -> None:
-        """Until everything kept is acknowledged."""
-        if self._unacknowledged:
+        """Until everything kept is acknowledged, or there is no stream to wait for."""
+        if self._unacknowledged and self.connected:
             await self._settled.wait()
 
     async def run(self, identity: Identity) -> AsyncIterator[pb.MasterMessage]:
@@ -144,6 +144,8 @@ class Session:
         self._outbox = asyncio.Queue()
         self.highest_epoch = epoch
         self.connected = True
+        if self._unacknowledged:
+            self._settled.clear()
         for message in self._unacknowledged.values():
             self._outbox.put_nowait(message)
         self._on_open()
@@ -167,6 +169,7 @@ class Session:
     def _close(self) -> None:
         if self.connected:
             self.connected = False
+            self._settled.set()
             self.disconnected_since = time.monotonic()
 
     def _judge(self, error: grpc.aio.AioRpcError) -> None:

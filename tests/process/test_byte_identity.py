@@ -1,4 +1,4 @@
-"""Equal bytes from one process and from any number of local workers, for any number of map tasks."""
+"""Equal bytes from one process and from any number of local workers and map tasks."""
 
 from __future__ import annotations
 

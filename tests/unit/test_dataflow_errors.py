@@ -14,6 +14,7 @@ from gomr_runtime.context import Context
 from gomr_runtime.dataflow import emitter
 from gomr_runtime.dataflow import mapper as mapper_module
 from gomr_runtime.errors import CorruptBlock, GomrError, RecordFailed, StorageError
+from gomr_runtime.execution import HashedFile
 from tests.unit.dataflow_job import Job, Limits, Outcome
 
 SMALL = Limits(small_rows=4, frame_rows=3, drain_pairs=3, budget=200, widest=2, giant_rows=2)
@@ -240,13 +241,20 @@ def test_a_full_disk_is_nobodys_record(tmp_path: Path, monkeypatch: pytest.Monke
         except Exception:  # noqa: BLE001
             ctx.counter("swallowed").add()
 
-    def full(self: object, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("gomr_runtime.execution.HashedFile.write", full)
     for mapper in (swallowing, failing_at()):
+        write = HashedFile.write
+        failures = [OSError(28, "No space left on device")]
+
+        def full_once(
+            self: HashedFile, data: bytes, write: Any = write, failures: Any = failures
+        ) -> int:
+            if failures:
+                raise failures.pop()
+            return int(write(self, data))
+
+        monkeypatch.setattr(HashedFile, "write", full_once)
         with pytest.raises(StorageError, match="No space left on device"):
-            run(tmp_path / str(mapper), mapper=mapper, limits=SMALL, skip=3)
+            run(tmp_path / str(mapper), 300, mapper=mapper, limits=SMALL, skip=3)
 
 
 def test_a_pair_refused_in_emit_many_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -234,3 +234,13 @@ def test_sums_beyond_64_bits_and_of_thousands_of_digits() -> None:
     records: Records = [[("a", 2**62)]] * 9 + [[("b", huge)]] * 2 + [[("c", 1)]]
     got = run(records, reducer=aggregates.sum, mappers=3)
     assert got.text == f"a\t{9 * 2**62}\nb\t{2 * huge}\nc\t1\n"
+
+
+@pytest.mark.parametrize("combiner", [None, aggregates.distinct], ids=str)
+def test_four_keys_that_python_takes_for_one(combiner: Any) -> None:
+    """Also where one kind ends and the next begins in the middle of giant groups."""
+    records: Records = [[(key, i) for key in (1.0, "1", True, 1, (1,), (1.0,))] for i in range(9)]
+    for limits in (Limits(), Limits(small_rows=0, frame_rows=2, giant_rows=1, budget=300)):
+        got = run(records, reducer=streaming, combiner=combiner, limits=limits, mappers=2)
+        assert got.parts == expected(records, 1)
+        assert got.ledger.reduce_groups == 6

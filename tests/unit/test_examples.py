@@ -146,3 +146,45 @@ def test_distributed_sort(tmp_path: Path) -> None:
 def test_examples_are_short_and_explained(worker: Path) -> None:
     assert len(worker.read_text(encoding="utf-8").splitlines()) <= 40
     assert (worker.parent / "README.md").is_file()
+
+
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def python_blocks(document: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_of_documents_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md"])
+def test_workers_of_documents_run(document: str, tmp_path: Path) -> None:
+    (worker,) = (block for block in python_blocks(ROOT / document) if "gomr.run(" in block)
+    (tmp_path / "worker.py").write_text(worker, encoding="utf-8")
+    command = [sys.executable, "worker.py", "-q", "--input", str(TEXT), "--output", "out"]
+    subprocess.run(command, cwd=tmp_path, timeout=120, check=True)
+    text = TEXT.read_text(encoding="utf-8")
+    lengths = collections.Counter(str(len(line)) for line in text.split("\n")[:-1])
+    oracle = collections.Counter(text.split()) if document == "README.md" else lengths
+    found = {k.replace("\\\\", "\\"): int(v) for k, v in lines_of(tmp_path / "out")}
+    assert found == oracle
+
+
+def test_the_tests_of_the_testing_document_pass(tmp_path: Path) -> None:
+    blocks = python_blocks(ROOT / "docs" / "testing-your-worker.md")
+    for i, block in enumerate(blocks):
+        (tmp_path / f"test_{i}.py").write_text(block, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--rootdir", str(tmp_path), "-c", "/dev/null"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "4 passed" in done.stdout, done.stdout

@@ -38,10 +38,6 @@ def test_a_map_only_job_writes_its_pairs_into_the_parts() -> None:
     assert check_books(ledger, Facts(True, 100, 6)) == ["pairs written 7 != records in the parts 6"]
 
 
-def test_the_bytes_of_compressed_input_are_not_compared() -> None:
-    assert check_books(replace(GOOD, bytes_read=5000), replace(FACTS, input_bytes=None)) == []
-
-
 @pytest.mark.parametrize(
     ("field", "difference"),
     [

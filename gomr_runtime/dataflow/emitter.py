@@ -213,10 +213,10 @@ class Emitter:
 
         def emit_many(pairs: Iterable[tuple[Any, Any]]) -> None:
             # Frozen as each comes: a generator may change what it has yielded.
-            source = iter(pairs) if fixed else ((key, frozen(value)) for key, value in pairs)
+            source = iter(pairs) if fixed else _frozen_pairs(pairs, frozen)
             # A list first: a value that is refused must not leave half of the pairs behind.
-            while some := list(islice(source, _MANY)):
-                some_keys, some_values = zip(*some, strict=True)
+            while some := list(islice(source, min(_MANY, max(1, self.limit - len(keys) + 1)))):
+                some_keys, some_values = _columns(some)
                 values.extend(some_values)
                 keys.extend(some_keys)
                 tick()
@@ -232,6 +232,30 @@ class Emitter:
             self.values.extend(repeat(1, len(some)))
             if len(self.keys) > self.limit:
                 self.overflow()
+
+
+def _frozen_pairs(
+    pairs: Iterable[tuple[Any, Any]], frozen: Callable[[Any], Any]
+) -> Iterator[tuple[Any, Any]]:
+    for pair in pairs:
+        try:
+            key, value = pair
+        except (TypeError, ValueError):
+            raise _no_pair(pair) from None
+        yield key, frozen(value)
+
+
+def _columns(pairs: list[tuple[Any, Any]]) -> tuple[Iterable[Any], Iterable[Any]]:
+    try:
+        keys, values = zip(*pairs, strict=True)
+    except (TypeError, ValueError):
+        bad = next((pair for pair in pairs if type(pair) is not tuple or len(pair) != 2), None)
+        raise _no_pair(bad) from None
+    return keys, values
+
+
+def _no_pair(given: object) -> TypeError:
+    return TypeError(f"expected a (key, value) pair, got {given!r:.80}")
 
 
 def _pair_bytes(keys: list[Any], values: list[Any]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ class MapTask:
         self._known_bad = known_bad
         self._number = 0
         self._starts: list[tuple[int, int, int]] = []  # (number, piece, offset) of blocks
-        self._mapper = _caller(program.config.mapper, ctx)
+        self._mapper = partial(program.config.mapper, ctx)
         self.emitter = Emitter(drain, whole_records=allowed_bad > 0)
         self.emitter.bind(ctx, program.description.value_type, self._tick)
 
@@ -120,7 +119,7 @@ class MapTask:
 
     def _records(self, block: Block, start: int, end: int) -> None:
         """Records [start, end) of the block; the one loop whose cost counts."""
-        emitter, mapper, monitor = self.emitter, self._mapper, self._monitor
+        emitter, mapper, monitor, ctx = self.emitter, self._mapper, self._monitor, self._ctx
         keys, records, number = emitter.keys, block.records, self._number
         begin_mark, begin_origin = emitter.marks.append, emitter.origins.append
         i = start
@@ -130,7 +129,9 @@ class MapTask:
                     monitor[BLOCK_RECORD] = i
                     begin_mark(len(keys))
                     begin_origin(number + i)
-                    mapper(records[i])
+                    returned = mapper(records[i])
+                    if returned is not None:
+                        emit_yielded(ctx, returned)
                     if len(keys) > emitter.limit:
                         emitter.check()
             except BadPair as error:
@@ -216,16 +217,3 @@ class MapTask:
                 f"{self._name}, {which}(ctx): {describe(error)}", detail=user_frames(error)
             ) from None
         self.emitter.whole_records = whole
-
-
-def _caller(mapper: Callable[..., Any], ctx: Context) -> Callable[[Any], Any]:
-    """`mapper(ctx, record)` as a function of the record; a generator's pairs are emitted."""
-    if not inspect.isgeneratorfunction(mapper):
-        return partial(mapper, ctx)
-
-    def drive(record: Any) -> None:
-        emit = ctx.emit
-        for key, value in mapper(ctx, record):
-            emit(key, value)
-
-    return drive

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
@@ -40,7 +39,6 @@ class OnePass:
         return self
 
     def __next__(self) -> Any:
-        self._started = True
         return next(self._source)
 
 
@@ -249,11 +247,14 @@ def user_call(
     arrange: Callable[[list[Any]], list[Any]] | None = None,
 ) -> Call:
     """A user's reducer or combiner as a function of a key and a list that it may keep."""
-    generator = inspect.isgeneratorfunction(function)
-    plain = delivery == "list" and arrange is None and not generator
+    if delivery == "list" and arrange is None:
 
-    if plain:
-        return lambda key, values: function(ctx, key, values)
+        def plain(key: Any, values: list[Any]) -> None:
+            returned = function(ctx, key, values)
+            if returned is not None:
+                emit_yielded(ctx, returned)
+
+        return plain
 
     def call(key: Any, values: list[Any]) -> None:
         if arrange is not None:

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import DataError, GomrError
-from gomr_runtime.execution import BLOCK_RECORD, RECORD, SLOTS, TICKS
+from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, SLOTS, TICKS
 from gomr_runtime.storage import StoreBlobs
 from gomr_runtime.worker import tree
 from gomr_runtime.worker.brokered import RANGE
@@ -183,7 +183,7 @@ class Child:
 
     async def _watch(self) -> Ended:
         """Returns when the child has to be ended, and why."""
-        ticks, moved = self.monitor[TICKS], time.monotonic()
+        signs, moved = self._signs(), time.monotonic()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._abandoned.wait(), WATCH_EVERY)
@@ -196,10 +196,14 @@ class Child:
                     f"it used {memory / 1e6:,.0f} MB, the limit is "
                     f"{self._limits.memory / 1e6:,.0f} MB (--memory)",
                 )
-            if self.monitor[TICKS] != ticks:
-                ticks, moved = self.monitor[TICKS], time.monotonic()
+            if (now := self._signs()) != signs:
+                signs, moved = now, time.monotonic()
             elif time.monotonic() - moved > self._limits.silence:
                 return Ended("timeout", f"no progress for {self._limits.silence:g} s")
+
+    def _signs(self) -> tuple[int, ...]:
+        """What moves while the child takes records, emits in bulk or calls ctx.progress()."""
+        return tuple(self.monitor[slot] for slot in (TICKS, RECORD, BLOCK_RECORD, DONE))
 
     async def _terminate(self) -> None:
         """Ask it to end, so that user code can say where it is; `answer` sees to the rest."""

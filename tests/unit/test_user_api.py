@@ -41,9 +41,35 @@ def test_iterator_values_come_in_one_pass_and_a_second_pass_raises() -> None:
         ctx.emit(key, next(values))
 
     assert run_local(job(numbers, once), TEN).pairs == [("k", list(range(10)))]
+
+    def first_then_rest(ctx: gomr.Context, key: str, values: Iterator[int]) -> None:
+        first = next(values)
+        ctx.emit(key, [first, *values])
+
     assert run_local(job(numbers, after_next), TEN).pairs == [("k", 0), ("k", 1)]
+    assert run_local(job(numbers, first_then_rest), TEN).pairs == [("k", list(range(10)))]
     with pytest.raises(RecordFailed, match=r"key 'k': RuntimeError: values can be read once"):
         run_local(job(numbers, twice), TEN)
+
+
+def test_a_generator_that_is_returned_counts_like_one_that_is_written() -> None:
+    def mapper(ctx: gomr.Context, line: str) -> Iterator[Pair]:
+        return ((line, n) for n in range(2))
+
+    def reducer(ctx: gomr.Context, key: str, values: list[int]) -> Iterator[Pair]:
+        return ((key, value) for value in values)
+
+    assert run_local(job(mapper, reducer), "a\n").pairs == [("a", 0), ("a", 1)]
+
+
+@pytest.mark.parametrize("scalar", [False, True])
+def test_yielding_something_else_than_a_pair_says_so(scalar: bool) -> None:
+    def mapper(ctx: gomr.Context, line: str) -> Iterator[Any]:
+        yield (line, 1, 2)
+
+    reducer = gomr.sum if scalar else gomr.identity
+    with pytest.raises(RecordFailed, match=r"expected a \(key, value\) pair, got \('a', 1, 2\)"):
+        run_local(job(mapper, reducer), "a\n")
 
 
 @pytest.mark.parametrize("giant", [False, True])

@@ -39,6 +39,8 @@ class Batch:
     kind: Kind
     keys: list[Any]
     values: list[Any]
+    uniform: type | None = None
+    """The type of every value, where the check found only one."""
 
 
 class BadPair(Exception):
@@ -58,15 +60,23 @@ def check_pairs(
     summed_by: the built-in that will add the values up, so that they must be ints or floats.
     The cheap way looks at the set of types only; the slow one finds the pair.
     """
-    values = _convert(values, value_type)
-    if summed_by:
+    values, uniform = _convert(values, value_type)
+    if summed_by and uniform is not int:
         _check_numbers(values, summed_by)
     types = set(map(type, keys))
     if len(types) == 1:
-        batch = _uniform(types.pop(), keys, values)
-        if batch is not None:
-            return [batch]
+        kind = _uniform(types.pop(), keys)
+        if kind is not None:
+            return [Batch(kind, keys, values, uniform)]
     return _mixed(keys, values)
+
+
+def check_ones(keys: list[Any]) -> list[Batch]:
+    """The same for keys that are counted: every value is 1."""
+    ones = [1] * len(keys)
+    types = set(map(type, keys))
+    kind = _uniform(types.pop(), keys) if len(types) == 1 else None
+    return _mixed(keys, ones) if kind is None else [Batch(kind, keys, ones, int)]
 
 
 def _check_numbers(values: list[Any], who: str) -> None:
@@ -77,16 +87,14 @@ def _check_numbers(values: list[Any], who: str) -> None:
     raise BadPair(i, f"{who} needs int or float values, got {given}: convert it before emit")
 
 
-def _uniform(key_type: type, keys: list[Any], values: list[Any]) -> Batch | None:
+def _uniform(key_type: type, keys: list[Any]) -> Kind | None:
+    """The kind of keys that are native as they are; None where each has to be looked at."""
     kind = KIND_OF_TYPE.get(key_type)
     if kind is Kind.STR:
-        return Batch(kind, keys, values) if encodable(keys) else None
+        return kind if encodable(keys) else None
     if kind is Kind.INT:
-        fits = min(keys) >= INT64_MIN and max(keys) <= INT64_MAX
-        return Batch(kind, keys, values) if fits else None
-    if kind in (Kind.BYTES, Kind.BOOL, Kind.NONE):
-        return Batch(kind, keys, values)
-    return None
+        return kind if min(keys) >= INT64_MIN and max(keys) <= INT64_MAX else None
+    return kind if kind in (Kind.BYTES, Kind.BOOL, Kind.NONE) else None
 
 
 def _mixed(keys: list[Any], values: list[Any]) -> list[Batch]:
@@ -121,18 +129,19 @@ def encodable(texts: list[str]) -> bool:
     return True
 
 
-def _convert(values: list[Any], value_type: str) -> list[Any]:
+def _convert(values: list[Any], value_type: str) -> tuple[list[Any], type | None]:
+    """The values converted and, where it is one, their type."""
     types = set(map(type, values))
     wanted = _TYPE_OF_NAME.get(value_type)
     if wanted is not None and types != {wanted}:
-        return [_convert_one(i, value, wanted) for i, value in enumerate(values)]
+        return [_convert_one(i, value, wanted) for i, value in enumerate(values)], wanted
     for kind in types:
         if kind not in PLAIN and kind is not Packed:
             i = next(i for i, value in enumerate(values) if type(value) is kind)
             raise BadPair(i, f"a value may not be {kind.__name__}")
     if str in types:
         _check_text(values, types)
-    return values
+    return values, types.pop() if len(types) == 1 else None
 
 
 def _check_text(values: list[Any], types: set[type]) -> None:

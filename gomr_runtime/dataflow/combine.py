@@ -77,8 +77,7 @@ class SumFold:
         self.combine_in += len(keys)
         if self._counting:
             values = [1] * len(keys)
-        types = set(map(type, values))
-        if types != {int}:
+        elif batch.uniform is not int:
             keys, values = self._pass_floats(batch)
         if not keys:
             return

@@ -47,6 +47,7 @@ class Ticks(Protocol):
 class Emitter:
     """Pairs that user code emitted and that are not drained yet.
 
+    count_keys: where the order of pairs does not matter, takes the keys of `ctx.count` at once.
     origins: whatever the caller notes at each mark (a record number, a key), for `origin_of`.
     failed: what ended a drain for good. User code may swallow it, so every later drain raises it
     again, and whoever called user code looks here whose error it was.
@@ -57,6 +58,7 @@ class Emitter:
         "_tick",
         "_weighed",
         "_weight",
+        "count_keys",
         "emitted",
         "failed",
         "keys",
@@ -76,6 +78,7 @@ class Emitter:
         self.limit = LEAST_PAIRS
         self.emitted = 0
         self.failed: BaseException | None = None
+        self.count_keys: Callable[[list[Any]], None] | None = None
         self.whole_records = whole_records
         self._drain = drain
         self._tick: Ticks = _silent
@@ -228,10 +231,26 @@ class Emitter:
     def _count(self, counted: Iterable[Any]) -> None:
         source: Iterator[Any] = iter(counted)
         while some := list(islice(source, MOST_PAIRS)):
+            if self.count_keys is not None and not self.whole_records:
+                self._count_now(some)
+                continue
             self.keys.extend(some)
             self.values.extend(repeat(1, len(some)))
             if len(self.keys) > self.limit:
                 self.overflow()
+
+    def _count_now(self, keys: list[Any]) -> None:
+        """Past the lists: a sum is the same in any order."""
+        assert self.count_keys is not None
+        self._tick()
+        try:
+            self.count_keys(keys)
+        except BadPair as error:
+            raise TypeError(error.reason) from None
+        except BaseException as error:
+            self.failed = error
+            raise
+        self.emitted += len(keys)
 
 
 def _frozen_pairs(

@@ -9,7 +9,7 @@ from typing import Any
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.blobs import check_unchanged, open_input
 from gomr_runtime.context import Context
-from gomr_runtime.dataflow.batch import check_pairs
+from gomr_runtime.dataflow.batch import check_ones, check_pairs
 from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.combine import (
     Collector,
@@ -72,7 +72,12 @@ def map_shuffled(
             for batch in check_pairs(keys, values, value_type, summed_by):
                 collector.add(batch)
 
-        mapped = _map(task, job, program, ctx, blobs, drain, monitor)
+        def count(keys: list[Any]) -> None:
+            for batch in check_ones(keys):
+                collector.add(batch)
+
+        sums = isinstance(collector, SumFold) and value_type in ("", "int", "number")
+        mapped = _map(task, job, program, ctx, blobs, drain, monitor, count if sums else None)
         collector.finish()
         size, index_bytes = writer.finish()
         file = ResultFile("map", str(out.path), size, out.close(), writer.rows, index_bytes)
@@ -178,6 +183,7 @@ def _map(
     blobs: Blobs,
     drain: Drain,
     monitor: Monitor,
+    count_keys: Callable[[list[Any]], None] | None = None,
 ) -> MapTask:
     format = program.description.format
 
@@ -201,6 +207,7 @@ def _map(
         allowed_bad=job.skip_bad_records,
         known_bad=frozenset(task.skipped),
     )
+    mapping.emitter.count_keys = count_keys
     monitor[TOTAL] = sum(piece.end - piece.start for piece in task.pieces)
     mapping.run(_blocks(task, job, program, blobs))
     return mapping

@@ -17,7 +17,7 @@ from gomr_runtime.dataflow.batch import BadPair, Batch, check_container, weight
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.values import PLAIN, freeze
 
-MOST_PAIRS = 65_536
+MOST_PAIRS = 8_192
 DRAIN_BYTES = 4 << 20
 """So many pairs or bytes are worth a drain."""
 CHECK_PAIRS = 4_096

@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flow.command import Launch, Server, call, flow_run_of, run, state_of, wait_for_line
+from tests.flow.command import (
+    Launch,
+    Server,
+    call,
+    clean_environ,
+    flow_run_of,
+    run,
+    state_of,
+    wait_for_line,
+)
 
 SOURCES = Path(json.__file__).parents[1]
 SLOW = """\
@@ -58,6 +68,27 @@ def expected(paths: list[Path]) -> Counter[str]:
     for path in paths:
         total.update(re.findall(r"\w+", path.read_text(encoding="utf-8").lower()))
     return total
+
+
+@pytest.mark.parametrize("mappers", ["1", "9"])
+def test_the_flow_gives_the_bytes_of_one_process(
+    server: Server, folder: Path, mappers: str
+) -> None:
+    given = ("--input", f"{SOURCES}/json/*.py", "--mappers", mappers, "--reducers", "3")
+    done = run(folder, server.environ, *given, "--output", "flow", "worker.py")
+    assert done.returncode == 0, done.stderr
+    inline = [sys.executable, "worker.py", "--input", f"{SOURCES}/json/*.py", "--mappers", "4"]
+    subprocess.run(
+        [*inline, "--reducers", "3", "--output", "inline", "-q"],
+        cwd=folder,
+        env=clean_environ(),
+        check=True,
+        timeout=60,
+    )
+    parts = [sorted((folder / name).glob("output-*")) for name in ("flow", "inline")]
+    assert [p.name for p in parts[0]] == [p.name for p in parts[1]]
+    assert len(parts[0]) == 3
+    assert [p.read_bytes() for p in parts[0]] == [p.read_bytes() for p in parts[1]]
 
 
 def test_word_count_equals_counter_and_tells_all_about_it(server: Server, folder: Path) -> None:

@@ -38,7 +38,7 @@ from gomr_runtime.dataflow.records import offset_of_record, read_blocks
 from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.shuffle import Gatherer, RunWriter
 from gomr_runtime.dataflow.user_combiner import user_combine
-from gomr_runtime.errors import CorruptBlock
+from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.execution import (
     TOTAL,
     Blobs,
@@ -166,7 +166,10 @@ def _runs(task: TaskSpec, blobs: Blobs) -> Iterator[StoredRun]:
     for output in outputs:
         where = f"map-{output.task}, partition {task.index} of {output.key}"
         location = f"store:{output.key}"
-        blob = blobs.open(location)
+        try:
+            blob = blobs.open(location)
+        except DataError as error:  # not the user's data: a committed object is gone
+            raise CorruptBlock(f"{where} is missing: {error}") from None
         try:
             index = blob.read_at(output.size - output.index_bytes, output.index_bytes)
         finally:

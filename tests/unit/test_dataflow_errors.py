@@ -329,3 +329,16 @@ def test_a_reducer_that_swallows_damage_does_not_hide_it(tmp_path: Path) -> None
         job.stored("map-0").write_bytes(damaged)
         with pytest.raises(CorruptBlock, match="map-0, partition 0"):
             job.reduce(outcome)
+
+
+def test_a_map_output_that_vanished_is_the_stores_fault(tmp_path: Path) -> None:
+    def mapper(ctx: Context, line: str) -> None:
+        ctx.emit(line, 1)
+
+    config = MapReduceConfig(mapper=mapper, reducer=aggregates.sum, input=formats.lines)
+    job = Job(tmp_path, config, 10)
+    outcome = Outcome()
+    job.task("map", 0, outcome)
+    job.stored("map-0").unlink()
+    with pytest.raises(CorruptBlock, match="map-0, partition 0 of map-0 is missing"):
+        job.reduce(outcome)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gomr_runtime import rpc
 from gomr_runtime._pb import run_pb2 as pb
@@ -34,6 +35,7 @@ class RunClient:
         self._metadata = rpc.bearer(token)
         self._channel = grpc.insecure_channel(address, options=rpc.CLIENT_OPTIONS)
         self._stub = services.RunStub(self._channel)  # type: ignore[no-untyped-call]
+        self._health = health_pb2_grpc.HealthStub(self._channel)
         self._closed = False
 
     def __enter__(self) -> RunClient:
@@ -68,7 +70,7 @@ class RunClient:
                 self._judge(error)
                 cause = error.details() or error.code().name
                 time.sleep(PAUSE)
-            except grpc.FutureTimeoutError:
+            except TimeoutError:
                 heard = float("-inf")
             except ValueError:  # the channel was closed under us
                 return
@@ -79,11 +81,19 @@ class RunClient:
                 )
 
     def _wait_ready(self, timeout: float) -> None:
-        ready = grpc.channel_ready_future(self._channel)
+        """Return once a master answers; TimeoutError when none does in time.
+
+        A call that waits, not `channel_ready_future`: that one polls in a thread of its own,
+        which dies with a traceback when the channel is closed meanwhile.
+        """
         try:
-            ready.result(timeout=max(timeout, 0.0))
-        finally:
-            ready.cancel()
+            self._health.Check(
+                health_pb2.HealthCheckRequest(), timeout=max(timeout, 0.001), wait_for_ready=True
+            )
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise TimeoutError from None
+            raise
 
     def _events(self, after: int) -> Iterator[pb.WatchEvent]:
         request = pb.WatchRequest(run=self.run, after=after)

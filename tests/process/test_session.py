@@ -74,7 +74,9 @@ class Master:
 
     def connect(self, name: str) -> grpc.Channel:
         channel = grpc.insecure_channel(f"unix:{self.sockets}/{name}", options=rpc.CLIENT_OPTIONS)
-        grpc.channel_ready_future(channel).result(SECONDS)
+        health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=SECONDS, wait_for_ready=True
+        )
         return channel
 
     def close(self) -> None:

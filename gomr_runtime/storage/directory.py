@@ -185,10 +185,9 @@ class DirectoryStore:
         folder, made = self._open_folder(""), False
         for name in path.split("/") if path else ():
             try:
-                os.mkdir(name, dir_fd=folder)
-                made = True
-            except FileExistsError:
-                pass  # as nearly always
+                with contextlib.suppress(FileExistsError):  # it is there, as nearly always
+                    os.mkdir(name, dir_fd=folder)
+                    made = True
             except OSError:
                 os.close(folder)
                 raise

@@ -68,7 +68,8 @@ def test_word_count_is_right_and_quick(folder: Path) -> None:
     seconds = time.monotonic() - started
 
     assert job.counts(summary) == Counter(job.text.split())
-    assert job.log_lines() == [
+    # On a busy machine one worker may do all of the map; then a line says so before these.
+    assert job.log_lines()[-3:] == [
         "All workers connected", "All map tasks completed!", "Map reduce completed",
     ]  # fmt: skip
     assert (summary.state, summary.exit_code, summary.mappers) == ("succeeded", 0, 4)

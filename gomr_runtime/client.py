@@ -27,13 +27,24 @@ FINAL = {
 class RunClient:
     """One run's master at `address`; every call has a deadline. Close it, or use `with`."""
 
-    def __init__(self, address: str, token: str, run: str, patience: float = PATIENCE) -> None:
-        """patience: seconds that `watch` waits for a master that does not answer."""
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        run: str,
+        patience: float = PATIENCE,
+        trust: rpc.Trust | None = None,
+    ) -> None:
+        """patience: seconds that `watch` waits for a master that does not answer. trust: needed
+        where the master is on another machine."""
         self.run = run
         self._patience = patience
         self._address = address
         self._metadata = rpc.bearer(token)
-        self._channel = grpc.insecure_channel(address, options=rpc.CLIENT_OPTIONS)
+        if trust is None:
+            self._channel = grpc.insecure_channel(address, options=rpc.CLIENT_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(address, trust.credentials(), trust.options())
         self._stub = services.RunStub(self._channel)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._closed = False

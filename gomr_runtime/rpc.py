@@ -6,11 +6,14 @@ Imports grpc; children that run user code never import this.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 # Forking is left to the forkserver, which never sees grpc; its own handlers only cost time.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
 
 import gomr_runtime
 from gomr_runtime.errors import EnvironmentFailed
@@ -49,6 +52,30 @@ SERVER_OPTIONS: Options = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How a client knows that it talks to its run's master: by a certificate of the run's own CA.
+
+    ca: PEM. name: what the certificate must say, whatever address leads there.
+    """
+
+    ca: bytes
+    name: str
+
+    def options(self) -> list[tuple[str, int | str]]:
+        return [*CLIENT_OPTIONS, ("grpc.ssl_target_name_override", self.name)]
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(root_certificates=self.ca)
+
+
+def stays_on_this_machine(address: str) -> bool:
+    """Whether a `unix:/path` or `host:port` can only be reached from here, so that plain text
+    over it is seen by nobody else."""
+    host = address.rpartition(":")[0].strip("[]")
+    return address.startswith("unix:") or host in {"127.0.0.1", "::1", "localhost"}
+
+
 def bearer(token: str) -> tuple[tuple[str, str], ...]:
     """The metadata every call carries."""
     return (("authorization", f"Bearer {token}"),)
@@ -63,6 +90,14 @@ def read_token(path: Path) -> str:
     if not token:
         raise EnvironmentFailed(f"the token file {path} is empty: start the run again")
     return token
+
+
+def read_pem(path: Path) -> bytes:
+    """A key or certificate; `EnvironmentFailed` when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EnvironmentFailed(f"cannot read {path}: {error.strerror}") from None
 
 
 def version() -> str:

@@ -21,16 +21,14 @@ def parse(argv: list[str]) -> Arguments:
     parser.add_argument("--listen", required=True)
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--address-file", type=Path)
+    parser.add_argument("--tls-cert", type=Path)
+    parser.add_argument("--tls-key", type=Path)
     parser.add_argument("--lifeline", type=int, default=-1)
     found = parser.parse_args(argv)
-    return Arguments(
-        check_run_id(found.run),
-        found.store,
-        found.listen,
-        found.token_file,
-        found.address_file,
-        found.lifeline,
-    )
+    if (found.tls_cert is None) != (found.tls_key is None):
+        parser.error("--tls-cert and --tls-key belong together")
+    check_run_id(found.run)
+    return Arguments(**vars(found))
 
 
 def main() -> int:

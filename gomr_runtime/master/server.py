@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from gomr_runtime import rpc
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.client import error_of
-from gomr_runtime.errors import EXIT_SIGTERM, EnvironmentFailed
+from gomr_runtime.errors import EXIT_SIGTERM, EnvironmentFailed, UsageError
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
@@ -27,18 +27,26 @@ STOP_GRACE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """listen: `unix:/path` or `host:port`, port 0 for any. lifeline: see `watch_for_end`."""
+    """listen: `unix:/path` or `host:port`, port 0 for any. tls_cert and tls_key: PEM files of the
+    run's own; both or, where nobody else can listen, neither. lifeline: see `watch_for_end`."""
 
     run: str
     store: str
     listen: str
     token_file: Path
-    address_file: Path | None
-    lifeline: int
+    address_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    lifeline: int = -1
 
 
 async def serve(arguments: Arguments) -> int:
     """Drive the run to its end; the exit code of the process. Raises GomrError before serving."""
+    if arguments.tls_cert is None and not rpc.stays_on_this_machine(arguments.listen):
+        raise UsageError(
+            f"--listen {arguments.listen} can be reached from other machines: give --tls-cert and "
+            "--tls-key, or listen on 127.0.0.1 or unix:/path"
+        )
     loop = asyncio.get_running_loop()
     terminated = asyncio.Event()
     watch_for_end(loop, arguments.lifeline, terminated.set)
@@ -100,10 +108,7 @@ async def _start_server(
     services.add_RunServicer_to_server(run_service, server)  # type: ignore[no-untyped-call]
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    try:
-        port = server.add_insecure_port(arguments.listen)
-    except RuntimeError as error:
-        raise EnvironmentFailed(f"cannot listen on {arguments.listen}: {error}") from None
+    port = _listen(server, arguments)
     await server.start()
     await checks.set("", health_pb2.HealthCheckResponse.SERVING)
     if arguments.address_file is not None:
@@ -112,3 +117,14 @@ async def _start_server(
         address = arguments.listen if unix else f"{host}:{port}"
         write_atomically(arguments.address_file, address)
     return server
+
+
+def _listen(server: grpc.aio.Server, arguments: Arguments) -> int:
+    listen, cert, key = arguments.listen, arguments.tls_cert, arguments.tls_key
+    try:
+        if cert is not None and key is not None:
+            pair = (rpc.read_pem(key), rpc.read_pem(cert))
+            return server.add_secure_port(listen, grpc.ssl_server_credentials([pair]))
+        return server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise EnvironmentFailed(f"cannot listen on {listen}: {error}") from None

@@ -12,14 +12,15 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from setproctitle import setproctitle
 
-from gomr_runtime.errors import EnvironmentFailed, GomrError
+from gomr_runtime.errors import EXIT_OK, EnvironmentFailed, GomrError
 from gomr_runtime.job import JobSpec, from_json
-from gomr_runtime.layout import check_run_id, job
+from gomr_runtime.layout import check_run_id, job, summary
 from gomr_runtime.process import PR_SET_DUMPABLE, prctl, watch_for_end
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.worker.children import start_forkserver
@@ -39,6 +40,8 @@ class Arguments:
     scratch: Path
     sockets: Path | None
     slots: int
+    tls_ca: Path | None
+    idle_when_over: bool
     lifeline: int
 
 
@@ -52,6 +55,12 @@ def parse(argv: list[str]) -> Arguments:
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--sockets", type=Path, help="a short path, since socket paths are limited")
     parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--tls-ca", type=Path, help="the certificate of the run's own CA")
+    parser.add_argument(
+        "--idle-when-over",
+        action="store_true",
+        help="wait for SIGTERM once the run is over: who started us would start us again",
+    )
     parser.add_argument("--lifeline", type=int, default=-1)
     found = parser.parse_args(argv)
     if found.slots < 1:
@@ -65,6 +74,12 @@ def read_job(store: Store, run: str) -> JobSpec:
         return from_json(JobSpec, store.get(job(run)))
     except KeyError:
         raise EnvironmentFailed(f"run {run} is not in {store.url}: it was removed") from None
+
+
+def is_over(store: Store, run: str) -> bool:
+    with suppress(KeyError):
+        return bool(store.info(summary(run)))
+    return False
 
 
 def scrub_environment() -> dict[str, str]:
@@ -86,10 +101,23 @@ def preload_for(spec: JobSpec) -> list[str]:
 async def work(arguments: Arguments, store: Store, spec: JobSpec) -> int:
     terminated = asyncio.Event()
     watch_for_end(asyncio.get_running_loop(), arguments.lifeline, terminated.set)
+    if arguments.idle_when_over and await asyncio.to_thread(is_over, store, arguments.run):
+        code = EXIT_OK
+    else:
+        code = await supervise(arguments, store, spec, terminated)
+    if arguments.idle_when_over and code == EXIT_OK:
+        await terminated.wait()
+    return code
+
+
+async def supervise(
+    arguments: Arguments, store: Store, spec: JobSpec, terminated: asyncio.Event
+) -> int:
     # Imports gRPC while the forkserver starts.
-    from gomr_runtime.rpc import read_token
+    from gomr_runtime.rpc import Trust, read_pem, read_token
     from gomr_runtime.worker.supervisor import Settings, Supervisor
 
+    ca, host = arguments.tls_ca, arguments.master.rpartition(":")[0]
     settings = Settings(
         arguments.run,
         arguments.master,
@@ -97,6 +125,7 @@ async def work(arguments: Arguments, store: Store, spec: JobSpec) -> int:
         arguments.worker_file,
         arguments.scratch,
         arguments.slots,
+        Trust(read_pem(ca), host) if ca else None,
     )
     return await Supervisor(settings, store, spec).run(terminated)
 

@@ -45,14 +45,22 @@ class Lost(Exception):
 class Session:
     """Requests out, messages in. Call `run` once for each incarnation of the worker."""
 
-    def __init__(self, address: str, token: str, on_open: Callable[[], None]) -> None:
-        """`on_open` is called whenever a stream is accepted: time to say how much room there is."""
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        on_open: Callable[[], None],
+        trust: rpc.Trust | None = None,
+    ) -> None:
+        """`on_open` is called whenever a stream is accepted: time to say how much room there is.
+        trust: needed where the master is on another machine."""
         self.highest_epoch = 0
         self.disconnected_since = time.monotonic()
         self.connected = False
         self._address = address
         self._metadata = rpc.bearer(token)
         self._on_open = on_open
+        self._trust = trust
         self._next_id = 1
         self._unacknowledged: dict[int, pb.WorkerMessage] = {}
         self._outbox: asyncio.Queue[pb.WorkerMessage] = asyncio.Queue()
@@ -103,7 +111,7 @@ class Session:
             pause = min(pause * 2, LAST_PAUSE)
 
     async def _stream(self, identity: Identity) -> AsyncIterator[pb.MasterMessage]:
-        async with grpc.aio.insecure_channel(self._address, options=rpc.CLIENT_OPTIONS) as channel:
+        async with self._channel() as channel:
             stub = services.MasterStub(channel)  # type: ignore[no-untyped-call]
             call = stub.Session(timeout=rpc.STREAM_DEADLINE, metadata=self._metadata)
             writer: asyncio.Task[None] | None = None
@@ -123,6 +131,12 @@ class Session:
                 if writer is not None:
                     writer.cancel()
                 call.cancel()
+
+    def _channel(self) -> grpc.aio.Channel:
+        if self._trust is None:
+            return grpc.aio.insecure_channel(self._address, options=rpc.CLIENT_OPTIONS)
+        trust = self._trust
+        return grpc.aio.secure_channel(self._address, trust.credentials(), trust.options())
 
     def _registration(self, identity: Identity) -> pb.WorkerMessage:
         register = pb.Register(

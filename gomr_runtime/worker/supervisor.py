@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from gomr_runtime import layout
+from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, GomrError
 from gomr_runtime.execution import DONE, TOTAL, Blobs
@@ -45,7 +45,8 @@ LEAVE_SECONDS = 1.0  # for the master to hear a goodbye
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """scratch: a directory of this worker alone. slots: attempts at a time."""
+    """scratch: a directory of this worker alone. slots: attempts at a time. trust: of a master
+    on another machine."""
 
     run: str
     master: str
@@ -53,6 +54,7 @@ class Settings:
     worker_file: Path
     scratch: Path
     slots: int
+    trust: rpc.Trust | None = None
     name: str = field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     )
@@ -91,7 +93,7 @@ class Supervisor:
         self._used = 0
         self._epoch = 0
         self._defect: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._session = Session(settings.master, settings.token, self._say_room)
+        self._session = Session(settings.master, settings.token, self._say_room, settings.trust)
 
     async def run(self, terminated: asyncio.Event) -> int:
         """Until the master says that the run is over, or `terminated` is set."""

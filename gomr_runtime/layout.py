@@ -10,6 +10,9 @@ runs/<run>/commit/<task>                 manifest of the winning attempt, create
 runs/<run>/maps                          the committed map outputs, for reducers
 runs/<run>/summary.json                  how the run ended
 outputs/<run>/output-NNNNN.txt, _SUCCESS the output
+outputs/<run>/_logs/<name>               what the master and failed attempts said
+inputs/<sha256>                          an uploaded input, shared between runs
+inputs-used/<run>                        which uploaded inputs a run uses, and since when
 """
 
 from __future__ import annotations
@@ -93,3 +96,15 @@ def part_name(index: int, output_format: str) -> str:
 
 def success(run: str) -> str:
     return f"outputs/{run}/_SUCCESS"
+
+
+def log(run: str, name: str) -> str:
+    return f"outputs/{run}/_logs/{name}"
+
+
+def uploaded(sha256: str) -> str:
+    return f"inputs/{sha256}"
+
+
+def inputs_used(run: str = "") -> str:
+    return f"inputs-used/{run}"

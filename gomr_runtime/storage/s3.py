@@ -108,6 +108,37 @@ class S3Store:
         except OSError as error:
             raise StorageError(f"cannot read {path} for {key}: {os_cause(error)}") from None
 
+    def upload(self, key: str, path: Path, sent: Callable[[int], None]) -> None:
+        """Write a copy of the local file; `sent` hears of bytes on their way, and of a negative
+        number when they have to be sent again. OSError when the file cannot be read."""
+        target = self._above + check_key(key)
+        chunk = _chunk_size(path.stat().st_size)
+
+        def step() -> None:
+            on_the_way = 0
+
+            def chunks() -> Iterator[bytes]:
+                nonlocal on_the_way
+                with path.open("rb") as file:
+                    while data := file.read(chunk):
+                        on_the_way += len(data)
+                        sent(len(data))
+                        yield data
+
+            try:
+                obstore.put(
+                    self._bucket,
+                    target,
+                    chunks(),
+                    chunk_size=chunk,
+                    max_concurrency=UPLOADS_AT_ONCE,
+                )
+            except BaseError:
+                sent(-on_the_way)
+                raise
+
+        self._try("write", key, step)
+
     def create(self, key: str, data: bytes) -> bool:
         path = self._above + check_key(key)
         return self._try("create", key, lambda: self._create(path, data))

@@ -1,0 +1,1 @@
+"""What a run on Kubernetes needs: plain code, called by the steps of the flow."""

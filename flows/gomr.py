@@ -50,6 +50,8 @@ def gomr(options: RunOptions) -> Summary | State[Any]:
     """
     with progress_on_stderr(options):
         session = validate(options)
+        if session.summary is not None:  # resumed, and complete already
+            return session.summary
         try:
             build_environment(session)
             start_store(session)

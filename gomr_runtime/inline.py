@@ -52,6 +52,8 @@ def main(config: MapReduceConfig, argv: Sequence[str]) -> int:
 
             prepared = prepare(options)
             return report(run_local(prepared, reporter(quiet=quiet)), prepared)
+        if options.resume:
+            raise UsageError("--resume needs --workers: a run in one process keeps no data")
         prepared = prepare(replace(options, workers=1))
         check_dependencies(prepared.worker)
         return report(run_inline(prepared, program, reporter(quiet=quiet)), prepared)

@@ -69,6 +69,7 @@ class JobSpec:
     """What the client asks for; written once to `runs/<run>/job.json`.
 
     memory and max_record are in bytes, timeouts in seconds. `mappers` is the number of map tasks.
+    first_epoch: of the first master since the run was started or resumed; `timeout` counts from it.
     """
 
     run: str
@@ -90,6 +91,7 @@ class JobSpec:
     lease: float = 10.0
     max_attempts: int = 4
     max_lost: int = 16
+    first_epoch: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from gomr_runtime.errors import (
 )
 from gomr_runtime.job import JobSpec, Summary, from_json, to_json
 from gomr_runtime.local_processes import LocalProcess, end_all
+from gomr_runtime.runs import scratch
 from gomr_runtime.storage import open_store
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ class LocalRun:
     # Starting.
 
     def _write_job(self) -> None:
+        # Of a run that is resumed, this very job is there already.
         if not self._store.create(layout.job(self.job.run), to_json(self.job)):
             raise RunConflict(
                 f"run {self.job.run} exists already in {self._store.url}: "
@@ -211,9 +213,9 @@ class LocalRun:
         )
 
     def _start_worker(self, slot: int) -> None:
-        scratch = self._scratch / f"w{slot}"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        space = self._scratch / f"w{slot}"
+        shutil.rmtree(space, ignore_errors=True)
+        space.mkdir(parents=True)
         self._launch(
             f"worker-{slot}",
             "gomr_runtime.worker",
@@ -222,7 +224,7 @@ class LocalRun:
             "--worker-file",
             str(self._worker_file),
             "--scratch",
-            str(scratch),
+            str(space),
             "--sockets",
             str(self._folder),
         )
@@ -244,10 +246,9 @@ class LocalRun:
         self._processes.append(process)
 
     def _scratch_folder(self) -> Path:
-        """On the file system of a directory store, so that publishing is a rename."""
         if self._store.url.startswith("file:"):
             root = Path(unquote(urlsplit(self._store.url).path))
-            return root / f".scratch-{self.job.run}-{self._folder.name}"
+            return scratch(root, self.job.run, self._folder.name)
         return self._folder / "scratch"
 
     # Reacting.

@@ -11,6 +11,7 @@ from gomr_runtime.local import LocalRun
 from gomr_runtime.prepare import Prepared
 from gomr_runtime.progress import Reporter
 from gomr_runtime.publish import publish
+from gomr_runtime.resume import reopen
 from gomr_runtime.runs import claim, logs
 from gomr_runtime.storage import open_store
 
@@ -23,19 +24,25 @@ def run_local(prepared: Prepared, progress: Reporter) -> Summary:
     run's data is then kept in the store."""
     if "://" in prepared.store:
         raise UsageError("python worker.py keeps a run's data in a directory: use flows.gomr")
-    store, run = Path(prepared.store), prepared.job.run
-    held = claim(store, run)
+    if prepared.complete is not None:
+        progress.close()
+        return prepared.complete
+    store, job, run = Path(prepared.store), prepared.job, prepared.job.run
+    resume = bool(prepared.options.resume)
+    held = claim(store, run, resume=resume)
     done = False
     try:
+        if resume:
+            job = reopen(open_store(prepared.store), job, rerun=prepared.options.rerun)
         folder = logs(store, run)
-        with LocalRun(
-            prepared.job, prepared.worker.path, prepared.store, log_folder=folder
-        ) as processes:
+        with LocalRun(job, prepared.worker.path, prepared.store, log_folder=folder) as processes:
             summary = processes.watch(lambda event: _tell(event, progress))
         publish(open_store(prepared.store), summary, prepared.output, prepared.options.overwrite)
         done = True
         return summary
     finally:
+        if not done:
+            progress.log("info", f"go on with the same command and --resume {run}")
         progress.close()
         held.release(remove=done and not prepared.options.keep)
 

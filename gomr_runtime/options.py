@@ -140,6 +140,21 @@ class RunOptions:
             check=check_run_id,
         ),
     )
+    resume: str = field(
+        default="",
+        metadata=_opt(
+            "go on with this run, which failed, was cancelled or was killed",
+            inline=True,
+            metavar="RUN",
+            check=check_run_id,
+        ),
+    )
+    rerun: bool = field(
+        default=False,
+        metadata=_opt(
+            "with --resume: run every task again, with the worker file as it is now", inline=True
+        ),
+    )
     output: str = field(
         default="",
         metadata=_opt(
@@ -294,6 +309,10 @@ class RunOptions:
         if not self.worker:
             raise ValueError("WORKER.py is missing: name the worker file")
         check_shuffle(self.mappers or 1, self.reducers or 1)
+        if self.resume and self.run_id not in {"", self.resume}:
+            raise ValueError("--resume and --run-id name two runs: give one of them")
+        if self.rerun and not self.resume:
+            raise ValueError("--rerun is for --resume RUN")
         if self.quiet and self.verbose:
             raise ValueError("--quiet and --verbose contradict each other")
 

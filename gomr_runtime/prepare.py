@@ -13,10 +13,11 @@ from pathlib import Path
 from gomr_runtime.dataflow.splits import default_mappers, default_reducers
 from gomr_runtime.errors import UsageError
 from gomr_runtime.inputs import resolve
-from gomr_runtime.job import InputFile, JobSpec
+from gomr_runtime.job import InputFile, JobSpec, Summary
 from gomr_runtime.options import RunOptions, check_shuffle
 from gomr_runtime.publish import check_output
 from gomr_runtime.quantities import format_size
+from gomr_runtime.resume import check_same, earlier_job, published
 from gomr_runtime.runs import DEFAULT_STORE, stdin_copy
 from gomr_runtime.workerfile import WorkerFile, inspect_worker
 
@@ -26,7 +27,10 @@ NAME_LENGTH = 20  # of the part of a made-up run id that says what it runs
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A job that may start. Paths are absolute; `notes` are lines for the person."""
+    """A job that may start. Paths are absolute; `notes` are lines for the person.
+
+    complete: set when a run to be resumed needs nothing more, its output being where it should.
+    """
 
     options: RunOptions
     job: JobSpec
@@ -34,6 +38,7 @@ class Prepared:
     store: str
     output: Path
     notes: tuple[str, ...]
+    complete: Summary | None = None
 
 
 def prepare(options: RunOptions, *, read_stdin: bool = True) -> Prepared:
@@ -45,14 +50,41 @@ def prepare(options: RunOptions, *, read_stdin: bool = True) -> Prepared:
     """
     runtime_note = _check_runtime(options)
     worker = inspect_worker(options.worker)
-    run = options.run_id or new_run_id(worker.path)
+    run = options.resume or options.run_id or new_run_id(worker.path)
     output = Path(options.output or Path(DEFAULT_OUTPUTS, run)).absolute()
-    if options.collect:
-        check_output(output, options.overwrite)
     store = store_url(options)
-    files = _inputs(options, run, store, read_stdin)
-    job = _job(options, run, worker, files)
-    return Prepared(options, job, worker, store, output, (runtime_note, _plan_note(job)))
+    earlier = earlier_job(store, run) if options.resume else None
+    complete = _complete(options, output, earlier) if options.resume else None
+    if options.collect and complete is None:
+        check_output(output, options.overwrite)
+    kept = [f for f in earlier.files if f.source == "-"] if earlier else []
+    files = _inputs(options, run, store, read_stdin, kept)
+    job = _job(options, run, worker, files, earlier)
+    if earlier is not None:
+        check_same(earlier, job, rerun=options.rerun)
+    notes: tuple[str, ...] = (runtime_note, _plan_note(job))
+    if complete is not None:
+        notes = (f"run {run} is complete, nothing is left to do: its output is in {output}",)
+    return Prepared(options, job, worker, store, output, notes, complete)
+
+
+def _complete(options: RunOptions, output: Path, earlier: JobSpec | None) -> Summary | None:
+    """The summary of a run to be resumed whose output stands already and is not asked for again.
+
+    UsageError when nothing of the run is left.
+    """
+    run = options.resume
+    done = published(output, run)
+    if earlier is None and (done is None or options.rerun):
+        where = (
+            f"--resume {run}: there is no data of such a run in {options.store or DEFAULT_STORE}"
+        )
+        hint = (
+            f"start it anew with --run-id {run}" if done else "check its name, or start a new run"
+        )
+        raise UsageError(f"{where}: {hint}")
+    again = earlier is not None and (options.rerun or options.overwrite)
+    return None if again else done
 
 
 def new_run_id(worker: Path) -> str:
@@ -98,8 +130,14 @@ def _check_runtime(options: RunOptions) -> str:
     return "runtime: local (the only one in this version)"
 
 
-def _inputs(options: RunOptions, run: str, store: str, read_stdin: bool) -> tuple[InputFile, ...]:
+def _inputs(
+    options: RunOptions, run: str, store: str, read_stdin: bool, kept: list[InputFile]
+) -> tuple[InputFile, ...]:
+    """kept: standard input as an earlier start of the run has copied it; it is not read again."""
     named = [name for name in options.input if name != "-"]
+    if kept:
+        found = ([kept[0]] if n == "-" else resolve([n], lister=list_s3) for n in options.input)
+        return tuple(file for files in found for file in files)
     if len(named) == len(options.input) or not read_stdin:
         return tuple(resolve(named, lister=list_s3))
     if options.input.count("-") > 1:
@@ -112,12 +150,17 @@ def _inputs(options: RunOptions, run: str, store: str, read_stdin: bool) -> tupl
 
 
 def _job(
-    options: RunOptions, run: str, worker: WorkerFile, files: tuple[InputFile, ...]
+    options: RunOptions,
+    run: str,
+    worker: WorkerFile,
+    files: tuple[InputFile, ...],
+    earlier: JobSpec | None,
 ) -> JobSpec:
+    """Counts that are not given are those of the earlier start, else by input size."""
     total = sum(file.size for file in files)
     workers = options.workers or cores()
-    mappers = options.mappers or default_mappers(total, workers)
-    reducers = options.reducers or default_reducers(total)
+    mappers = options.mappers or (earlier.mappers if earlier else default_mappers(total, workers))
+    reducers = options.reducers or (earlier.reducers if earlier else default_reducers(total))
     try:
         check_shuffle(mappers, reducers)
     except ValueError as error:

@@ -35,8 +35,9 @@ class Claim:
         os.close(self.lock)
 
 
-def claim(store: Path, run: str) -> Claim:
-    """Hold the run id `run`; RunConflict when it runs now or its data is still there."""
+def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
+    """Hold the run id `run`; RunConflict when it runs now, or when its data is still there and
+    it is not to be resumed."""
     path = _lock_path(store, run)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,12 +49,15 @@ def claim(store: Path, run: str) -> Claim:
     except BlockingIOError:
         os.close(lock)
         raise RunConflict(f"--run-id {run}: a run of this name is in progress") from None
-    if (store / layout.run_prefix(run)).exists():
+    if (store / layout.run_prefix(run)).exists() and not resume:
         os.close(lock)
         raise RunConflict(
             f"--run-id {run}: data of an earlier run is in {store / layout.run_prefix(run)}: "
-            "choose another id or remove it with python -m flows.gomr clean --all"
+            f"go on with it by --resume {run}, choose another id, or remove it with "
+            "python -m flows.gomr clean --all"
         )
+    for left in scratches(store, run):  # whoever made them is dead, or the lock were not ours
+        shutil.rmtree(left, ignore_errors=True)
     return Claim(store, run, lock)
 
 
@@ -78,7 +82,8 @@ def clean(store: Path, now: float, kept_seconds: float = KEPT_SECONDS) -> list[s
 
 
 def _folders(store: Path, run: str) -> list[Path]:
-    return [store / layout.run_prefix(run), store / layout.output_prefix(run), logs(store, run)]
+    kept = [store / layout.run_prefix(run), store / layout.output_prefix(run), logs(store, run)]
+    return [*kept, *scratches(store, run)]
 
 
 def _lock_path(store: Path, run: str) -> Path:
@@ -88,6 +93,17 @@ def _lock_path(store: Path, run: str) -> Path:
 def logs(store: Path, run: str) -> Path:
     """Where the run's master and workers write their logs."""
     return store / "logs" / run
+
+
+def scratch(store: Path, run: str, name: str) -> Path:
+    """Where the run's workers write what is not committed; on the store's own file system, so
+    that publishing is a rename. `name` is the launcher's."""
+    return store / f".scratch-{run}.{name}"
+
+
+def scratches(store: Path, run: str) -> list[Path]:
+    """The scratch folders of every launcher of the run."""
+    return list(store.glob(f"{scratch(store, run, '').name}*"))
 
 
 def stdin_copy(store: Path, run: str) -> Path:

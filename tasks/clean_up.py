@@ -27,7 +27,10 @@ def clean_up(session: Session) -> None:
         session.store.delete(layout.run_prefix(run))
         session.store.delete(layout.output_prefix(run))
     if session.store is not None and not done:
-        tell(f"the run's data is kept in {prepared.store}/{layout.run_prefix(run)}")
+        tell(
+            f"the run's data is kept in {prepared.store}/{layout.run_prefix(run)}: "
+            f"the same command with --resume {run} goes on with it"
+        )
 
 
 def close_processes(session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import task
@@ -9,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gomr_runtime import layout
 from gomr_runtime.errors import RunConflict
+from gomr_runtime.resume import reopen
 from gomr_runtime.runs import claim
 from gomr_runtime.storage import open_store, probe_create_only
 from tasks.session import Session
@@ -16,12 +18,21 @@ from tasks.session import Session
 
 @task(name="start_store", task_run_name="start store", cache_policy=NO_CACHE)
 def start_store(session: Session) -> None:
-    """Open the store and claim the run id in it; raises RunConflict when it is taken."""
-    run, url = session.prepared.job.run, session.prepared.store
+    """Open the store and claim the run id in it; raises RunConflict when it is taken.
+
+    A run that is resumed is made ready to go on.
+    """
+    prepared = session.prepared
+    run, url, resume = prepared.job.run, prepared.store, bool(prepared.options.resume)
     store = open_store(url)
     probe_create_only(store)
     if "://" not in url:
-        session.claim = claim(Path(url), run)
-    elif next(iter(store.list(layout.run_prefix(run))), None):
-        raise RunConflict(f"--run-id {run} is taken in {store.url}: choose another id")
+        session.claim = claim(Path(url), run, resume=resume)
+    elif not resume and next(iter(store.list(layout.run_prefix(run))), None):
+        raise RunConflict(
+            f"--run-id {run} is taken in {store.url}: choose another id, or --resume {run}"
+        )
     session.store = store
+    if resume:
+        job = reopen(store, prepared.job, rerun=prepared.options.rerun)
+        session.prepared = replace(prepared, job=job)

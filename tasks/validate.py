@@ -15,6 +15,7 @@ from tasks.session import Session
 def validate(options: RunOptions) -> Session:
     """The run that `options` ask for; raises UsageError naming what is wrong."""
     session = Session(prepare(options))
+    session.summary = session.prepared.complete
     for note in session.prepared.notes:
         tell(note)
     return session

@@ -80,11 +80,11 @@ class Journal:
         self.epoch = number
         return number
 
-    def elapsed(self) -> float:
-        """Seconds since the run's first master started, by the clocks of the machines."""
-        if self.epoch == 1:
+    def elapsed(self, first_epoch: int) -> float:
+        """Seconds since that master started, by the clocks of the machines."""
+        if self.epoch == first_epoch:
             return 0.0
-        first = _load(self.store.get(layout.epoch(self.run, 1)))
+        first = _load(self.store.get(layout.epoch(self.run, first_epoch)))
         return max(0.0, time.time() - float(first["at"]))
 
     def newest_epoch(self) -> int:

@@ -55,7 +55,8 @@ async def serve(arguments: Arguments) -> int:
     journal = Journal(store, arguments.run)
     job = await asyncio.to_thread(journal.read_job)
     await asyncio.to_thread(journal.take_epoch)
-    driver = Driver(journal, job, Feed(journal.epoch), await asyncio.to_thread(journal.elapsed))
+    elapsed = await asyncio.to_thread(journal.elapsed, job.first_epoch)
+    driver = Driver(journal, job, Feed(journal.epoch), elapsed)
     work = asyncio.create_task(_work(driver))
     grace = SOCKET_GRACE if arguments.listen.startswith("unix:") else None
     run_service = RunService(driver)

@@ -251,3 +251,23 @@ def test_no_server_is_one_line(folder: Path, server: Server) -> None:
     assert done.returncode == 3
     assert done.stderr.startswith("gomr: Prefect (http://127.0.0.1:9/api)")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_E7_a_failed_run_goes_on_and_a_complete_one_does_nothing(
+    server: Server, folder: Path
+) -> None:
+    flag = folder / "fail"
+    flag.touch()
+    source = (folder / "worker.py").read_text()
+    fail = f"    import os\n    if os.path.exists({str(flag)!r}):\n        raise ValueError('no')\n"
+    stop = source.replace("list[int]) -> None:\n", f"list[int]) -> None:\n{fail}")
+    (folder / "worker.py").write_text(stop)
+    arguments = ("--input", "text.txt", "--workers", "2", "--json", "worker.py")
+    failed = run(folder, server.environ, "--run-id", "again", *arguments)
+    assert (failed.returncode, "--resume again" in failed.stderr) == (1, True), failed.stderr
+    flag.unlink()
+    for expected_words in ("tasks are committed", "nothing is left to do"):
+        done = run(folder, server.environ, "--resume", "again", *arguments)
+        assert (done.returncode, expected_words in done.stderr) == (0, True), done.stderr
+        assert json.loads(done.stdout)["state"] == "succeeded"
+        assert words(folder / "outputs/again") == expected([folder / "text.txt"])

@@ -14,6 +14,7 @@ import pytest
 from gomr_runtime.errors import DataError, JobFailed
 from gomr_runtime.job import InputFile
 from gomr_runtime.local import LocalRun
+from gomr_runtime.resume import reopen
 from gomr_runtime.storage import S3Settings, open_store
 from tests.process.local_runs import Job, word_count
 from tests.process.minio_server import MinioServer, running_minio
@@ -63,6 +64,31 @@ def test_word_count_over_an_object_store(tmp_path: Path, settings: S3Settings) -
         "outputs/s3-1/output-00000.txt",
         "outputs/s3-1/output-00001.txt",
     ]
+
+
+def test_E7_a_failed_run_on_an_object_store_goes_on(tmp_path: Path, settings: S3Settings) -> None:
+    flag = tmp_path / "fail"
+    flag.touch()
+    stop = f"print('mapped', line)\nif line == 'stop' and Path({str(flag)!r}).exists(): 1 / 0"
+    options = {"max_attempts": 1, "mappers": 4}
+    text = "a b\nb c\nc d\n" * 50 + "stop\n"
+    job = Job(tmp_path, word_count(stop), text=text, run="s3-5", options=options)
+    with pytest.raises(JobFailed, match="ZeroDivisionError"):
+        run_on_s3(job)
+    store = open_store(URL)
+    committed = {found.key: found.version for found in store.list("runs/s3-5/commit/")}
+    flag.unlink()
+    reopened = reopen(store, job.spec(), rerun=False)
+    assert reopened.first_epoch == 2
+    with LocalRun(reopened, job.worker, URL) as run:
+        summary = run.watch()
+    assert summary.attempts == 4 - len(committed) + 2
+    assert summary.ledger.records_read == 151
+    kept = {found.key: found.version for found in store.list("runs/s3-5/commit/")}
+    assert {key: kept[key] for key in committed} == committed
+    # A complete run stays so: another start only tells it again.
+    with LocalRun(reopen(store, job.spec(), rerun=False), job.worker, URL) as run:
+        assert run.watch() == summary
 
 
 def test_a_missing_input_object_is_named(tmp_path: Path, settings: S3Settings) -> None:

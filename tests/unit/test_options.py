@@ -30,9 +30,9 @@ def flow_options(line: str) -> RunOptions:
 def test_every_option_reaches_its_field() -> None:
     options = flow_options(
         "--input a --input b/*.txt --workers 2 --mappers 7 --reducers 3 --param x=1 --param y=a=b "
-        "--run-id r-1 --output out --output-format jsonl --overwrite --no-collect --memory 512MiB "
-        "--max-record 2MB --skip-bad-records 4 --task-timeout 2m --timeout 1h --runtime local "
-        "--store s --keep --json -v worker.py"
+        "--run-id r-1 --resume r-1 --rerun --output out --output-format jsonl --overwrite "
+        "--no-collect --memory 512MiB --max-record 2MB --skip-bad-records 4 "
+        "--task-timeout 2m --timeout 1h --runtime local --store s --keep --json -v worker.py"
     )
     assert dataclasses.asdict(options) == dataclasses.asdict(
         RunOptions(
@@ -43,6 +43,8 @@ def test_every_option_reaches_its_field() -> None:
             reducers=3,
             param={"x": "1", "y": "a=b"},
             run_id="r-1",
+            resume="r-1",
+            rerun=True,
             output="out",
             output_format="jsonl",
             overwrite=True,
@@ -94,6 +96,9 @@ def test_wrong_counts_are_refused_by_name(flag: str, count: str) -> None:
         ("--input a --param novalue w.py", "NAME=VALUE"),
         ("--input a --param =1 w.py", "NAME=VALUE"),
         ("--input a --run-id A_B w.py", "--run-id"),
+        ("--input a --resume A_B w.py", "--resume"),
+        ("--input a --resume a --run-id b w.py", "two runs"),
+        ("--input a --rerun w.py", "--rerun is for --resume"),
         ("--input a --run-id " + "a" * 40 + " w.py", "at most 39"),
         ("--input a --output-format xml w.py", "none of text, jsonl, csv, parquet"),
         ("--input a --runtime cloud w.py", "none of auto, local, kubernetes"),

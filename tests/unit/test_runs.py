@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import RunConflict
-from gomr_runtime.runs import claim, clean, stdin_copy
+from gomr_runtime.runs import claim, clean, scratch, stdin_copy
 
 DAY = 86400.0
 
@@ -48,6 +48,20 @@ def test_data_of_an_earlier_run_is_a_conflict_until_removed(tmp_path: Path) -> N
         claim(tmp_path, "r")
     assert clean(tmp_path, now=DAY, kept_seconds=0) == ["r"]
     claim(tmp_path, "r").release(remove=True)
+
+
+def test_a_run_is_resumed_with_its_data_but_not_with_the_scratch_of_a_dead_launcher(
+    tmp_path: Path,
+) -> None:
+    ended_run(tmp_path, "r", 0)
+    ours = write(scratch(tmp_path, "r", "gomr-1") / "w0" / "map")
+    other = write(scratch(tmp_path, "r-1", "gomr-2") / "w0" / "map")
+    held = claim(tmp_path, "r", resume=True)
+    with pytest.raises(RunConflict, match="in progress"):
+        claim(tmp_path, "r", resume=True)
+    assert (ours.exists(), other.exists()) == (False, True)
+    assert (tmp_path / "runs/r/job.json").exists()
+    held.release(remove=True)
 
 
 def test_clean_takes_what_nobody_touched_for_a_week(tmp_path: Path) -> None:

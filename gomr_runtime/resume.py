@@ -1,0 +1,121 @@
+"""Going on with an earlier run: what it was, what must still be the same, what has to go first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from gomr_runtime import layout
+from gomr_runtime.errors import EnvironmentFailed, UsageError
+from gomr_runtime.job import InputFile, JobSpec, Part, Summary, from_json, to_json
+from gomr_runtime.storage import Store, open_store
+from gomr_runtime.success import read_success
+
+
+def earlier_job(store_url: str, run: str) -> JobSpec | None:
+    """The job of a run whose data is still in the store; None when there is none."""
+    if "://" not in store_url and not Path(store_url).is_dir():
+        return None  # opening would make it
+    try:
+        return from_json(JobSpec, open_store(store_url).get(layout.job(run)))
+    except KeyError:
+        return None
+    except ValueError as error:
+        raise EnvironmentFailed(
+            f"--resume {run}: its job.json in {store_url} is not readable: {error}"
+        ) from None
+
+
+def published(output: Path, run: str) -> Summary | None:
+    """What the output says of the run that it is of; None when it is of another run, or of none."""
+    try:
+        success = read_success(output)
+    except UsageError:
+        return None
+    if success.run != run:
+        return None
+    parts = (Part(p.name, "", p.size, p.records, p.sha256) for p in success.parts)
+    return Summary(
+        run,
+        "succeeded",
+        parts=tuple(parts),
+        ledger=success.ledger,
+        counters=dict(success.counters),
+        reducers=len(success.parts),
+    )
+
+
+def check_same(earlier: JobSpec, now: JobSpec, *, rerun: bool) -> None:
+    """UsageError naming the first difference that would change the output.
+
+    `rerun` allows another worker file, since every task runs again then. Counts of workers,
+    memory, timeouts and the number of bad records may always differ.
+    """
+    if difference := _difference(earlier, now):
+        raise UsageError(
+            f"--resume {now.run}: {difference}; give the same as before, or start a new run"
+        )
+    if earlier.worker_sha256 != now.worker_sha256 and not rerun:
+        raise UsageError(
+            f"--resume {now.run}: {now.worker_name} has changed since the run was started; "
+            "add --rerun to run all of its tasks again with the new file"
+        )
+
+
+def reopen(store: Store, job: JobSpec, *, rerun: bool) -> JobSpec:
+    """Make the run ready to go on; nobody else may be running it. The job as it is stored now.
+
+    A complete run stays complete. `rerun` forgets what the run did, commits first: whatever is
+    left if this is interrupted, no commit names data that is gone.
+    """
+    run = job.run
+    if rerun:
+        for key in (layout.success(run), layout.commits(run), layout.maps(run), layout.plan(run)):
+            store.delete(key)
+        store.delete(layout.output_prefix(run))
+        store.delete(layout.data(run))
+    if rerun or not _succeeded(store, run):
+        store.delete(layout.summary(run))
+    masters = [int(found.key.rpartition("/")[2]) for found in store.list(layout.epochs(run))]
+    job = dataclasses.replace(job, first_epoch=max(masters, default=0) + 1)
+    store.put(layout.job(run), to_json(job))
+    return job
+
+
+def _succeeded(store: Store, run: str) -> bool:
+    try:
+        return from_json(Summary, store.get(layout.summary(run))).state == "succeeded"
+    except (KeyError, ValueError):
+        return False
+
+
+def _difference(earlier: JobSpec, now: JobSpec) -> str:
+    if changed := _changed_input(earlier.files, now.files):
+        return changed
+    for name in sorted(earlier.params.keys() | now.params.keys()):
+        before, after = earlier.params.get(name), now.params.get(name)
+        if before != after:
+            return f"--param {name} was {_shown(before)} and is {_shown(after)}"
+    for name in ("reducers", "mappers", "output_format", "max_record"):
+        before, after = getattr(earlier, name), getattr(now, name)
+        if before != after:
+            return f"--{name.replace('_', '-')} was {before} and is {after}"
+    return ""
+
+
+def _changed_input(before: Sequence[InputFile], after: Sequence[InputFile]) -> str:
+    for old, new in zip(before, after, strict=False):
+        if (old.source, old.location) != (new.source, new.location):
+            return f"the input differs: {old.location} was read where now {new.location} is"
+        if old.size != new.size:
+            return f"the input {new.source} had {old.size:,} bytes and has {new.size:,}"
+        if old != new:
+            return f"the input {new.source} was changed"
+    if len(before) != len(after):
+        return f"the input was {len(before):,} files and is {len(after):,}"
+    return ""
+
+
+def _shown(value: str | None) -> str:
+    return "not set" if value is None else repr(value)

@@ -53,13 +53,13 @@ def gomr(options: RunOptions) -> Summary | State[Any]:
         if session.summary is not None:  # resumed, and complete already
             return session.summary
         try:
-            build_environment(session)
-            start_store(session)
-            deploy(session)
             with cancelled_by_prefect(session.cancel):
+                build_environment(session)
+                start_store(session)
+                deploy(session)
                 wait_for_map(session)
                 wait_for_reduce(session)
-            collect(session)
+                collect(session)
             return report(session)
         except Cancelled as error:
             return CancelledState(message=str(error))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from gomr_runtime.errors import UsageError
 from gomr_runtime.inputs import resolve
 from gomr_runtime.job import InputFile, JobSpec, Summary
 from gomr_runtime.options import RunOptions, check_shuffle
+from gomr_runtime.place import Place, this_machine
 from gomr_runtime.publish import check_output
 from gomr_runtime.quantities import format_size
 from gomr_runtime.resume import check_same, earlier_job, published
@@ -41,40 +40,46 @@ class Prepared:
     complete: Summary | None = None
 
 
-def prepare(options: RunOptions, *, read_stdin: bool = True) -> Prepared:
-    """Check the options against this machine and fill in what was not given.
+def prepare(
+    options: RunOptions, place: Place | None = None, *, read_stdin: bool = True
+) -> Prepared:
+    """Check the options against `place`, by default this machine, and fill in what was not given.
 
     read_stdin: copy standard input, where it is asked for, below the store; False leaves it out
     of the job, for a check before the real start. Raises UsageError, or EnvironmentFailed when
     that copy fails; nothing has started then.
     """
-    runtime_note = _check_runtime(options)
+    place = place or this_machine(options)
     worker = inspect_worker(options.worker)
     run = options.resume or options.run_id or new_run_id(worker.path)
     output = Path(options.output or Path(DEFAULT_OUTPUTS, run)).absolute()
-    store = store_url(options)
-    earlier = earlier_job(store, run) if options.resume else None
-    complete = _complete(options, output, earlier) if options.resume else None
+    here = not place.on_cluster
+    earlier = earlier_job(place.store, run) if options.resume and here else None
+    complete = _complete(options, place, output, earlier) if options.resume else None
     if options.collect and complete is None:
         check_output(output, options.overwrite)
     kept = [f for f in earlier.files if f.source == "-"] if earlier else []
-    files = _inputs(options, run, store, read_stdin, kept)
-    job = _job(options, run, worker, files, earlier)
+    files = _inputs(options, run, place, read_stdin, kept)
+    job = _job(options, place, worker, files, earlier, run)
     if earlier is not None:
         check_same(earlier, job, rerun=options.rerun)
-    notes: tuple[str, ...] = (runtime_note, _plan_note(job))
+    notes = (place.note, *_fewer_note(options, job), _plan_note(job))
     if complete is not None:
         notes = (f"run {run} is complete, nothing is left to do: its output is in {output}",)
-    return Prepared(options, job, worker, store, output, notes, complete)
+    return Prepared(options, job, worker, place.store, output, notes, complete)
 
 
-def _complete(options: RunOptions, output: Path, earlier: JobSpec | None) -> Summary | None:
+def _complete(
+    options: RunOptions, place: Place, output: Path, earlier: JobSpec | None
+) -> Summary | None:
     """The summary of a run to be resumed whose output stands already and is not asked for again.
 
     UsageError when nothing of the run is left.
     """
     run = options.resume
     done = published(output, run)
+    if place.on_cluster:
+        return None if options.rerun or options.overwrite else done
     if earlier is None and (done is None or options.rerun):
         where = (
             f"--resume {run}: there is no data of such a run in {options.store or DEFAULT_STORE}"
@@ -95,70 +100,38 @@ def new_run_id(worker: Path) -> str:
     return f"{name}-{time.strftime('%m%d-%H%M%S')}-{tail}"
 
 
-def store_url(options: RunOptions) -> str:
-    """The run's store: an absolute directory, or the `s3://` address as given."""
-    if options.store.startswith("s3://"):
-        return options.store
-    if "://" in options.store:
-        raise UsageError(f"--store {options.store}: give a directory or s3://bucket/prefix")
-    return str(Path(options.store or DEFAULT_STORE).absolute())
-
-
-def list_s3(url: str) -> Iterable[InputFile]:
-    """The objects below an `s3://` address, with the S3 settings of the environment."""
-    from gomr_runtime.storage import S3Settings, list_inputs
-
-    return list_inputs(url, S3Settings.from_env())
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def _check_runtime(options: RunOptions) -> str:
-    if options.runtime == "kubernetes":
-        raise UsageError("--runtime kubernetes: not in this version, use --runtime local")
-    for name in ("context", "namespace", "worker_image", "master_image", "load"):
-        if getattr(options, name):
-            raise UsageError(
-                f"--{name.replace('_', '-')} is for --runtime kubernetes, which is not in this "
-                "version"
-            )
-    if options.runtime == "local":
-        return "runtime: local, as asked"
-    return "runtime: local (the only one in this version)"
-
-
 def _inputs(
-    options: RunOptions, run: str, store: str, read_stdin: bool, kept: list[InputFile]
+    options: RunOptions, run: str, place: Place, read_stdin: bool, kept: list[InputFile]
 ) -> tuple[InputFile, ...]:
     """kept: standard input as an earlier start of the run has copied it; it is not read again."""
-    named = [name for name in options.input if name != "-"]
+    named, lister = [name for name in options.input if name != "-"], place.list_s3
     if kept:
-        found = ([kept[0]] if n == "-" else resolve([n], lister=list_s3) for n in options.input)
+        found = ([kept[0]] if n == "-" else resolve([n], lister=lister) for n in options.input)
         return tuple(file for files in found for file in files)
     if len(named) == len(options.input) or not read_stdin:
-        return tuple(resolve(named, lister=list_s3))
+        return tuple(resolve(named, lister=lister))
     if options.input.count("-") > 1:
         raise UsageError("--input -: standard input can be read once only")
-    if "://" in store:
+    if "://" in place.store and not place.on_cluster:
         raise UsageError("--input -: save it to a file where the store is not a directory")
-    copy = stdin_copy(Path(store), run)
+    copy = stdin_copy(Path(DEFAULT_STORE if place.on_cluster else place.store), run)
     copy.parent.mkdir(parents=True, exist_ok=True)
-    return tuple(resolve(options.input, stdin_copy=copy, lister=list_s3))
+    return tuple(resolve(options.input, stdin_copy=copy, lister=lister))
 
 
 def _job(
     options: RunOptions,
-    run: str,
+    place: Place,
     worker: WorkerFile,
     files: tuple[InputFile, ...],
     earlier: JobSpec | None,
+    run: str,
 ) -> JobSpec:
     """Counts that are not given are those of the earlier start, else by input size."""
     total = sum(file.size for file in files)
-    workers = options.workers or cores()
+    workers = options.workers or place.workers
+    if place.most_workers is not None:
+        workers = min(workers, place.most_workers)
     mappers = options.mappers or (earlier.mappers if earlier else default_mappers(total, workers))
     reducers = options.reducers or (earlier.reducers if earlier else default_reducers(total))
     try:
@@ -181,6 +154,14 @@ def _job(
         task_timeout=options.task_timeout_seconds,
         timeout=options.timeout_seconds,
         keep=options.keep,
+    )
+
+
+def _fewer_note(options: RunOptions, job: JobSpec) -> tuple[str, ...]:
+    if options.workers is None or options.workers == job.workers:
+        return ()
+    return (
+        f"--workers {options.workers}: there is room for {job.workers}; the run starts with those",
     )
 
 

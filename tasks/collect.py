@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from gomr_runtime.publish import publish
 from tasks.session import Session
+from tasks.step import step
 
 
-@task(name="collect", task_run_name="collect", cache_policy=NO_CACHE)
+@step
 def collect(session: Session) -> None:
     """Publish the verified parts, `_SUCCESS` last, unless the output is to stay in the store."""
     options = session.prepared.options

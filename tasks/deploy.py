@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from gomr_runtime.local import LocalRun
 from gomr_runtime.runs import logs
 from tasks.session import Session
+from tasks.step import step
 
 
-@task(name="deploy", task_run_name="deploy master and workers", cache_policy=NO_CACHE)
+@step
 def deploy(session: Session) -> None:
     """Start the run's processes; they look after themselves and end with this process."""
     prepared = session.prepared
@@ -24,3 +22,4 @@ def deploy(session: Session) -> None:
         log_folder=logs(Path(prepared.store), prepared.job.run) if session.claim else None,
     )
     session.processes.start()
+    session.pass_on_cancel()

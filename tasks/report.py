@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
 
 from gomr_runtime.job import Summary
 from gomr_runtime.progress import books, costs
 from gomr_runtime.quantities import format_size
 from tasks.session import Session
+from tasks.step import step
 
 PARTS_SHOWN = 200
 
 
-@task(name="report", task_run_name="report", cache_policy=NO_CACHE)
+@step
 def report(session: Session) -> Summary:
     """Make the artifacts `gomr-summary` and `gomr-parts`; return the summary."""
     assert session.summary is not None

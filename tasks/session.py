@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from gomr_runtime.errors import Cancelled
 from gomr_runtime.job import Summary
 from gomr_runtime.local import LocalRun
 from gomr_runtime.prepare import Prepared
@@ -27,8 +28,20 @@ class Session:
         self.processes: LocalRun | None = None
         self.summary: Summary | None = None
         self.success: Path | None = None  # `_SUCCESS`, once the output stands
+        self._cancelled = ""
 
     def cancel(self, reason: str) -> None:
-        """Ask the master to end the run; its events tell when it has."""
+        """End the run: by its master, whose events tell when it has, or before the next step."""
+        self._cancelled = reason
         if self.processes is not None:
             self.processes.cancel(reason)
+
+    def pass_on_cancel(self) -> None:
+        """To be called once there is a master: what was asked for before it was there."""
+        if self._cancelled and self.processes is not None:
+            self.processes.cancel(self._cancelled)
+
+    def check_cancelled(self) -> None:
+        """Raises Cancelled once `cancel` was called and there is no master yet to end the run."""
+        if self._cancelled and self.processes is None:
+            raise Cancelled(self._cancelled)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from gomr_runtime import layout
 from gomr_runtime.errors import RunConflict
 from gomr_runtime.resume import reopen
 from gomr_runtime.runs import claim
 from gomr_runtime.storage import open_store, probe_create_only
 from tasks.session import Session
+from tasks.step import step
 
 
-@task(name="start_store", task_run_name="start store", cache_policy=NO_CACHE)
+@step
 def start_store(session: Session) -> None:
     """Open the store and claim the run id in it; raises RunConflict when it is taken.
 

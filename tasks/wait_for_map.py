@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.progress import follow
 from tasks.session import Session
+from tasks.step import step
 
 
-@task(name="wait_for_map", task_run_name="wait for map", cache_policy=NO_CACHE)
+@step
 def wait_for_map(session: Session) -> None:
     """Tell how the map goes until all of it is committed; raises the error the run ended with."""
     assert session.processes is not None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.progress import follow
 from tasks.session import Session
+from tasks.step import step
 
 
-@task(name="wait_for_reduce", task_run_name="wait for reduce", cache_policy=NO_CACHE)
+@step
 def wait_for_reduce(session: Session) -> None:
     """Tell how the reduce goes until the run ends; raises the error it ended with.
 

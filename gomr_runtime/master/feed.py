@@ -12,6 +12,7 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import one_line
 
 BACKLOG = 4096  # events kept for clients that come back
+TRANSCRIPT = 10_000  # log lines kept for the store
 PROGRESS_EVERY = 0.1  # seconds at least between two progress events
 KEEPALIVE = 10.0  # seconds after which the last progress is told again, as a sign of life
 
@@ -26,6 +27,7 @@ class Feed:
         self._grown = asyncio.Event()
         self._progress: pb.PhaseProgress | None = None
         self._told = 0.0
+        self._lines: deque[str] = deque(maxlen=TRANSCRIPT)
         self.last_summary = ""
         self.ended = False
 
@@ -33,7 +35,12 @@ class Feed:
         """One line for the master's stderr and for everybody who watches."""
         line = one_line(text)
         print(line, file=sys.stderr, flush=True)  # noqa: T201
+        self._lines.append(line)
         self._add(pb.WatchEvent(log=pb.LogLine(level=level, text=line)))
+
+    def transcript(self) -> bytes:
+        """The last log lines, as a file."""
+        return "".join(f"{line}\n" for line in self._lines).encode("utf-8", "backslashreplace")
 
     def progress(self, progress: pb.PhaseProgress, *, now: bool = False) -> None:
         """Tell how far the run is: news at most every `PROGRESS_EVERY` seconds unless `now`."""

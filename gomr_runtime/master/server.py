@@ -9,10 +9,10 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from gomr_runtime import rpc
+from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.client import error_of
-from gomr_runtime.errors import EXIT_SIGTERM, EnvironmentFailed, UsageError
+from gomr_runtime.errors import EXIT_SIGTERM, EnvironmentFailed, GomrError, UsageError
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
@@ -23,6 +23,7 @@ from gomr_runtime.storage import open_store
 LINGER = 5.0  # seconds at most for workers and client to hear of the end
 SOCKET_GRACE = 1.0  # a worker on this machine whose socket closed is back by then, or dead
 STOP_GRACE = 1.0
+LOG_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,11 @@ async def serve(arguments: Arguments) -> int:
         if not work.done():
             driver.feed.log("master ends on SIGTERM; a new one can go on with the run")
             work.cancel()
+            await _store_log(driver)
             return EXIT_SIGTERM
         code = work.result()
         if not driver.superseded:
+            await _store_log(driver)
             linger = asyncio.create_task(_linger(driver, run_service))
             await asyncio.wait({linger, ended}, timeout=LINGER, return_when="FIRST_COMPLETED")
             linger.cancel()
@@ -94,6 +97,18 @@ async def _work(driver: Driver) -> int:
         driver.planned(plan, commits)
     driver.tell_progress(now=True)
     return await driver.run()
+
+
+async def _store_log(driver: Driver) -> None:
+    """Beside the output, for whoever looks when this process and its machine are gone."""
+    journal, feed = driver.journal, driver.feed
+    key = layout.log(driver.job.run, f"master-{journal.epoch}.log")
+    try:
+        await asyncio.wait_for(
+            asyncio.to_thread(journal.store.put, key, feed.transcript()), LOG_SECONDS
+        )
+    except (GomrError, TimeoutError) as error:
+        feed.log(f"cannot store the master's log: {error or 'the store does not answer'}")
 
 
 async def _linger(driver: Driver, run_service: RunService) -> None:

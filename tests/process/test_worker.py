@@ -61,9 +61,12 @@ def test_word_count_over_an_object_store(tmp_path: Path, settings: S3Settings) -
     assert run_on_s3(job, (more,)) == expected
     assert [found.key for found in store.list("outputs/s3-1/")] == [
         "outputs/s3-1/_SUCCESS",
+        "outputs/s3-1/_logs/master-1.log",
         "outputs/s3-1/output-00000.txt",
         "outputs/s3-1/output-00001.txt",
     ]
+    log = store.get("outputs/s3-1/_logs/master-1.log").decode().splitlines()
+    assert log[-1] == "Map reduce completed"
 
 
 def test_E7_a_failed_run_on_an_object_store_goes_on(tmp_path: Path, settings: S3Settings) -> None:

@@ -1,0 +1,63 @@
+"""Where a run takes place: on this machine, or on a cluster that others fill in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gomr_runtime.errors import UsageError
+from gomr_runtime.job import InputFile
+from gomr_runtime.options import RunOptions
+from gomr_runtime.runs import DEFAULT_STORE
+
+FOR_A_CLUSTER = ("context", "namespace", "worker_image", "master_image", "load")
+
+
+def list_s3(url: str) -> Iterable[InputFile]:
+    """The objects below an `s3://` address, with the S3 settings of the environment."""
+    from gomr_runtime.storage import S3Settings, list_inputs
+
+    return list_inputs(url, S3Settings.from_env())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """note: which runtime it is and why. store: a directory or an `s3://` address. workers: how
+    many there are unless the person says. most_workers: how many fit, None for any number.
+    on_cluster: the store is not open yet, so that what lies in it is checked later."""
+
+    note: str
+    store: str
+    workers: int
+    most_workers: int | None = None
+    on_cluster: bool = False
+    list_s3: Callable[[str], Iterable[InputFile]] = list_s3
+
+
+def this_machine(options: RunOptions, why: str = "as asked") -> Place:
+    """Processes of this machine; UsageError for options that only a cluster understands."""
+    if options.runtime == "kubernetes":
+        raise UsageError("--runtime kubernetes: not in this version, use --runtime local")
+    for name in FOR_A_CLUSTER:
+        if getattr(options, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for a cluster, and the run is local ({why}): "
+                "add --runtime kubernetes, or leave it out"
+            )
+    return Place(f"runtime: local, {why}", store_url(options), cores())
+
+
+def store_url(options: RunOptions) -> str:
+    """The run's store: an absolute directory, or the `s3://` address as given."""
+    if options.store.startswith("s3://"):
+        return options.store
+    if "://" in options.store:
+        raise UsageError(f"--store {options.store}: give a directory or s3://bucket/prefix")
+    return str(Path(options.store or DEFAULT_STORE).absolute())
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import sys
 import tomllib
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from gomr_runtime.errors import UsageError
 
 # Inline script metadata, as in PEP 723.
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,26 @@ def _header(path: Path, source: bytes) -> dict[str, Any]:
     dependencies = header.get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(d, str) for d in dependencies):
         raise UsageError(f"{path}: dependencies in the '# /// script' header: a list of strings")
+    for dependency in dependencies:  # they become lines and arguments for an installer
+        if not _REQUIREMENT.fullmatch(dependency):
+            raise UsageError(
+                f"{path}: dependency {dependency!r} in the '# /// script' header: "
+                "write a package's name, with versions if need be, such as 'rich>=13'"
+            )
     if not isinstance(header.get("requires-python", ""), str):
         raise UsageError(f"{path}: requires-python in the '# /// script' header: a string")
     return header
+
+
+def main(argv: list[str]) -> int:
+    """Print the packages that a worker file asks for, one a line; images are built with it."""
+    try:
+        sys.stdout.writelines(f"{name}\n" for name in inspect_worker(*argv).dependencies)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,129 @@
+"""Which images a run needs: pure, from what goes into them.
+
+A tag is the hash of all that its image is made of, so an image that is there is the right one,
+and two runs that make the same one make the same thing. The worker file comes last and is hashed
+last: a changed worker file is one more small layer on the image called its ground, which holds
+Python, the packages and `gomr_runtime`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gomr_runtime.errors import UsageError
+from gomr_runtime.workerfile import WorkerFile
+
+DEFAULT_BASE = "python:3.11-slim"
+MASTER_FILE, WORKER_FILE = "Dockerfile.master", "Dockerfile.worker"
+ENTRYPOINT = ("python", "-m", "gomr_runtime.worker")
+WORKER_PATH = "app/worker.py"  # in the image, from its root
+
+# What the images take from a checkout, beside `gomr_runtime/**/*.py`.
+FILES = (MASTER_FILE, WORKER_FILE, "pyproject.toml", "uv.lock", "README.md", "LICENSE")
+
+_FORMAT = "1"  # counted up when the same sources come to mean another image
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """The image that all others start from, as the engine has it.
+
+    reference: as in `FROM`. id: `sha256:…`, so that a newer image under the same name counts.
+    platform: `linux/amd64` and the like.
+    """
+
+    reference: str
+    id: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """The images of one run, by reference, and what they are made of.
+
+    master, worker: what pods run. ground: what the worker file goes onto; the master's image
+    itself, unless the worker file has packages of its own. sources: of the runtime, by the name
+    in the checkout. source: the worker file's bytes.
+    """
+
+    master: str
+    ground: str
+    worker: str
+    base: BaseImage
+    sources: Mapping[str, bytes]
+    source: bytes
+    dependencies: tuple[str, ...]
+
+    @property
+    def references(self) -> tuple[str, str]:
+        """What pods run: the master's image and the workers'."""
+        return self.master, self.worker
+
+
+@dataclass(frozen=True, slots=True)
+class RunImages:
+    """What the manifests say: two references and `imagePullPolicy`."""
+
+    master: str
+    worker: str
+    pull_policy: str
+
+
+def read_sources(checkout: Path) -> dict[str, bytes]:
+    """Everything of the checkout that goes into an image, by name; symbolic links are left out."""
+    found = [checkout / name for name in FILES]
+    found += (checkout / "gomr_runtime").rglob("*.py")
+    return {
+        path.relative_to(checkout).as_posix(): path.read_bytes()
+        for path in sorted(found)
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def read_worker(worker: WorkerFile) -> bytes:
+    """The worker file's bytes; raises UsageError when they are not those that were looked at."""
+    source = worker.path.read_bytes()
+    if hashlib.sha256(source).hexdigest() != worker.sha256:
+        raise UsageError(f"{worker.path}: was changed while the run started: start it again")
+    return source
+
+
+def plan_images(
+    worker: WorkerFile, source: bytes, base: BaseImage, sources: Mapping[str, bytes]
+) -> ImagePlan:
+    """The images for `worker`: from `read_worker`, `image_build.find_base` and `read_sources`."""
+    runtime = _hash(
+        [_FORMAT, base.id, base.platform],
+        ((name, data) for name, data in sorted(sources.items()) if name != WORKER_FILE),
+    )
+    recipe = [(WORKER_FILE, sources[WORKER_FILE])]
+    packages = _hash([runtime, *sorted(worker.dependencies)], recipe)
+    return ImagePlan(
+        master=f"mr-master:{runtime}",
+        ground=f"mr-worker:ground-{packages}" if worker.dependencies else f"mr-master:{runtime}",
+        worker=f"mr-worker:{_hash([packages], [('worker.py', source)])}",
+        base=base,
+        sources=sources,
+        source=source,
+        dependencies=worker.dependencies,
+    )
+
+
+def _hash(facts: list[str], files: Iterable[tuple[str, bytes]]) -> str:
+    digests = [[name, hashlib.sha256(data).hexdigest()] for name, data in files]
+    return hashlib.sha256(json.dumps([facts, digests]).encode()).hexdigest()[:20]
+
+
+def on_node(reference: str) -> str:
+    """The name under which containerd keeps `reference`: `docker.io/library/mr-worker:latest`."""
+    host, slash, _ = reference.partition("/")
+    if not slash:
+        reference = f"docker.io/library/{reference}"
+    elif not ("." in host or ":" in host or host == "localhost"):
+        reference = f"docker.io/{reference}"
+    tagged = ":" in reference.rpartition("/")[2]  # of a tag or of a digest
+    return reference if tagged else f"{reference}:latest"

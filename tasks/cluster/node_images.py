@@ -1,0 +1,142 @@
+"""The images in the containerd of nodes that are containers of this machine's Docker.
+
+Every question goes to all nodes at once, and is answered by `ctr` in the node's own container.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from gomr_runtime.errors import EnvironmentFailed
+from tasks.cluster.engine import Ended, ask, call, failed
+from tasks.cluster.images import ENTRYPOINT, WORKER_PATH, ImagePlan, on_node
+from tasks.cluster.thin_image import Base, file_layer, manifest_for, thin_archive
+
+IMPORT_SECONDS = 120.0
+
+CTR = ("ctr", "--namespace", "k8s.io")
+
+
+def kind_nodes(cluster: str) -> list[str]:
+    """The running nodes of a kind cluster that pods are placed on: the workers, if it has any."""
+    listed = _containers(f"io.x-k8s.kind.cluster={cluster}", "io.x-k8s.kind.role")
+    workers = [name for name, role in listed if role == "worker"]
+    return workers or [name for name, role in listed if role == "control-plane"]
+
+
+def k3d_nodes(cluster: str) -> list[str]:
+    """The running nodes of a k3d cluster; its servers take pods too."""
+    listed = _containers(f"k3d.cluster={cluster}", "k3d.role")
+    return [name for name, role in listed if role in {"server", "agent"}]
+
+
+def _containers(label: str, role: str) -> list[tuple[str, str]]:
+    form = f'{{{{.Names}}}}\t{{{{.Label "{role}"}}}}'
+    out = call("docker", "ps", "--filter", f"label={label}", "--format", form).decode()
+    return sorted((name, role) for name, _, role in (x.partition("\t") for x in out.splitlines()))
+
+
+class NodeImages:
+    """The nodes of one cluster, found once, and what they hold."""
+
+    def __init__(self, cluster: str, find: Callable[[str], list[str]]) -> None:
+        self.cluster = cluster
+        self._find = find
+        self._names: list[str] = []
+
+    @property
+    def names(self) -> list[str]:
+        """Raises EnvironmentFailed when the cluster has no running node here."""
+        self._names = self._names or self._find(self.cluster)
+        if not self._names:
+            raise EnvironmentFailed(
+                f"Docker runs no node of a cluster {self.cluster}: start it, or say with --load "
+                "how images reach the cluster of this context"
+            )
+        return self._names
+
+    def look(self, references: Collection[str]) -> dict[str, dict[str, str]]:
+        """For each node those of `references` that it has, with the digest each stands for."""
+        asked = {on_node(reference): reference for reference in references}
+        filters = [f"name=={name}" for name in asked]
+        answers = self._all(self.names, "images", "ls", *filters)
+        return {
+            node: {asked[name]: digest for name, digest in _listed(ended) if name in asked}
+            for node, ended in answers.items()
+        }
+
+    def without(self, reference: str) -> list[str]:
+        """The nodes on which `reference` is not the very image that Docker has under that name."""
+        form = "{{.Id}}"
+        image = call("docker", "image", "inspect", "--format", form, reference).decode().strip()
+        filters = (f"name=={on_node(reference)}", f"name=={image}")
+        answers = self._all(self.names, "images", "ls", *filters)
+        return [node for node, ended in answers.items() if not _same(ended, image)]
+
+    def add_layer(self, plan: ImagePlan, nodes: Collection[str]) -> bool:
+        """Put the worker file as one layer onto the ground that `nodes` have; False when a node
+        does not take it."""
+        layer = file_layer(WORKER_PATH, plan.source)
+        held = self.look({plan.ground})
+        alike = defaultdict(list)
+        for node in nodes:
+            alike[held[node].get(plan.ground, "")].append(node)
+        for digest, group in alike.items():
+            try:
+                base = self._base(group[0], digest, plan.base.platform)
+            except (ValueError, KeyError):
+                return False
+            archive = thin_archive(base, on_node(plan.worker), layer, ENTRYPOINT)
+            command = ("images", "import", "--all-platforms", "-")
+            answers = self._all(group, *command, stdin=archive, seconds=IMPORT_SECONDS)
+            if any(ended.code for ended in answers.values()):
+                return False
+        return True
+
+    def _base(self, node: str, digest: str, platform: str) -> Base:
+        stored = self._blob(node, digest)
+        if inner := manifest_for(stored, platform):
+            stored = self._blob(node, inner)
+        return Base(stored, self._blob(node, stored["config"]["digest"]))
+
+    def _blob(self, node: str, digest: str) -> Any:
+        """A JSON blob of the node's content store; raises ValueError when it is not there."""
+        return json.loads(_run(node, ("content", "get", digest), b"", IMPORT_SECONDS).out)
+
+    def _all(
+        self,
+        nodes: Iterable[str],
+        *arguments: str,
+        stdin: bytes = b"",
+        seconds: float = 60.0,
+    ) -> Mapping[str, Ended]:
+        """Run `ctr` on the nodes at once; what it said on each."""
+        nodes = list(nodes)
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            answers = pool.map(lambda node: _run(node, arguments, stdin, seconds), nodes)
+            return dict(zip(nodes, answers, strict=True))
+
+
+def _run(node: str, arguments: tuple[str, ...], stdin: bytes, seconds: float) -> Ended:
+    streams = ("--interactive",) if stdin else ()
+    return ask("docker", "exec", *streams, node, *CTR, *arguments, stdin=stdin, seconds=seconds)
+
+
+def _listed(ended: Ended) -> list[tuple[str, str]]:
+    """Names and digests of `ctr images ls`: a table whose first columns are REF TYPE DIGEST."""
+    if ended.code:
+        raise failed("docker", ["exec", "ctr", "images", "ls"], ended.err)
+    rows = [line.split() for line in ended.out.decode().splitlines()[1:]]
+    return [(row[0], row[2]) for row in rows]
+
+
+def _same(ended: Ended, image: str) -> bool:
+    """Whether a node's name stands for the image `image`: the digest of a config, which
+    containerd has as a name too, or that of a manifest."""
+    found = dict(_listed(ended))
+    digests = [digest for name, digest in found.items() if name != image]
+    return bool(digests) and digests[0] in {image, found.get(image)}

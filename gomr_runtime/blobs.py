@@ -89,7 +89,10 @@ class LocalBlobs:
         """Raises DataError when it is not there or may not be read."""
         if not location.startswith(STORE):
             return FileBlob(location)
-        path = self._store_path(location.removeprefix(STORE))
+        try:
+            path = self._store_path(location.removeprefix(STORE))
+        except KeyError:
+            raise DataError(f"{location} is not in the store") from None
         if path is None:
             raise DataError(f"{location} is not a file of this machine")
         return FileBlob(path)

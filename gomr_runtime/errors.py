@@ -76,7 +76,17 @@ class StorageError(EnvironmentFailed):
 
 
 class CorruptBlock(EnvironmentFailed):
-    """Stored data does not match its checksum."""
+    """Stored data is missing or does not match its checksum.
+
+    bad_map: the map task whose committed output it is, -1 for anything else.
+    """
+
+    bad_map = -1
+
+    def of_map(self, index: int) -> CorruptBlock:
+        """This error, with the map task to blame."""
+        self.bad_map = index
+        return self
 
 
 class DeadlineExceeded(GomrError):

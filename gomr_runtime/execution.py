@@ -82,7 +82,8 @@ def execute(
 def failure_of(error: BaseException, task: TaskSpec) -> TaskFailure:
     """What to report for an attempt that ended with `error`."""
     if isinstance(error, CorruptBlock):
-        return TaskFailure("corrupt", f"{task.name}: {error}", error.detail)
+        message = f"{task.name}: {error}"
+        return TaskFailure("corrupt", message, error.detail, bad_map=error.bad_map)
     if isinstance(error, DataError):
         return TaskFailure("data", f"{error} (in {task.name})", error.detail, retry=False)
     if isinstance(error, JobFailed):

@@ -6,8 +6,8 @@ runs/<run>/epoch/<n>                     one per master start, create-only
 runs/<run>/plan.json                     description and splits, create-only
 runs/<run>/pieces/<task>                 pieces of a task that are too many for one message
 runs/<run>/data/<task>/<attempt>-<nonce>/<role>    what attempts wrote
-runs/<run>/commit/<task>                 manifest of the winning attempt, create-only
-runs/<run>/maps                          the committed map outputs, for reducers
+runs/<run>/commit/<task>[.<generation>]  manifest of the winning attempt, create-only
+runs/<run>/maps[.<n>]                    the committed map outputs, for reducers, create-only
 runs/<run>/summary.json                  how the run ended
 outputs/<run>/output-NNNNN.txt, _SUCCESS the output
 outputs/<run>/_logs/<name>               what the master and failed attempts said
@@ -73,12 +73,14 @@ def commits(run: str) -> str:
     return f"runs/{run}/commit/"
 
 
-def commit(run: str, task_name: str) -> str:
-    return f"runs/{run}/commit/{task_name}"
+def commit(run: str, task_name: str, generation: int = 0) -> str:
+    """A generation begins when what the one before committed is proven bad."""
+    return f"runs/{run}/commit/{task_name}" + (f".{generation}" if generation else "")
 
 
-def maps(run: str) -> str:
-    return f"runs/{run}/maps"
+def maps(run: str, number: int = 0) -> str:
+    """The first list of map outputs, or the one stored after maps had run again."""
+    return f"runs/{run}/maps" + (f".{number}" if number else "")
 
 
 def summary(run: str) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gomr_runtime.dataflow.frames import HEADER, Frame, Header, read_body, read_header
 from gomr_runtime.dataflow.index import Run
-from gomr_runtime.errors import CorruptBlock
+from gomr_runtime.errors import CorruptBlock, DataError
 
 
 class Readable(Protocol):
@@ -19,13 +19,17 @@ class Readable(Protocol):
 class Cursor:
     """Frames of a run in order; `upcoming` is the header of the next one, None at the end."""
 
-    def __init__(self, blob: Readable, run: Run, where: str, window: int = 1 << 20) -> None:
-        """window: bytes fetched at a time. where: names the run in a CorruptBlock."""
+    def __init__(
+        self, blob: Readable, run: Run, where: str, window: int = 1 << 20, map_task: int = -1
+    ) -> None:
+        """window: bytes fetched at a time. where: names the run in a CorruptBlock; map_task: the
+        map that wrote it, whom the error blames."""
         self._blob = blob
         self._at = run.offset
         self._end = run.offset + run.length
         self._where = where
         self._window = window
+        self._map_task = map_task
         self._buffer = memoryview(b"")
         self.upcoming: Header | None = None
         self._peek()
@@ -34,7 +38,10 @@ class Cursor:
         """The frame that `upcoming` announces, verified; CorruptBlock if it is damaged."""
         header = self.upcoming
         assert header is not None, "read past the end of a run"
-        frame = read_body(header, self._take(header.stored), self._where)
+        try:
+            frame = read_body(header, self._take(header.stored), self._where)
+        except CorruptBlock as error:
+            raise error.of_map(self._map_task) from None
         self._peek()
         return frame
 
@@ -45,13 +52,16 @@ class Cursor:
 
     def _peek(self) -> None:
         left = len(self._buffer) + self._end - self._at
-        self.upcoming = read_header(self._take(HEADER.size), self._where) if left else None
+        try:
+            self.upcoming = read_header(self._take(HEADER.size), self._where) if left else None
+        except CorruptBlock as error:
+            raise error.of_map(self._map_task) from None
 
     def _take(self, size: int) -> memoryview:
         missing = size - len(self._buffer)
         if missing > 0:
             wanted = min(max(missing, self._window), self._end - self._at)
-            fetched = self._blob.read_at(self._at, wanted) if wanted else b""
+            fetched = self._fetch(wanted) if wanted else b""
             self._at += len(fetched)
             if len(fetched) < missing:
                 raise CorruptBlock(
@@ -61,3 +71,9 @@ class Cursor:
             self._buffer = memoryview(held + fetched if held else fetched)
         taken, self._buffer = self._buffer[:size], self._buffer[size:]
         return taken
+
+    def _fetch(self, size: int) -> bytes:
+        try:
+            return self._blob.read_at(self._at, size)
+        except DataError as error:  # not the user's data: it vanished while it was read
+            raise CorruptBlock(f"{self._where}: {error}") from None

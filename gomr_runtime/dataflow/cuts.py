@@ -1,21 +1,21 @@
-"""Cut points of a total order as a stored object: encoded keys in hex, as JSON."""
+"""Cut points of a total order as a stored object: encoded keys in hex, as checked JSON."""
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 
+from gomr_runtime import checked
 from gomr_runtime.dataflow.keys import decode
 
 
 def write_cuts(cuts: list[bytes]) -> bytes:
     """Ascending encoded keys as bytes to store."""
-    return json.dumps([cut.hex() for cut in cuts]).encode()
+    return checked.encode([cut.hex() for cut in cuts])
 
 
 def read_cuts(raw: bytes) -> list[bytes]:
     """The inverse; ValueError for anything else."""
-    found = json.loads(raw)
+    found = checked.decode(raw)
     if not isinstance(found, list):
         raise ValueError("cut points are a list")
     if not all(isinstance(cut, str) for cut in found):

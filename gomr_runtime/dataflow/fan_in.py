@@ -28,11 +28,13 @@ CURSOR_BYTES = 3 << 20
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run and where it is stored; `where` names it in errors."""
+    """A run and where it is stored; `where` names it in errors. map_task: who wrote it, -1 for
+    an intermediate run of this very task."""
 
     location: str
     run: Run
     where: str
+    map_task: int = -1
 
 
 def fan_in_of(budget: int) -> int:
@@ -74,7 +76,7 @@ def _open(stored: StoredRun, blobs: Blobs, stack: ExitStack) -> Cursor:
     blob = blobs.open(stored.location)
     stack.callback(blob.close)
     window = max(64 << 10, min(1 << 20, stored.run.length))
-    return Cursor(blob, stored.run, stored.where, window)
+    return Cursor(blob, stored.run, stored.where, window, stored.map_task)
 
 
 def _pass(

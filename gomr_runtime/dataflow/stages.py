@@ -46,7 +46,7 @@ from gomr_runtime.execution import (
     Monitor,
     budget_of,
 )
-from gomr_runtime.job import JobSpec, Ledger, ResultFile, TaskResult, TaskSpec
+from gomr_runtime.job import JobSpec, Ledger, MapOutput, ResultFile, TaskResult, TaskSpec
 from gomr_runtime.layout import part_name
 from gomr_runtime.maps import decode_maps
 from gomr_runtime.program import Program
@@ -165,17 +165,23 @@ def _runs(task: TaskSpec, blobs: Blobs) -> Iterator[StoredRun]:
         raise CorruptBlock(f"{task.maps_key}: {error}") from None
     for output in outputs:
         where = f"map-{output.task}, partition {task.index} of {output.key}"
-        location = f"store:{output.key}"
         try:
-            blob = blobs.open(location)
-        except DataError as error:  # not the user's data: a committed object is gone
-            raise CorruptBlock(f"{where} is missing: {error}") from None
+            runs = decode_partition(_read_index(blobs, output, where), task.index, where)
+        except CorruptBlock as error:
+            raise error.of_map(output.task) from None
+        for run in runs:
+            yield StoredRun(f"store:{output.key}", run, where, output.task)
+
+
+def _read_index(blobs: Blobs, output: MapOutput, where: str) -> bytes:
+    try:
+        blob = blobs.open(f"store:{output.key}")
         try:
-            index = blob.read_at(output.size - output.index_bytes, output.index_bytes)
+            return blob.read_at(output.size - output.index_bytes, output.index_bytes)
         finally:
             blob.close()
-        for run in decode_partition(index, task.index, where):
-            yield StoredRun(location, run, where)
+    except DataError as error:  # not the user's data: a committed object is gone
+        raise CorruptBlock(f"{where} is missing: {error}") from None
 
 
 def _map(
@@ -287,8 +293,11 @@ def _result(
 
 
 def _read_all(blobs: Blobs, key: str) -> bytes:
-    blob = blobs.open(f"store:{key}")
     try:
-        return blob.read_at(0, blob.size)
-    finally:
-        blob.close()
+        blob = blobs.open(f"store:{key}")
+        try:
+            return blob.read_at(0, blob.size)
+        finally:
+            blob.close()
+    except DataError as error:  # not the user's data: the run's own
+        raise CorruptBlock(f"{key} is missing: {error}") from None

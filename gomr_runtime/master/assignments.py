@@ -46,7 +46,12 @@ class Assignments:
         return 0 if self.plan.description.map_only else self.job.reducers
 
     def start(
-        self, attempt: AttemptId, worker: str, skipped: tuple[int, ...], cuts_key: str
+        self,
+        attempt: AttemptId,
+        worker: str,
+        skipped: tuple[int, ...],
+        cuts_key: str,
+        maps_key: str,
     ) -> TaskSpec:
         """The complete attempt, with a nonce that makes its data keys its own."""
         kind, index = attempt.task.kind, attempt.task.index
@@ -57,7 +62,7 @@ class Assignments:
             attempt=attempt.attempt,
             nonce=secrets.token_hex(8),
             pieces={"sample": self.plan.sample, "map": (), "reduce": ()}[kind],
-            maps_key=layout.maps(self.job.run) if kind == "reduce" else "",
+            maps_key=maps_key if kind == "reduce" else "",
             cuts_key="" if kind == "sample" else cuts_key,
             reducers=self.job.reducers,
             skipped=skipped,

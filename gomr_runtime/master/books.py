@@ -45,14 +45,23 @@ class Books:
         self._total: dict[TaskKind, int] = {}
 
     def enter(self, manifest: Manifest) -> None:
-        """Once for each task; a second manifest of the same task changes nothing."""
+        """Once for each task; a second manifest of the same task changes nothing, unless it is of
+        a later generation: then it takes the place of the first. JobFailed when the task, run
+        again, did not do the same."""
         task = manifest.attempt.task
-        if task in self.committed:
-            return
+        earlier = self.committed.get(task)
+        if earlier is not None:
+            if earlier.generation >= manifest.generation:
+                return
+            _check_same(earlier, manifest)
+            self._count(earlier, -1)
         self.committed[task] = manifest
-        ledger = manifest.result.ledger
-        self._read[task.kind] += ledger.reduce_in if task.kind == "reduce" else ledger.bytes_read
-        self._set_aside += ledger.set_aside if task.kind == "map" else 0
+        self._count(manifest, 1)
+
+    def _count(self, manifest: Manifest, sign: int) -> None:
+        kind, ledger = manifest.attempt.task.kind, manifest.result.ledger
+        self._read[kind] += sign * (ledger.reduce_in if kind == "reduce" else ledger.bytes_read)
+        self._set_aside += sign * (ledger.set_aside if kind == "map" else 0)
 
     def done(self, kind: TaskKind) -> int:
         """Bytes of input (sample, map) or pairs (reduce) of the committed tasks."""
@@ -62,12 +71,17 @@ class Books:
         """The manifests of one kind in task order."""
         return [self.committed[task] for task in sorted(self.committed) if task.kind == kind]
 
-    def too_many_bad(self, result: TaskResult) -> JobFailed | None:
-        """The end of the run, if committing `result` sets aside more records than allowed."""
+    def too_many_bad(self, result: TaskResult, task: TaskId | None = None) -> JobFailed | None:
+        """The end of the run, if committing `result` sets aside more records than allowed. task:
+        whose result it is; what that set aside before, in an earlier generation, does not count."""
         allowed = self.job.skip_bad_records
         if self._set_aside + result.ledger.set_aside <= allowed:
             return None
-        known = [bad for manifest in self.of("map") for bad in manifest.result.bad_records]
+        others = [manifest for manifest in self.of("map") if manifest.attempt.task != task]
+        set_aside = sum(manifest.result.ledger.set_aside for manifest in others)
+        if set_aside + result.ledger.set_aside <= allowed:
+            return None
+        known = [bad for manifest in others for bad in manifest.result.bad_records]
         first = [_where(bad) for bad in [*known, *result.bad_records]][:3]
         return JobFailed(
             f"more than {allowed} bad records (--skip-bad-records {allowed}); "
@@ -144,6 +158,17 @@ def _file(manifest: Manifest, role: str) -> ResultFile:
         if file.role == role:
             return file
     raise LedgerMismatch(f"{manifest.attempt}: committed without a {role} file; run again")
+
+
+def _check_same(before: Manifest, after: Manifest) -> None:
+    """JobFailed unless reducers that read either read the same number of pairs."""
+    old, new = before.result.ledger.written, after.result.ledger.written
+    if old != new:
+        raise JobFailed(
+            f"{after.attempt.task} ran again because its stored output was damaged, and wrote "
+            f"{new:,} pairs instead of {old:,}: its code does not do the same each time; run the "
+            "job again"
+        )
 
 
 def _where(bad: BadRecord) -> str:

@@ -37,6 +37,7 @@ from gomr_runtime.scheduler.commands import (
     FinishRun,
     PhaseReached,
     PromoteOutput,
+    RepeatMap,
     SealMaps,
     StartAttempt,
 )
@@ -88,6 +89,7 @@ class Driver:
         self._events: asyncio.Queue[Event | FinishRun] = asyncio.Queue()
         self._work: set[asyncio.Task[None]] = set()
         self._pieces: dict[str, str] = {}
+        self._maps_key = ""
         self._parts: tuple[Part, ...] = ()
         self._verdict: GomrError | None = None
         self.scheduler = Scheduler(
@@ -139,7 +141,7 @@ class Driver:
             )
         )
         for manifest in commits:
-            self.post(CommitRecovered(self.now(), manifest.attempt))
+            self.post(CommitRecovered(self.now(), manifest.attempt, manifest.generation))
 
     async def run(self) -> int:
         """Until the run is over; the exit code."""
@@ -194,8 +196,8 @@ class Driver:
         match command:
             case StartAttempt(worker, attempt, skipped):
                 self._start(worker, attempt, skipped)
-            case CommitAttempt(attempt):
-                self._spawn(self._commit(attempt))
+            case CommitAttempt(attempt, generation):
+                self._spawn(self._commit(attempt, generation))
             case AbandonAttempt(worker, attempt, reason):
                 self._abandon(worker, attempt, reason)
             case ExpireWorker(worker, reason):
@@ -203,8 +205,11 @@ class Driver:
                     self.feed.log(f"worker {worker} is lost: {reason}", "warning")
                 self.sessions.expire(worker)
             case SealMaps():
-                self._tell_maps_completed()
+                if not self._maps_key:
+                    self._tell_maps_completed()
                 self._spawn(self._seal())
+            case RepeatMap(task, reason):
+                self.feed.log(f"{task} runs again, its stored output is damaged: {reason}", "error")
             case PromoteOutput():
                 self._spawn(self._promote())
             case PhaseReached(phase):
@@ -239,7 +244,9 @@ class Driver:
 
     def _start(self, worker: str, attempt: AttemptId, skipped: tuple[int, ...]) -> None:
         assert self.assignments is not None  # nothing starts before it is planned
-        spec = self.assignments.start(attempt, worker, skipped, self.books.cuts_key())
+        spec = self.assignments.start(
+            attempt, worker, skipped, self.books.cuts_key(), self._maps_key
+        )
         text = to_json(spec).decode("utf-8", "surrogateescape")
         if len(text) > rpc.INLINE_PIECES:
             self._spawn(self._start_large(worker, attempt, spec))
@@ -270,12 +277,13 @@ class Driver:
         abandon = pb.Abandon(attempt=attempt_message(attempt, nonce), reason=reason)
         self.sessions.send(worker, pb.MasterMessage(abandon=abandon))
 
-    async def _commit(self, attempt: AttemptId) -> None:
+    async def _commit(self, attempt: AttemptId, generation: int) -> None:
         assert self.assignments is not None
         flight = self.assignments.flight(attempt)
         if flight is None or flight.result is None:
             raise JobFailed(f"defect in the master: {attempt} commits without a result")
-        manifest = Manifest(self.journal.epoch, attempt, flight.spec.nonce, flight.result)
+        nonce, result = flight.spec.nonce, flight.result
+        manifest = Manifest(self.journal.epoch, attempt, nonce, result, generation)
         try:
             winner = await asyncio.to_thread(self.journal.commit, manifest)
         except RunConflict as error:
@@ -287,12 +295,15 @@ class Driver:
             return
         self.assignments.land(attempt)
         self.books.enter(winner)
-        self.post(CommitSettled(self.now(), attempt, winner.attempt))
+        self.post(CommitSettled(self.now(), attempt, winner.attempt, winner.generation))
 
     async def _seal(self) -> None:
-        await self._duty(
-            lambda: self.journal.seal_maps(self.books.map_outputs()), MapsSealed(self.now())
-        )
+        outputs = self.books.map_outputs()
+
+        def seal() -> None:
+            self._maps_key = self.journal.seal_maps(outputs)
+
+        await self._duty(seal, MapsSealed(self.now()))
 
     async def _promote(self) -> None:
         assert self.assignments is not None

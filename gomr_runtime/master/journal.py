@@ -6,14 +6,15 @@ Every method blocks on the store; the driver calls them in threads.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from gomr_runtime import layout
-from gomr_runtime.errors import EnvironmentFailed, RunConflict
+from gomr_runtime import checked, layout
+from gomr_runtime.errors import CorruptBlock, EnvironmentFailed, RunConflict
 from gomr_runtime.job import (
     InputFile,
     JobDescription,
@@ -44,12 +45,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A commit: which attempt of a task won and what it made."""
+    """A commit: which attempt of a task won and what it made. generation: how often what the task
+    committed before was proven bad."""
 
     epoch: int
     attempt: AttemptId
     nonce: str
     result: TaskResult
+    generation: int = 0
 
 
 class Journal:
@@ -74,7 +77,7 @@ class Journal:
     def take_epoch(self) -> int:
         """Become the newest master of this run; the number is nobody else's."""
         number = self.newest_epoch() + 1
-        mark = _json({"nonce": _nonce(), "at": time.time()})
+        mark = checked.encode({"nonce": _nonce(), "at": time.time()})
         while not self.store.create(layout.epoch(self.run, number), mark):
             number += 1
         self.epoch = number
@@ -84,7 +87,7 @@ class Journal:
         """Seconds since that master started, by the clocks of the machines."""
         if self.epoch == first_epoch:
             return 0.0
-        first = _load(self.store.get(layout.epoch(self.run, first_epoch)))
+        first = self._load(layout.epoch(self.run, first_epoch))
         return max(0.0, time.time() - float(first["at"]))
 
     def newest_epoch(self) -> int:
@@ -101,7 +104,7 @@ class Journal:
 
     def read_plan(self, files: tuple[InputFile, ...]) -> Plan | None:
         try:
-            return _decode_plan(self.store.get(layout.plan(self.run)), files)
+            return _decode_plan(self._load(layout.plan(self.run)), files)
         except KeyError:
             return None
 
@@ -109,7 +112,7 @@ class Journal:
         """The run's plan: this one, or the one that another master wrote before."""
         if self.store.create(layout.plan(self.run), _encode_plan(plan, files)):
             return plan
-        return _decode_plan(self.store.get(layout.plan(self.run)), files)
+        return _decode_plan(self._load(layout.plan(self.run)), files)
 
     def write_pieces(self, task_name: str, pieces: Split) -> str:
         """Store a task's pieces for its worker; returns their key."""
@@ -118,22 +121,46 @@ class Journal:
         return key
 
     def commit(self, manifest: Manifest) -> Manifest:
-        """The manifest that stands for the task now: this one, or the one that was first."""
-        key = layout.commit(self.run, str(manifest.attempt.task))
-        if self.store.create(key, _encode_manifest(manifest)):
-            return manifest
-        winner = _decode_manifest(self.store.get(key))
-        if winner.epoch > self.epoch:
-            self.check_epoch()
-        return winner
+        """The manifest that stands for the task now: this one, or the one that was first.
+
+        One that is there but damaged stands for nothing: the next generation begins after it.
+        """
+        while True:
+            task = str(manifest.attempt.task)
+            key = layout.commit(self.run, task, manifest.generation)
+            if self.store.create(key, _encode_manifest(manifest)):
+                return manifest
+            try:
+                winner = _decode_manifest(self._load(key))
+            except CorruptBlock:
+                manifest = replace(manifest, generation=manifest.generation + 1)
+                continue
+            if winner.epoch > self.epoch:
+                self.check_epoch()
+            return winner
 
     def read_commits(self) -> list[Manifest]:
-        keys = [found.key for found in self.store.list(layout.commits(self.run))]
-        return [_decode_manifest(self.store.get(key)) for key in keys]
+        """The newest readable manifest of every task that has one."""
+        newest: dict[TaskId, Manifest] = {}
+        for found in self.store.list(layout.commits(self.run)):
+            try:
+                manifest = _decode_manifest(self._load(found.key))
+            except CorruptBlock:  # its task runs again
+                continue
+            task = manifest.attempt.task
+            if task not in newest or newest[task].generation < manifest.generation:
+                newest[task] = manifest
+        return list(newest.values())
 
-    def seal_maps(self, maps: list[MapOutput]) -> None:
+    def seal_maps(self, maps: list[MapOutput]) -> str:
+        """The key under which exactly this list stands, never to be changed."""
         self.check_epoch()
-        self.store.put(layout.maps(self.run), encode_maps(maps))
+        content = encode_maps(maps)
+        for number in itertools.count():
+            key = layout.maps(self.run, number)
+            if self.store.create(key, content):
+                return key
+        raise AssertionError("counting does not end")
 
     def read_summary(self) -> Summary | None:
         try:
@@ -144,6 +171,16 @@ class Journal:
     def write_summary(self, summary: Summary) -> None:
         self.check_epoch()
         self.store.put(layout.summary(self.run), to_json(summary))
+
+    def _load(self, key: str) -> Any:
+        """What `checked.encode` made of it; CorruptBlock when it is damaged, KeyError when it is
+        not there."""
+        try:
+            return checked.decode(self.store.get(key))
+        except ValueError as error:
+            raise CorruptBlock(
+                f"{key} in {self.store.url} is damaged: {error}; start a new run"
+            ) from None
 
 
 def _nonce() -> str:
@@ -156,10 +193,6 @@ def _json(value: Any) -> bytes:
     )
 
 
-def _load(data: bytes) -> Any:
-    return json.loads(data.decode("utf-8", "surrogateescape"))
-
-
 def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
     """Pieces as rows of (file number, start, end): thousands of files stay small."""
     numbers = {file: number for number, file in enumerate(files)}
@@ -167,7 +200,7 @@ def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
     def rows(split: Split) -> list[list[int]]:
         return [[numbers[piece.file], piece.start, piece.end] for piece in split]
 
-    return _json(
+    return checked.encode(
         {
             "nonce": _nonce(),
             "description": dataclasses.asdict(plan.description),
@@ -177,9 +210,7 @@ def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
     )
 
 
-def _decode_plan(data: bytes, files: tuple[InputFile, ...]) -> Plan:
-    found = _load(data)
-
+def _decode_plan(found: Any, files: tuple[InputFile, ...]) -> Plan:
     def split(rows: list[list[int]]) -> Split:
         return tuple(Piece(files[number], start, end) for number, start, end in rows)
 
@@ -192,9 +223,10 @@ def _decode_plan(data: bytes, files: tuple[InputFile, ...]) -> Plan:
 
 def _encode_manifest(manifest: Manifest) -> bytes:
     attempt = manifest.attempt
-    return _json(
+    return checked.encode(
         {
             "epoch": manifest.epoch,
+            "generation": manifest.generation,
             "task": [attempt.task.kind, attempt.task.index],
             "attempt": attempt.attempt,
             "nonce": manifest.nonce,
@@ -203,12 +235,12 @@ def _encode_manifest(manifest: Manifest) -> bytes:
     )
 
 
-def _decode_manifest(data: bytes) -> Manifest:
-    found = _load(data)
+def _decode_manifest(found: Any) -> Manifest:
     kind, index = found["task"]
     return Manifest(
         found["epoch"],
         AttemptId(TaskId(kind, index), found["attempt"]),
         found["nonce"],
         build(TaskResult, found["result"]),
+        found["generation"],
     )

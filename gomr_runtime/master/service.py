@@ -127,7 +127,7 @@ class MasterService(services.MasterServicer):
             flight = driver.assignments.accept(attempt, report.attempt.nonce, report.result)
             if flight is None or flight.result is None:
                 return
-            if error := driver.books.too_many_bad(flight.result):
+            if error := driver.books.too_many_bad(flight.result, attempt.task):
                 driver.fail(error)
                 return
             driver.post(AttemptSucceeded(driver.now(), worker, attempt))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gomr_runtime.errors import GomrError
-from gomr_runtime.scheduler.events import AttemptId
+from gomr_runtime.scheduler.events import AttemptId, TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,11 @@ class StartAttempt:
 
 @dataclass(frozen=True, slots=True)
 class CommitAttempt:
-    """Create the task's manifest for this attempt, then report `CommitSettled`."""
+    """Create the task's manifest of this generation for this attempt, then report
+    `CommitSettled`. The generation is 0 unless committed data of the task was proven bad."""
 
     attempt: AttemptId
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,16 @@ class ExpireWorker:
 
 @dataclass(frozen=True, slots=True)
 class SealMaps:
-    """Store the list of committed map outputs, then report `MapsSealed`."""
+    """Store the list of committed map outputs, then report `MapsSealed`. It is another list than
+    those before when a map ran again; reducers read the one that was stored last."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatMap:
+    """The committed output of this map is proven bad: it runs again. For logs and watchers."""
+
+    task: TaskId
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,7 @@ Command = (
     | AbandonAttempt
     | ExpireWorker
     | SealMaps
+    | RepeatMap
     | PromoteOutput
     | PhaseReached
     | FinishRun

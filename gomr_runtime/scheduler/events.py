@@ -49,9 +49,11 @@ class TasksPlanned(Event):
 
 @dataclass(frozen=True, slots=True)
 class CommitRecovered(Event):
-    """A restarted master found this commit in the store (before any worker joins)."""
+    """A restarted master found this commit in the store (before any worker joins), the newest
+    generation of its task."""
 
     attempt: AttemptId
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,12 @@ class AttemptFailed(Event):
 @dataclass(frozen=True, slots=True)
 class CommitSettled(Event):
     """The store's final answer to `CommitAttempt`: `winner` is the attempt whose manifest is
-    there now, which may be another one. None: the store is out of reach beyond its retries."""
+    there now, which may be another one. None: the store is out of reach beyond its retries.
+    generation: that of the manifest, above the one asked for where manifests were damaged."""
 
     attempt: AttemptId
     winner: AttemptId | None
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

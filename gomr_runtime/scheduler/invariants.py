@@ -15,6 +15,7 @@ from gomr_runtime.scheduler.commands import (
     CommitAttempt,
     ExpireWorker,
     FinishRun,
+    RepeatMap,
     StartAttempt,
 )
 from gomr_runtime.scheduler.events import AttemptId, Event, TaskId, TaskWanted
@@ -82,8 +83,10 @@ def _check_task(scheduler: Scheduler, task: Task) -> None:
     broken = _broken_rule(scheduler, task, running, open_attempts, won)
     if len(numbers) != len(task.attempts) or highest >= task.next_number:
         broken = "attempt numbers are not unique and growing"
-    if backups > 1:
+    if backups > task.generation + 1:
         broken = "more than one backup"
+    if task.generation >= max(scheduler.config.max_attempts, 1):
+        broken = f"generation {task.generation}"
     if own > _most_attempts(scheduler, task) or task.failures > scheduler.config.max_attempts:
         broken = f"{own} attempts, {task.failures} failures"
     if broken:
@@ -111,9 +114,13 @@ def _broken_rule(
 
 
 def _most_attempts(scheduler: Scheduler, task: Task) -> int:
-    """Every budget spent, a pair for each record set aside, the winner and one beside it."""
+    """Every budget spent, a pair for each record set aside, the winner and one beside it; a pair
+    for each time that data was proven bad, its own or what a reducer read."""
     config = scheduler.config
-    return config.max_attempts + config.max_lost + 2 * len(task.skipped) + 1
+    bad = sum(source.generation for source in scheduler.tasks["map"])
+    if task.id.kind != "reduce":
+        bad = task.generation
+    return config.max_attempts + config.max_lost + 2 * (len(task.skipped) + bad) + 1
 
 
 def _check_worker(scheduler: Scheduler, worker: Worker) -> None:
@@ -130,6 +137,7 @@ def _check_worker(scheduler: Scheduler, worker: Worker) -> None:
 
 def _check_phase(scheduler: Scheduler) -> None:
     phase, tasks = scheduler.phase, scheduler.tasks
+    repeating = scheduler.sealed > 0 and phase in (Phase.MAP, Phase.SEAL)
     succeeded = phase is Phase.FINISHED and scheduler.error is None
     for ran_in, kind in KIND_OF_PHASE.items():
         open_tasks = [task for task in tasks[kind] if task.state is not TaskState.COMMITTED]
@@ -137,7 +145,7 @@ def _check_phase(scheduler: Scheduler) -> None:
             _require(not open_tasks, f"{kind} tasks open in phase {phase.value}", *open_tasks)
         elif phase is ran_in:
             _require(bool(open_tasks), f"phase {phase.value} goes on without open tasks")
-        elif phase is not Phase.FINISHED:
+        elif phase is not Phase.FINISHED and not repeating:
             early = [task for task in open_tasks if task.state is not TaskState.PENDING]
             _require(not early, f"{kind} tasks run in phase {phase.value}", *early)
     if phase is Phase.FINISHED:
@@ -170,7 +178,7 @@ class Watch:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._phase = scheduler.phase
-        self._committed: dict[TaskId, AttemptId] = {}
+        self._committed: dict[tuple[TaskId, int], AttemptId] = {}
         self._credit: dict[str, int] = {}
         self._commits: set[AttemptId] = set()
         self._started: set[AttemptId] = set()
@@ -185,8 +193,9 @@ class Watch:
         check(self._scheduler)
         if before is Phase.FINISHED:
             _require(not commands, f"{commands} after the end")
+        repeats = any(isinstance(command, RepeatMap) for command in commands)
         _require(
-            _ORDER[before] <= _ORDER[self._scheduler.phase],
+            repeats or _ORDER[before] <= _ORDER[self._scheduler.phase],
             f"phase {self._scheduler.phase.value} after {before.value}",
         )
         self._check_commits_stand()
@@ -196,11 +205,12 @@ class Watch:
     def _check_commits_stand(self) -> None:
         for tasks in self._scheduler.tasks.values():
             for task in tasks:
+                key = (task.id, task.generation)
                 if task.committed is not None:
-                    winner = self._committed.setdefault(task.id, task.committed.id)
+                    winner = self._committed.setdefault(key, task.committed.id)
                     _require(winner == task.committed.id, f"{task.id}: winner changed", task)
                 else:
-                    _require(task.id not in self._committed, f"{task.id}: commit undone", task)
+                    _require(key not in self._committed, f"{task.id}: commit undone", task)
 
     def _check_commands(self, commands: Sequence[Command]) -> None:
         for position, command in enumerate(commands):

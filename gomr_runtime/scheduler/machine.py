@@ -20,15 +20,21 @@ from gomr_runtime.errors import (
 from gomr_runtime.job import TaskFailure, TaskKind
 from gomr_runtime.scheduler.backups import RunningMedian, stragglers, worth_watching
 from gomr_runtime.scheduler.commands import (
-    AbandonAttempt,
     Command,
     CommitAttempt,
     ExpireWorker,
     FinishRun,
     PhaseReached,
     PromoteOutput,
+    RepeatMap,
     SealMaps,
     StartAttempt,
+)
+from gomr_runtime.scheduler.damage import (
+    blamed,
+    damaged_too_often,
+    read_by,
+    unreadable_too_often,
 )
 from gomr_runtime.scheduler.events import (
     AttemptFailed,
@@ -50,7 +56,7 @@ from gomr_runtime.scheduler.events import (
     WorkerJoined,
     WorkerLeft,
 )
-from gomr_runtime.scheduler.run_state import RunState
+from gomr_runtime.scheduler.speech import Speech
 from gomr_runtime.scheduler.state import (
     ANNOUNCED,
     KIND_OF_PHASE,
@@ -68,6 +74,7 @@ from gomr_runtime.scheduler.state import (
 )
 from gomr_runtime.scheduler.verdict import (
     KILLS_THE_CHILD,
+    avoid,
     charge,
     lost_too_often,
     set_aside,
@@ -75,16 +82,16 @@ from gomr_runtime.scheduler.verdict import (
 )
 
 
-class Scheduler(RunState):
+class Scheduler(Speech):
     """Decides for one run under one master; once it is finished every event is ignored."""
 
     def __init__(self, config: SchedulerConfig) -> None:
         super().__init__(config)
-        self._recovered: list[AttemptId] = []
+        self._recovered: list[CommitRecovered] = []
+        self._damaged: dict[TaskId, str] = {}  # found while a list is being stored
         self._bad_records: list[str] = []
         self._durations = RunningMedian()
         self._deserted_since = float("inf")
-        self._out: list[Command] = []
 
     def handle(self, event: Event) -> list[Command]:
         """What to do now, in this order. Raises InvalidTransition for an event that cannot be."""
@@ -113,25 +120,26 @@ class Scheduler(RunState):
         for kind, size in sizes:
             self.tasks[kind] = [Task(TaskId(kind, index), first) for index in range(size)]
             self._tally[kind][TaskState.PENDING] = size
-        for attempt in self._recovered:
-            self._recover(attempt)
+        for found in self._recovered:
+            self._recover(found)
         self._advance(trigger)
 
     def _on_recovered(self, event: CommitRecovered) -> None:
         if self.phase is Phase.WAIT:
-            self._recovered.append(event.attempt)
+            self._recovered.append(event)
         else:
-            self._recover(event.attempt)
+            self._recover(event)
             self._advance_if_done()
 
-    def _recover(self, attempt: AttemptId) -> None:
-        task = self._task(attempt.task, Trigger.RECOVERED.value)
-        if task.committed and task.committed.id == attempt:
+    def _recover(self, found: CommitRecovered) -> None:
+        task = self._task(found.attempt.task, Trigger.RECOVERED.value)
+        if task.committed and task.committed.id == found.attempt:
             return
         if task.state is TaskState.PENDING:
             self.matching.withdraw(task)
         self._step(task, Trigger.RECOVERED)
-        self._win(task, self._foreign(task, attempt))
+        task.generation = found.generation
+        self._win(task, self._foreign(task, found.attempt))
 
     def _on_settled(self, event: CommitSettled) -> None:
         task = self._task(event.attempt.task, Trigger.SETTLED.value)
@@ -151,6 +159,10 @@ class Scheduler(RunState):
             raise InvalidTransition(
                 str(task.id), task.state.value, f"commit of {event.winner}", task.history()
             )
+        if event.generation >= self.config.max_attempts:
+            self._finish(unreadable_too_often(task, event.generation))
+            return
+        task.generation = max(task.generation, event.generation)
         self._step(task, Trigger.SETTLED)
         winner = task.attempt(event.winner.attempt)
         if winner is None:
@@ -170,6 +182,7 @@ class Scheduler(RunState):
 
     def _win(self, task: Task, winner: Attempt) -> None:
         task.committed, task.committing = winner, None
+        task.sealed = self.sealed + 1
         for attempt in task.attempts:
             if attempt.state is AttemptState.RUNNING:
                 self._end_attempt(task, attempt, Trigger.BEATEN, f"{winner.id} won")
@@ -178,7 +191,12 @@ class Scheduler(RunState):
                 attempt.state = attempt_after(attempt, Trigger.BEATEN, task)
 
     def _on_sealed(self, _: MapsSealed) -> None:
-        self._advance(Trigger.SEALED)
+        phase_after(self.phase, Trigger.SEALED)
+        self.sealed += 1
+        for damaged, reason in self._damaged.items():
+            self._repeat(self.tasks["map"][damaged.index], reason)
+        self._advance(Trigger.DAMAGED if self._damaged else Trigger.SEALED)
+        self._damaged.clear()
 
     def _on_promoted(self, _: OutputPromoted) -> None:
         phase_after(self.phase, Trigger.PROMOTED)
@@ -245,19 +263,6 @@ class Scheduler(RunState):
             return
         self._return_if_empty(task)
 
-    def _speaker(self, name: str) -> Worker | None:
-        """The live worker of that name, whose lease this renews; a lost one is told so."""
-        worker = self.workers.get(name)
-        if worker is None:
-            self._refuse(name)
-            return None
-        worker.heard = self.now
-        return worker
-
-    def _refuse(self, name: str) -> None:
-        self.stale += 1
-        self._out.append(ExpireWorker(name, self.gone.get(name, f"{name} is not registered")))
-
     # Attempts.
 
     def _dispatch(self) -> None:
@@ -274,6 +279,7 @@ class Scheduler(RunState):
             AttemptState.RUNNING,
             self.now,
             backup=backup,
+            sealed=self.sealed,
         )
         task.next_number += 1
         task.attempts.append(attempt)
@@ -301,7 +307,7 @@ class Scheduler(RunState):
         self._step(task, Trigger.SUCCEEDED)
         if first:
             task.committing = attempt
-            self._out.append(CommitAttempt(attempt.id))
+            self._out.append(CommitAttempt(attempt.id, task.generation))
 
     def _on_failed(self, event: AttemptFailed) -> None:
         attempt = self._running(event.worker, event.attempt)
@@ -312,19 +318,43 @@ class Scheduler(RunState):
         self._end_attempt(task, attempt, Trigger.FAILED, event.failure.message)
         if task.state is not TaskState.RUNNING:
             return  # another attempt has succeeded: this one no longer matters
+        source = blamed(task, self.tasks["map"], event.failure)
+        error: GomrError | None = None
         if self._sets_aside(task, event.failure):
             error = self._beyond_bad_records()
-        else:
+        elif source is None:
             self._blame(self.workers[event.worker], task)
             error = charge(task, event.failure, self.config)
+        elif read_by(attempt, source):
+            avoid(event.worker, task)
+            error = self._damage(source, event.failure)
         if error is not None:
             self._finish(error)
             return
         self._return_if_empty(task)
 
+    def _damage(self, source: Task, failure: TaskFailure) -> GomrError | None:
+        """A reducer could not read what this map committed: not the reducer's fault."""
+        if source.id in self._damaged:
+            return None
+        if error := damaged_too_often(source, failure, self.config):
+            return error
+        if self.phase is Phase.SEAL:
+            self._damaged[source.id] = failure.message
+            return None
+        self._repeat(source, failure.message)
+        if self.phase is Phase.REDUCE:
+            self._advance(Trigger.DAMAGED)
+        else:
+            self.matching.put(source)
+        return None
+
+    def _repeat(self, source: Task, reason: str) -> None:
+        self._revoke(source)
+        self._out.append(RepeatMap(source.id, reason))
+
     def _blame(self, worker: Worker, task: Task) -> None:
-        if worker.name not in task.failed_on:
-            task.failed_on = (*task.failed_on, worker.name)
+        avoid(worker.name, task)
         worker.streak[task.id] = None
         self.matching.mark(worker, len(worker.streak) < self.config.quarantine_after)
 
@@ -345,35 +375,8 @@ class Scheduler(RunState):
     def _return_if_empty(self, task: Task) -> None:
         if task.live == 0:
             self._step(task, Trigger.EMPTIED)
-            self.matching.put(task)
-
-    def _running(self, worker: str, attempt: AttemptId) -> Attempt | None:
-        """The attempt if this worker runs it; else a stale message, and the worker is told."""
-        speaker = self._speaker(worker)
-        if speaker is None:
-            return None
-        found = speaker.running.get(attempt)
-        if found is None:
-            self._disown(speaker, attempt)
-        return found
-
-    def _disown(self, worker: Worker, attempt: AttemptId) -> None:
-        """The worker speaks of an attempt that it should not run; what it wrote may be wanted."""
-        self.stale += 1
-        known = self._known(attempt)
-        if (
-            known is not None
-            and known.worker == worker.name
-            and known.state in (AttemptState.SUCCEEDED, AttemptState.COMMITTED)
-        ):
-            return
-        reason = f"{attempt} is not {worker.name}'s to run"
-        if known is not None and known.worker == worker.name:
-            reason = f"{attempt} is {known.state.value}"
-        self._abandon(worker.name, attempt, reason)
-
-    def _abandon(self, worker: str, attempt: AttemptId, reason: str) -> None:
-        self._out.append(AbandonAttempt(worker, attempt, reason))
+            if KIND_OF_PHASE.get(self.phase) == task.id.kind:
+                self.matching.put(task)
 
     # Time and the end.
 
@@ -422,7 +425,8 @@ class Scheduler(RunState):
         idle, counts = self.matching.idle_slots(), self.counts(kind)
         if not worth_watching(self.config, counts.tasks, counts.committed, idle):
             return
-        running = (a for worker in self.workers.values() for a in worker.running.values())
+        every = (a for worker in self.workers.values() for a in worker.running.values())
+        running = (attempt for attempt in every if attempt.id.task.kind == kind)
         slow, room = stragglers(self.config, self.now, self._durations.value, running)
         for attempt in slow:
             task = self._task(attempt.id.task, Trigger.STARTED.value)

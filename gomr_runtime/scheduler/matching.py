@@ -31,9 +31,10 @@ class Matching:
     def open(self, tasks: list[Task]) -> None:
         """From now on hand out these tasks, and none of those before."""
         self._tasks = tasks
-        self._fresh = [task.id.index for task in tasks if task.state is TaskState.PENDING]
+        pending = [task for task in tasks if task.state is TaskState.PENDING]
+        self._fresh = [task.id.index for task in pending if not task.failed_on]
         heapify(self._fresh)
-        self._retries = []
+        self._retries = [task.id.index for task in pending if task.failed_on]
 
     def put(self, task: Task) -> None:
         """The task, one of those opened, is pending again."""

@@ -27,7 +27,7 @@ class RunState:
     The attributes are for reading: `phase`, `error` (of a finished run, None for success), `stale`
     (messages about attempts or workers that no longer count), `attempts_made`, `lost_workers`,
     `workers` (the live ones by name), `tasks` by kind, in task order, `matching` (who waits
-    for what).
+    for what), `sealed` (how often the list of map outputs was stored).
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
@@ -38,6 +38,7 @@ class RunState:
         self.stale = 0
         self.attempts_made = 0
         self.lost_workers = 0
+        self.sealed = 0
         self.tasks: dict[TaskKind, list[Task]] = {"sample": [], "map": [], "reduce": []}
         self.gone: dict[str, str] = {}
         self.matching = Matching()
@@ -93,6 +94,16 @@ class RunState:
         worker = self.workers.get(attempt.worker)
         if worker is not None:
             del worker.running[attempt.id]
+
+    def _revoke(self, task: Task) -> None:
+        """What the task committed is proven bad: it is pending again, in its next generation."""
+        committed = task.committed
+        assert committed is not None
+        committed.state = attempt_after(committed, Trigger.DAMAGED, task)
+        self._step(task, Trigger.DAMAGED)
+        task.committed = None
+        task.generation += 1
+        task.backed_up = False
 
     def _step(self, task: Task, trigger: Trigger) -> None:
         after = task_after(task, trigger)

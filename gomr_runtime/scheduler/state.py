@@ -12,7 +12,7 @@ from gomr_runtime.scheduler.events import AttemptId, TaskId
 
 
 class Phase(Enum):
-    """Where the run is; it only ever goes forward."""
+    """Where the run is. It goes forward, and back to `map` only for damaged map output."""
 
     WAIT = "wait"
     SAMPLE = "sample"
@@ -38,6 +38,7 @@ class AttemptState(Enum):
     ABANDONED = "abandoned"  # the run ended
     SUPERSEDED = "superseded"  # another attempt of the task won
     COMMITTED = "committed"
+    DAMAGED = "damaged"  # committed, and then its data was proven bad
 
 
 class Trigger(Enum):
@@ -58,6 +59,7 @@ class Trigger(Enum):
     SETTLED = "commit settled"
     RECOVERED = "commit recovered"
     BEATEN = "another attempt won"
+    DAMAGED = "committed data proven bad"
 
 
 PHASES: dict[tuple[Phase, Trigger], Phase] = {
@@ -67,6 +69,8 @@ PHASES: dict[tuple[Phase, Trigger], Phase] = {
     (Phase.MAP, Trigger.ALL_COMMITTED): Phase.SEAL,
     (Phase.MAP, Trigger.MAPS_ARE_OUTPUT): Phase.PROMOTE,
     (Phase.SEAL, Trigger.SEALED): Phase.REDUCE,
+    (Phase.SEAL, Trigger.DAMAGED): Phase.MAP,
+    (Phase.REDUCE, Trigger.DAMAGED): Phase.MAP,
     (Phase.REDUCE, Trigger.ALL_COMMITTED): Phase.PROMOTE,
     (Phase.PROMOTE, Trigger.PROMOTED): Phase.FINISHED,
     **{(phase, Trigger.ENDED): Phase.FINISHED for phase in Phase if phase is not Phase.FINISHED},
@@ -81,6 +85,7 @@ TASKS: dict[tuple[TaskState, Trigger], TaskState] = {
     (TaskState.RUNNING, Trigger.RECOVERED): TaskState.COMMITTED,
     (TaskState.COMMITTING, Trigger.SUCCEEDED): TaskState.COMMITTING,  # the fallback
     (TaskState.COMMITTING, Trigger.SETTLED): TaskState.COMMITTED,
+    (TaskState.COMMITTED, Trigger.DAMAGED): TaskState.PENDING,  # its next generation
 }
 
 ATTEMPTS: dict[tuple[AttemptState, Trigger], AttemptState] = {
@@ -91,6 +96,7 @@ ATTEMPTS: dict[tuple[AttemptState, Trigger], AttemptState] = {
     (AttemptState.RUNNING, Trigger.ENDED): AttemptState.ABANDONED,
     (AttemptState.SUCCEEDED, Trigger.SETTLED): AttemptState.COMMITTED,
     (AttemptState.SUCCEEDED, Trigger.BEATEN): AttemptState.SUPERSEDED,
+    (AttemptState.COMMITTED, Trigger.DAMAGED): AttemptState.DAMAGED,
 }
 
 KIND_OF_PHASE: dict[Phase, TaskKind] = {
@@ -160,7 +166,8 @@ class SchedulerConfig:
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One attempt. `worker` is "" when it is known from the store alone; `ended` is -1 before."""
+    """One attempt. `worker` is "" when it is known from the store alone; `ended` is -1 before.
+    sealed: how many lists of map outputs were stored when it started; it reads the last one."""
 
     id: AttemptId
     worker: str
@@ -171,6 +178,7 @@ class Attempt:
     fraction: float = 0.0
     missed: int = 0  # heartbeats in a row that did not name it
     note: str = ""
+    sealed: int = 0
 
     def __str__(self) -> str:
         end = f" at {self.ended:.3f}" if self.ended >= 0 else ""
@@ -183,7 +191,11 @@ class Attempt:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """One task with every attempt ever made; `live` attempts are running."""
+    """One task with every attempt ever made; `live` attempts are running.
+
+    generation: how often its committed data was proven bad. sealed, of a committed map: the first
+    list of map outputs that names its attempt, counted from 1.
+    """
 
     id: TaskId
     next_number: int
@@ -199,6 +211,8 @@ class Task:
     suspects: tuple[tuple[int, str], ...] = ()  # records on which a child died once, and how
     committing: Attempt | None = None
     committed: Attempt | None = None
+    generation: int = 0
+    sealed: int = 0
 
     def attempt(self, number: int) -> Attempt | None:
         """The attempt of that number, if this scheduler ever heard of it."""

@@ -41,6 +41,12 @@ def charge(task: Task, failure: TaskFailure, config: SchedulerConfig) -> GomrErr
     return None
 
 
+def avoid(worker: str, task: Task) -> None:
+    """The task failed there: another worker is to try it next."""
+    if worker not in task.failed_on:
+        task.failed_on = (*task.failed_on, worker)
+
+
 def error_of(task: Task, failure: TaskFailure, times: str = "") -> GomrError:
     """The error for this failure; its message names the task, its detail is the user's."""
     kind = _ERRORS.get(failure.kind, RecordFailed if failure.record >= 0 else JobFailed)

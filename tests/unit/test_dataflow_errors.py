@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from gomr_runtime.context import Context
 from gomr_runtime.dataflow import emitter
 from gomr_runtime.dataflow import mapper as mapper_module
 from gomr_runtime.errors import CorruptBlock, GomrError, RecordFailed, StorageError
-from gomr_runtime.execution import HashedFile
+from gomr_runtime.execution import HashedFile, failure_of
+from gomr_runtime.job import TaskFailure, TaskSpec
+from gomr_runtime.maps import encode_maps
 from tests.unit.dataflow_job import Job, Limits, Outcome
 
 SMALL = Limits(small_rows=4, frame_rows=3, drain_pairs=3, budget=200, widest=2, giant_rows=2)
@@ -327,8 +330,9 @@ def test_a_reducer_that_swallows_damage_does_not_hide_it(tmp_path: Path) -> None
         damaged = bytearray(job.stored("map-0").read_bytes())
         damaged[len(damaged) * 3 // 4] ^= 1
         job.stored("map-0").write_bytes(damaged)
-        with pytest.raises(CorruptBlock, match="map-0, partition 0"):
+        with pytest.raises(CorruptBlock, match="map-0, partition 0") as caught:
             job.reduce(outcome)
+    assert caught.value.bad_map == 0
 
 
 def test_a_map_output_that_vanished_is_the_stores_fault(tmp_path: Path) -> None:
@@ -340,5 +344,43 @@ def test_a_map_output_that_vanished_is_the_stores_fault(tmp_path: Path) -> None:
     outcome = Outcome()
     job.task("map", 0, outcome)
     job.stored("map-0").unlink()
-    with pytest.raises(CorruptBlock, match="map-0, partition 0 of map-0 is missing"):
+    with pytest.raises(CorruptBlock, match="map-0, partition 0 of map-0 is missing") as caught:
         job.reduce(outcome)
+    assert caught.value.bad_map == 0
+
+
+def test_S6_any_flipped_byte_blames_the_map_that_wrote_it(tmp_path: Path) -> None:
+    def mapper(ctx: Context, line: str) -> None:
+        ctx.emit(line, 1)
+
+    config = MapReduceConfig(mapper=mapper, reducer=aggregates.sum, input=formats.lines)
+    job = Job(tmp_path, config, 20, mappers=2, reducers=2)
+    for index in range(2):
+        job.task("map", index, Outcome())
+    job.stored("maps").write_bytes(encode_maps(job.maps))
+    good = job.stored("map-1").read_bytes()
+    blamed: Counter[int] = Counter()
+    for position in range(len(good)):
+        bad = bytearray(good)
+        bad[position] ^= 0x40
+        job.stored("map-1").write_bytes(bytes(bad))
+        try:
+            job.task("reduce", 0, Outcome())
+            blamed[-1] += 1  # a byte of the other partition
+        except CorruptBlock as error:
+            blamed[error.bad_map] += 1
+    assert set(blamed) == {-1, 1}
+
+
+def test_S6_lost_lists_are_the_stores_fault(tmp_path: Path) -> None:
+    def mapper(ctx: Context, line: str) -> None:
+        ctx.emit(line, 1)
+
+    config = MapReduceConfig(mapper=mapper, reducer=aggregates.sum, input=formats.lines)
+    job = Job(tmp_path, config, 20)
+    job.task("map", 0, Outcome())
+    with pytest.raises(CorruptBlock, match="maps is missing") as caught:
+        job.task("reduce", 0, Outcome())
+    assert failure_of(caught.value, TaskSpec("r", "reduce", 0, 1, "n")) == TaskFailure(
+        "corrupt", f"reduce-0: {caught.value}"
+    )

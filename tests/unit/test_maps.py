@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gomr_runtime import checked
 from gomr_runtime.job import MapOutput
 from gomr_runtime.maps import decode_maps, encode_maps
 
@@ -18,7 +19,19 @@ def test_equal_lists_give_equal_bytes() -> None:
     assert encode_maps(OUTPUTS) == encode_maps(reversed(OUTPUTS))
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"version": 2, "maps": []}', b'{"version": 1'])
+OTHERS = [[], {"version": 1, "maps": []}, {"maps": []}]
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", *map(checked.encode, OTHERS)])
 def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
         decode_maps(data)
+
+
+def test_S6_a_flipped_bit_anywhere_is_noticed() -> None:
+    good = encode_maps(OUTPUTS)
+    for position in range(8 * len(good)):
+        bad = bytearray(good)
+        bad[position // 8] ^= 1 << position % 8
+        with pytest.raises(ValueError):
+            decode_maps(bytes(bad))

@@ -1,0 +1,155 @@
+"""The Docker engine under the test cluster: the one that runs, or one of our own.
+
+Ours has folders of its own and addresses that nothing else uses, and is stopped with the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.build_cache import BuildFailed, cache_folder, locked, output
+from tests.cluster.go_programs import runc_wrapper
+from tests.cluster.progress import say
+
+SOCKET = "unix:///var/run/docker.sock"
+RUNTIME = "runc-here"  # runc behind our wrapper
+# Addresses for documentation (TEST-NET-2), which no host of the world has. Not TEST-NET-3 and none
+# of the private ranges: a machine may reach its package registries there, and a bridge would hide
+# them. The cluster's own network is 198.51.100.64/26.
+BRIDGE_ADDRESS = "198.51.100.1/26"
+POOL = "198.51.100.128/25"
+PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "iptables"}
+_FOLDER = Path("/var/lib/gomr-engine")
+_RUN = Path("/run/gomr-engine")
+_PID = _RUN / "dockerd.pid"
+_LOG = _RUN / "dockerd.log"
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+_SYS_RESOURCE = 24  # the bit of CAP_SYS_RESOURCE
+
+
+def ensure_engine() -> None:
+    """A running engine that can run privileged containers; BuildFailed says what it lacks."""
+    install_packages()
+    with locked(_made(cache_folder()) / "engine.lock"):
+        if not answers():
+            _start()
+    if lacks_sys_resource() and RUNTIME not in _info()["Runtimes"]:
+        raise BuildFailed(
+            "this machine lacks CAP_SYS_RESOURCE and the Docker engine that runs has no runtime "
+            f"named {RUNTIME} for that: stop it and run `make cluster` again, or name "
+            f"{runc_wrapper()} as that runtime in /etc/docker/daemon.json and restart it"
+        )
+
+
+def stop_engine() -> bool:
+    """Stops the engine that `ensure_engine` started and removes all it holds; False: not ours."""
+    pid = _our_pid()
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _our_pid() is not None:
+        if time.monotonic() > deadline:
+            raise BuildFailed(f"dockerd ({pid}) did not stop; its log: {_last_lines()}")
+        time.sleep(0.1)
+    for folder in (_FOLDER, _RUN):
+        shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
+def answers() -> bool:
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def runtime_options() -> list[str]:
+    """What `docker run` needs here for a privileged container."""
+    return ["--runtime", RUNTIME] if lacks_sys_resource() else []
+
+
+def lacks_sys_resource() -> bool:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            return not int(line.split()[1], 16) >> _SYS_RESOURCE & 1
+    return False
+
+
+def install_packages() -> None:
+    """What Debian has and this machine has not, by apt."""
+    missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise BuildFailed(f"needs {', '.join(missing)}: install them by your system's means")
+    say(f"installing {', '.join(missing)}")
+    extra = {"DEBIAN_FRONTEND": "noninteractive"}
+    output(["apt-get", "update", "-qq"], 300, extra=extra)
+    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
+    output(install, 600, extra=extra)
+
+
+def _start() -> None:
+    say("starting dockerd")
+    for folder in (_FOLDER, _RUN):
+        _made(folder)
+    settings = {
+        "bip": BRIDGE_ADDRESS,
+        "default-address-pools": [{"base": POOL, "size": 27}],
+        "data-root": str(_FOLDER),
+        "exec-root": str(_RUN / "exec"),
+        "pidfile": str(_PID),
+        "hosts": [SOCKET],
+        "live-restore": False,
+    }
+    if lacks_sys_resource():
+        # A copy: the engine may run for longer than the cache keeps what nobody asks for.
+        path = shutil.copy2(runc_wrapper(), _FOLDER / RUNTIME)
+        settings["runtimes"] = {RUNTIME: {"path": str(path)}}
+    config = _RUN / "daemon.json"
+    config.write_text(json.dumps(settings, indent=1))
+    with _LOG.open("ab") as log:
+        process = subprocess.Popen(
+            ["dockerd", "--config-file", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # it outlives this process, and Ctrl-C is not for it
+        )
+    deadline = time.monotonic() + _START_SECONDS
+    while not answers():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BuildFailed(f"dockerd did not start; its log ({_LOG}): {_last_lines()}")
+        time.sleep(0.1)
+
+
+def _our_pid() -> int | None:
+    """The pid of the engine that we started, if it runs."""
+    try:
+        pid = int(_PID.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    return pid if b"dockerd" in command else None
+
+
+def _info() -> dict[str, dict[str, object]]:
+    answer: dict[str, dict[str, object]] = json.loads(
+        output(["docker", "info", "--format", "{{json .}}"], 60)
+    )
+    return answer
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _last_lines() -> str:
+    return "\n".join(_LOG.read_text(errors="replace").splitlines()[-20:])

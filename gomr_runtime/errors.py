@@ -9,6 +9,7 @@ The question each branch answers is whose fault it is and whether trying again c
     │   ├── DataError         an input that cannot be read to its end (truncated gzip, changed file)
     │   └── LedgerMismatch    the books do not balance: a defect of GoMR itself
     ├── EnvironmentFailed     storage, processes, cluster, permissions       exit 3
+    │   ├── NotPermitted      a right is missing on the cluster
     │   ├── StorageError      the store refused, vanished or broke its promise
     │   └── CorruptBlock      a checksum does not match
     ├── DeadlineExceeded      --timeout                                      exit 4
@@ -69,6 +70,10 @@ class EnvironmentFailed(GomrError):
     """Something around the run failed; the same run may succeed later."""
 
     exit_code = EXIT_ENVIRONMENT
+
+
+class NotPermitted(EnvironmentFailed):
+    """The cluster's access control refused a request."""
 
 
 class StorageError(EnvironmentFailed):

@@ -13,6 +13,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
+LIFE_SECONDS = 1.0
 
 
 def prctl(option: int, value: int) -> None:
@@ -29,9 +30,21 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def show_life(loop: asyncio.AbstractEventLoop, path: Path) -> None:
+    """Touch `path` every second for as long as the loop turns, for who looks after the process."""
+    with contextlib.suppress(OSError):  # a full disk is not the end of life
+        path.touch()
+    loop.call_later(LIFE_SECONDS, show_life, loop, path)
+
+
 def watch_for_end(loop: asyncio.AbstractEventLoop, lifeline: int, end: Callable[[], None]) -> None:
     """Call `end` on SIGTERM, and when the other end of the pipe `lifeline` (-1 for none) closes:
-    a launcher that is killed leaves nothing behind. SIGINT is the launcher's to handle."""
+    a launcher that is killed leaves nothing behind. SIGINT is the launcher's to handle.
+
+    In a pod, where GOMR_ALIVE_FILE is set, the process also shows that it is alive.
+    """
+    if alive := os.environ.get("GOMR_ALIVE_FILE"):
+        show_life(loop, Path(alive))
     loop.add_signal_handler(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if lifeline < 0:

@@ -1,0 +1,237 @@
+"""A run on a cluster: its objects made, watched, ended. The shape of `gomr_runtime.local.LocalRun`.
+
+How the run goes is told by its master, through a port-forward that outlives it. The pods tell when
+no master will come any more. The store has the last word: a summary there is how the run ended.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from gomr_runtime import layout
+from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict, UsageError
+from gomr_runtime.job import JobSpec, Summary, from_json, to_json
+from gomr_runtime.storage import open_store
+from tasks.cluster import run_objects
+from tasks.cluster.manifests import COMPONENT, RunPods, master_name, of_run
+from tasks.cluster.pods import Happening, MasterEnded, PodWatch, Told
+from tasks.cluster.port_forward import PortForward, is_running
+from tasks.cluster.store_access import StoreAccess
+
+if TYPE_CHECKING:
+    from gomr_runtime._pb import run_pb2 as pb
+    from gomr_runtime.client import RunClient
+    from tasks.cluster.connection import Cluster
+
+MASTER_PORT = 50051
+LATE_SUMMARY = 5.0  # seconds for the last events after the master's end
+PATIENCE = 300.0  # seconds without a master that answers, while its pod is well
+STOP_SECONDS = 5.0
+
+OnEvent = Callable[["pb.WatchEvent"], None]
+
+
+class ClusterRun:
+    """One run's objects and what is heard from them. `start` or `attach`, then `watch`, `close`.
+
+    Raises RunConflict when the run id is taken in the store, EnvironmentFailed as cluster and
+    store demand.
+    """
+
+    def __init__(
+        self,
+        job: JobSpec,
+        worker_file: Path,
+        cluster: Cluster,
+        store: StoreAccess,
+        pods: RunPods,
+    ) -> None:
+        """worker_file: what the worker image holds; its sha256 is `job.worker_sha256`. pods: of
+        the same run."""
+        self.job = job
+        self.summary: Summary | None = None
+        self._worker_file = worker_file
+        self._cluster = cluster
+        self._store = open_store(store.url, store.here)
+        self._pods = pods
+        self._happenings: queue.SimpleQueue[pb.WatchEvent | Happening] = queue.SimpleQueue()
+        self._ended: MasterEnded | None = None
+        self._deadline: float | None = None  # once nothing more can come but the last events
+        self._client: RunClient | None = None
+        self._forward: PortForward | None = None
+        self._watcher: threading.Thread | None = None
+        self._watching: concurrent.futures.Future[None] | None = None
+        self._closed = False
+
+    def __enter__(self) -> ClusterRun:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Write job and worker file to the store, then make the run's objects."""
+        self._write_job()
+        self._listen(run_objects.deploy(self._cluster, self._pods))
+
+    def attach(self) -> bool:
+        """Watch the run that is there already; False when none of that name runs."""
+        found = run_objects.find(self._cluster, self.job.run)
+        if found is not None:
+            self._listen(found)
+        return found is not None
+
+    def watch(self, on_event: OnEvent | None = None) -> Summary:
+        """Block until the run is over, calling `on_event` in this thread; its summary.
+
+        May be called again after `on_event` raised. Raises the error the run ended with
+        (`summary` holds the rest), or EnvironmentFailed with the cause when its pods cannot work.
+        """
+        while True:
+            try:
+                happening = self._happenings.get(timeout=self._patience())
+            except queue.Empty:
+                return self._without_master()
+            if isinstance(happening, GomrError):
+                return self._finished(self._stored_summary(), happening)
+            if isinstance(happening, MasterEnded):
+                self._ended = happening
+                self._deadline = time.monotonic() + LATE_SUMMARY
+            elif isinstance(happening, Told):
+                if on_event is not None:
+                    on_event(_told(happening))
+            else:
+                if on_event is not None:
+                    on_event(happening)
+                if happening.WhichOneof("body") == "summary":
+                    return self._finished(from_json(Summary, happening.summary), None)
+
+    def cancel(self, reason: str) -> None:
+        """Ask for the end of the run; `watch` then raises Cancelled."""
+        if self._client is not None:
+            self._client.cancel(reason)
+
+    def close(self) -> None:
+        """Delete the run's objects, unless they are to be kept, and hang up. Safe to repeat."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._hang_up()
+        finally:
+            if not self._pods.keep:
+                run_objects.delete(self._cluster, self.job.run)
+
+    def leave(self) -> None:
+        """Hang up and let the run go on."""
+        self._closed = True
+        self._hang_up()
+
+    def _write_job(self) -> None:
+        # Of a run that is resumed, this very job is there already.
+        if not self._store.create(layout.job(self.job.run), to_json(self.job)):
+            raise RunConflict(
+                f"run {self.job.run} exists already in {self._store.url}: "
+                "choose another --run-id, or resume it"
+            )
+        try:
+            self._store.put(layout.worker_file(self.job.run), self._worker_file.read_bytes())
+        except OSError as error:
+            raise UsageError(
+                f"{self._worker_file}: the worker file cannot be read: {error.strerror}"
+            ) from None
+
+    def _listen(self, deployed: run_objects.Deployed) -> None:
+        run = self.job.run
+        watch = PodWatch(self._cluster.api, run, self._happenings.put)
+        self._watching = self._cluster.spawn(watch.run())
+        from gomr_runtime.client import RunClient  # gRPC is imported while the pods start
+        from gomr_runtime.rpc import Trust
+
+        address = f"{master_name(run)}:{MASTER_PORT}"
+        if not self._cluster.inside:
+            selector = f"{of_run(run)},{COMPONENT}=master"
+            self._forward = PortForward(self._cluster, selector, MASTER_PORT, usable=is_running)
+            self._forward.open()
+            address = self._forward.address
+        trust = Trust(deployed.ca, master_name(run))
+        self._client = RunClient(address, deployed.token, run, PATIENCE, trust)
+        self._watcher = threading.Thread(target=self._forward_events, name="watch", daemon=True)
+        self._watcher.start()
+
+    def _forward_events(self) -> None:
+        assert self._client is not None
+        try:
+            for event in self._client.watch():
+                self._happenings.put(event)
+        except GomrError as error:
+            self._happenings.put(error)
+
+    def _patience(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def _without_master(self) -> Summary:
+        """The run is over as far as the cluster knows; how it ended is in the store."""
+        assert self._ended is not None
+        return self._finished(
+            self._stored_summary(),
+            EnvironmentFailed(
+                f"run {self.job.run}: {self._ended.reason}"
+                + ("; its last lines follow" if self._ended.log else ""),
+                detail=self._ended.log,
+            ),
+        )
+
+    def _stored_summary(self) -> Summary | None:
+        with contextlib.suppress(KeyError, GomrError):
+            return from_json(Summary, self._store.get(layout.summary(self.job.run)))
+        return None
+
+    def _finished(self, summary: Summary | None, otherwise: GomrError | None) -> Summary:
+        """The summary of a run that succeeded; raises how else it ended."""
+        from gomr_runtime.client import error_of
+
+        if summary is None:
+            assert otherwise is not None
+            raise otherwise
+        self.summary = summary
+        if error := error_of(summary):
+            raise error
+        return summary
+
+    def _hang_up(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._client is not None:
+            self._client.close()
+        if self._watcher is not None:
+            self._watcher.join(STOP_SECONDS)
+        if self._forward is not None:
+            self._forward.close()
+
+
+def _told(happening: Told) -> pb.WatchEvent:
+    """A trouble as the log line of an event, which has no number: no master sent it."""
+    from gomr_runtime._pb import run_pb2 as pb
+
+    trouble = happening.trouble
+    text = "\n".join(filter(None, (trouble.message, trouble.detail)))
+    return pb.WatchEvent(log=pb.LogLine(level="warning", text=text))

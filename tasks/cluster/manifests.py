@@ -1,0 +1,237 @@
+"""The manifests of `k8s/` as objects, with the fields of one installation or one run filled in.
+
+Pure but for reading the files, each once.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from gomr_runtime.storage import S3Settings
+from tasks.cluster.yaml_files import documents
+
+Object = dict[str, Any]
+
+K8S = Path(__file__).parents[2] / "k8s"
+PART_OF = "app.kubernetes.io/part-of=gomr"
+COMPONENT = "app.kubernetes.io/component"
+RUN = "gomr/run"
+SUPERVISOR_MEMORY = 192 * 10**6  # bytes of a worker pod beside the child that runs user code
+DEADLINE_SLACK = 120  # seconds: the master notices --timeout first and says so
+MINIO_ENDPOINT = "http://minio:9000"  # for pods, as the manifests have it
+S3_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class RunPods:
+    """What the pods of one run are to be.
+
+    memory: bytes of the child that runs user code. timeout: of the run, in seconds. keep: leave
+    the objects when the run is over. store: its `s3://` address; s3: how pods reach it. pull:
+    `Never` for images that were loaded into the nodes.
+    """
+
+    run: str
+    master_image: str
+    worker_image: str
+    workers: int
+    memory: int
+    store: str
+    s3: S3Settings
+    timeout: float | None = None
+    keep: bool = False
+    pull: Literal["IfNotPresent", "Never", "Always"] = "IfNotPresent"
+    worker_file: str = "/app/worker.py"
+
+
+def master_name(run: str) -> str:
+    """Of the Job, the Service and the certificate."""
+    return f"master-{run}"
+
+
+def worker_name(run: str) -> str:
+    return f"worker-{run}"
+
+
+def secret_name(run: str) -> str:
+    return f"run-{run}"
+
+
+def of_run(run: str) -> str:
+    """The label selector of everything that belongs to the run."""
+    return f"{PART_OF},{RUN}={run}"
+
+
+def minio_objects(image: str, size: int) -> list[Object]:
+    """The shared object store without its Secret. image: "" for the one in the manifest; size:
+    bytes of its volume."""
+    found = _read("base/minio.yaml")
+    claim = _only(found, "PersistentVolumeClaim")
+    claim["spec"]["resources"]["requests"]["storage"] = str(size)
+    if image:
+        _container(_only(found, "Deployment"))["image"] = image
+    return found
+
+
+def minio_secret(user: str, password: str) -> Object:
+    (secret,) = _read("overlays/local/secret.yaml")
+    secret["stringData"] = {"root-user": user, "root-password": password}
+    return secret
+
+
+def master_job(pods: RunPods) -> Object:
+    """The Job that everything else of the run belongs to."""
+    job = _only(_for_run("run/master.yaml", pods.run), "Job")
+    spec = job["spec"]
+    _fill(_container(job), pods, pods.master_image)
+    _leave_out_credentials(job, pods)
+    if pods.timeout is not None:
+        spec["activeDeadlineSeconds"] = math.ceil(pods.timeout) + DEADLINE_SLACK
+    if pods.keep:
+        del spec["ttlSecondsAfterFinished"]
+    return job
+
+
+def run_secret(pods: RunPods, values: Mapping[str, bytes]) -> Object:
+    """values: `token`, `ca.crt`, `tls.crt`, `tls.key`; the store's credentials are added."""
+    keys = {"access-key": pods.s3.access_key, "secret-key": pods.s3.secret_key}
+    stored = dict(values) | {name: key.encode() for name, key in keys.items() if key}
+    labels = {
+        "app.kubernetes.io/name": "gomr-run",
+        "app.kubernetes.io/part-of": "gomr",
+        COMPONENT: "run",
+        "app.kubernetes.io/managed-by": "gomr",
+        RUN: pods.run,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": secret_name(pods.run), "labels": labels},
+        "type": "Opaque",
+        "immutable": True,
+        "data": {name: b64encode(value).decode() for name, value in stored.items()},
+    }
+
+
+def run_objects(pods: RunPods, owner: Object) -> list[Object]:
+    """All else but the Secret, owned by the stored Job `owner`: policies first, workers last."""
+    policies = _for_run("run/network-policies.yaml", pods.run)
+    if pods.s3.endpoint != MINIO_ENDPOINT:
+        _only(policies, "NetworkPolicy")["spec"]["egress"][0] = _egress_to(pods.s3.endpoint)
+    service = _only(_for_run("run/master.yaml", pods.run), "Service")
+    return [owned(found, owner) for found in (*policies, service, worker_deployment(pods))]
+
+
+def worker_deployment(pods: RunPods) -> Object:
+    workers = _only(_for_run("run/worker.yaml", pods.run), "Deployment")
+    workers["spec"]["replicas"] = pods.workers
+    container = _container(workers)
+    _fill(container, pods, pods.worker_image)
+    _set_option(container, "--worker-file", pods.worker_file)
+    memory = str(pods.memory + SUPERVISOR_MEMORY)
+    for bound in ("requests", "limits"):
+        container["resources"][bound]["memory"] = memory
+    _leave_out_credentials(workers, pods)
+    return workers
+
+
+def owned(wanted: Object, owner: Object) -> Object:
+    """`wanted` itself, which goes when `owner` goes."""
+    wanted["metadata"]["ownerReferences"] = [
+        {
+            "apiVersion": owner["apiVersion"],
+            "kind": owner["kind"],
+            "name": owner["metadata"]["name"],
+            "uid": owner["metadata"]["uid"],
+            "controller": False,
+            "blockOwnerDeletion": False,  # else it takes the right to change the owner
+        }
+    ]
+    return wanted
+
+
+def _fill(container: Object, pods: RunPods, image: str) -> None:
+    """What master and worker have in common."""
+    container["image"] = image
+    container["imagePullPolicy"] = pods.pull
+    _set_option(container, "--store", pods.store)
+    for entry in container["env"]:
+        if entry["name"] == "GOMR_S3_ENDPOINT":
+            entry["value"] = pods.s3.endpoint
+    container["env"].append({"name": "GOMR_S3_REGION", "value": pods.s3.region})
+
+
+def _leave_out_credentials(workload: Object, pods: RunPods) -> None:
+    """Where the store gives access by other means than keys."""
+    if pods.s3.access_key:
+        return
+    container = _container(workload)
+    container["env"] = [e for e in container["env"] if not e["name"].endswith("_KEY_FILE")]
+    for volume in workload["spec"]["template"]["spec"]["volumes"]:
+        if "secret" in volume:
+            items = volume["secret"]["items"]
+            volume["secret"]["items"] = [i for i in items if not i["path"].startswith("s3/")]
+
+
+def _egress_to(endpoint: str) -> Object:
+    """To a store outside the cluster: policies know addresses, not names."""
+    parts = urlsplit(endpoint or "https://s3.amazonaws.com")
+    port = parts.port or S3_PORTS[parts.scheme]
+    anywhere = [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}]
+    return {"to": anywhere, "ports": [{"port": port, "protocol": "TCP"}]}
+
+
+def _set_option(container: Object, option: str, value: str) -> None:
+    (place,) = (i for i, a in enumerate(container["args"]) if a.startswith(f"{option}="))
+    container["args"][place] = f"{option}={value}"
+
+
+def _container(workload: Object) -> Object:
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    found: Object = container
+    return found
+
+
+def _only(found: list[Object], kind: str) -> Object:
+    """The first object of the kind."""
+    return next(item for item in found if item["kind"] == kind)
+
+
+def _for_run(name: str, run: str) -> list[Object]:
+    """The objects of `k8s/<name>`, which are those of a run called `example`, for `run`."""
+    names = {
+        "example": run,
+        "master-example": master_name(run),
+        "worker-example": worker_name(run),
+        "run-example": secret_name(run),
+        "--run=example": f"--run={run}",
+        "--master=master-example:50051": f"--master={master_name(run)}:50051",
+    }
+    renamed: list[Object] = _renamed(_read(name), names)
+    return renamed
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with every text that is exactly one of `names` replaced."""
+    if isinstance(value, dict):
+        return {key: _renamed(inner, names) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_renamed(inner, names) for inner in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def _read(name: str) -> list[Object]:
+    return copy.deepcopy(_stored(name))
+
+
+@cache
+def _stored(name: str) -> list[Object]:
+    return documents(K8S / name)

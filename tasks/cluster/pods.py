@@ -1,0 +1,182 @@
+"""Watching the pods of a run: tells what is wrong, ends what cannot go on, gives up pods of nodes
+that are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, NotPermitted
+from tasks.cluster.api import Api, Object
+from tasks.cluster.evidence import LOG_LINES, EvidenceReader
+from tasks.cluster.judgement import Judge
+from tasks.cluster.manifests import of_run
+from tasks.cluster.trouble import (
+    Trouble,
+    is_going,
+    is_lost,
+    refused_pods,
+    role_of,
+    trouble_of,
+    wants_events,
+)
+
+GRACE_SLACK = 10.0  # seconds beyond its grace period after which a pod is given up
+TICK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something is wrong that does not end the run."""
+
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class MasterEnded:
+    """The run's Job is over, or is gone; no master will come any more. log: the end of what the
+    last one said."""
+
+    reason: str
+    log: str
+
+
+Happening = Told | MasterEnded | GomrError
+
+
+class PodWatch:
+    """Follows one run in the loop of `api` and calls `tell`, there, with what happens.
+
+    After MasterEnded or an error it is over.
+    """
+
+    def __init__(self, api: Api, run: str, tell: Callable[[Happening], None]) -> None:
+        self._api = api
+        self._selector = of_run(run)
+        self._tell = tell
+        self._judge = Judge()
+        self._reader = EvidenceReader(api)
+        self._seen: dict[str, list[Object]] = {}
+        self._changed = asyncio.Event()
+        self._going_since: dict[str, float] = {}
+        self._given_up: set[str] = set()
+        self._had_job = False
+
+    async def run(self) -> None:
+        """Until the run's Job is over, a trouble ends it, or it is cancelled."""
+        tasks = [asyncio.create_task(self._follow(k)) for k in ("Pod", "Job", "Deployment")]
+        tasks.append(asyncio.create_task(self._look()))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except GomrError as error:
+            self._tell(error)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, kind: str) -> None:
+        async for found in self._api.follow(kind, self._selector):
+            self._seen[kind] = found
+            self._changed.set()
+
+    async def _look(self) -> None:
+        wait: float | None = None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            self._changed.clear()
+            if len(self._seen) < 3:
+                continue
+            if ended := await self._ended():
+                self._tell(ended)
+                return
+            await self._give_up_lost()
+            troubles = await self._troubles()
+            verdict = self._judge.judge(self._seen["Pod"], troubles, time.monotonic())
+            for trouble in verdict.new:
+                if trouble is not verdict.fatal:
+                    self._tell(Told(await self._reader.explained(trouble)))
+            if verdict.fatal is not None:
+                self._tell(error_of(await self._reader.explained(verdict.fatal)))
+                return
+            wait = TICK if troubles or self._unfinished() else None
+
+    def _unfinished(self) -> bool:
+        """Whether time alone may bring something to light."""
+        unclear = any(wants_events(pod) or is_going(pod) for pod in self._seen["Pod"])
+        return unclear or not all(self._seen.values())
+
+    async def _ended(self) -> MasterEnded | None:
+        if not self._seen["Job"]:
+            return MasterEnded("its objects were deleted", "") if self._had_job else None
+        self._had_job = True
+        if (said := how_ended(self._seen["Job"][0])) is None:
+            return None
+        return MasterEnded(f"its master ended: {said}", await self._master_log())
+
+    async def _master_log(self) -> str:
+        masters = [pod for pod in self._seen["Pod"] if role_of(pod) == "master"]
+        if not masters:
+            return ""
+        last = max(masters, key=lambda pod: pod["metadata"]["creationTimestamp"])
+        with contextlib.suppress(NotPermitted):
+            return await self._api.log(last["metadata"]["name"], LOG_LINES)
+        return ""
+
+    async def _troubles(self) -> list[Trouble]:
+        """All there are now, each once."""
+        found = [trouble_of(await self._reader.of(pod)) for pod in self._seen["Pod"]]
+        for job in self._seen["Job"]:
+            status = job.get("status", {})
+            if not status.get("active") and not status.get("failed"):
+                # A Job says in events alone why it cannot make a pod.
+                found.append(refused_pods(job, await self._reader.events(job)))
+        found += [refused_pods(deployment, ()) for deployment in self._seen["Deployment"]]
+        return list({trouble.key: trouble for trouble in found if trouble is not None}.values())
+
+    async def _give_up_lost(self) -> None:
+        """Delete pods that no node will ever report as ended."""
+        now = time.monotonic()
+        for pod in self._seen["Pod"]:
+            uid = pod["metadata"]["uid"]
+            if not is_going(pod) or uid in self._given_up:
+                continue
+            since = self._going_since.setdefault(uid, now)
+            if is_lost(pod) or now - since > grace_of(pod) + GRACE_SLACK:
+                self._given_up.add(uid)
+                with contextlib.suppress(NotPermitted):
+                    await give_up(self._api, pod)
+
+
+def how_ended(job: Object) -> str | None:
+    """Why a Job is over, for people; None while it is not."""
+    for condition in job.get("status", {}).get("conditions") or ():
+        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
+            return str(condition.get("message") or condition.get("reason") or condition["type"])
+    return None
+
+
+def grace_of(pod: Object) -> float:
+    """Seconds that the pod has for its end."""
+    return float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+
+
+async def give_up(api: Api, pod: Object) -> None:
+    """Delete a pod whose node does not answer. A Job makes another only for one that has failed,
+    which nobody else is left to say."""
+    name = pod["metadata"]["name"]
+    if pod["metadata"].get("finalizers"):
+        await api.patch("Pod", name, {"status": {"phase": "Failed"}}, "status")
+    await api.delete("Pod", name, now=True)
+
+
+def error_of(trouble: Trouble) -> GomrError:
+    kind = BY_EXIT_CODE.get(trouble.exit_code, EnvironmentFailed)
+    return kind(trouble.message, detail=trouble.detail)

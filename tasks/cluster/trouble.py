@@ -1,0 +1,372 @@
+"""What is wrong with pods, in plain words. Pure: JSON of the Kubernetes API in, troubles out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_JOB_FAILED
+
+Object = dict[str, Any]
+
+# Seconds that a trouble may last before it ends the run, if nothing else can go on.
+AT_ONCE = 0.0
+IMAGE_PATIENCE = 8.0  # a registry may stumble once
+CONFIG_PATIENCE = 10.0
+QUOTA_PATIENCE = 5.0
+ROOM_PATIENCE = 15.0  # another pod may just be going
+SCALE_UP_PATIENCE = 600.0  # a cluster that said it is adding a node
+MOUNT_PATIENCE = 30.0
+CRASHES = 2  # restarts after which a container that keeps dying is given up
+
+PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
+NO_IMAGE = {"ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
+CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+SIGNALS = {134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
+_COUNTED = re.compile(r"(\d+) ([^,.]+(?:\.[^,. ]+)*)")
+_PREEMPTION = re.compile(r"\s*preemption:.*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong. key: the same for the same trouble, whenever it is seen; it begins
+    with what kind of trouble it is. role: `master` or `worker`. patience: seconds after which it
+    ends the run if no other pod of the role works; None: it is only told."""
+
+    key: str
+    message: str
+    patience: float | None
+    role: str = "worker"
+    exit_code: int = EXIT_ENVIRONMENT
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A pod, the events about it, and the end of the log of its container that ended last."""
+
+    pod: Object
+    events: Sequence[Object] = ()
+    log: str = ""
+
+
+def wants_events(pod: Object) -> bool:
+    """Whether the pod's state does not say enough by itself."""
+    return _phase(pod) == "Pending" or bool(pod.get("status", {}).get("reason"))
+
+
+def wants_log(pod: Object) -> bool:
+    """Whether a container of the pod died."""
+    status = _container_status(pod)
+    ended = _terminated(status)
+    return ended is not None and bool(ended.get("exitCode"))
+
+
+def trouble_of(evidence: Evidence) -> Trouble | None:
+    """What is wrong with one pod; None while nothing is, or nothing yet."""
+    for rule in RULES:
+        if found := rule(evidence):
+            return replace(found, role=role_of(evidence.pod))
+    return None
+
+
+def works(pod: Object) -> bool:
+    """Whether the pod runs and did not just come back from a crash."""
+    status = _container_status(pod)
+    running = "running" in (status.get("state") or {})
+    return running and not is_going(pod) and status.get("restartCount", 0) < CRASHES
+
+
+def is_going(pod: Object) -> bool:
+    """Whether somebody deleted the pod."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def refused_pods(workload: Object, events: Iterable[Object]) -> Trouble | None:
+    """Why a Deployment or Job cannot make its pods: a quota, a policy, a webhook."""
+    kind, name = workload["kind"], workload["metadata"]["name"]
+    said = ""
+    for condition in workload.get("status", {}).get("conditions") or ():
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            said = condition.get("message", "")
+    for event in events:
+        if event.get("reason") == "FailedCreate":
+            said = event.get("message", "")
+    if not said:
+        return None
+    cause = said.rpartition("is forbidden: ")[2] or said
+    cause = cause.removeprefix("Error creating: ")
+    advice = "ask for more, or use fewer workers or less --memory" if "quota" in cause else ""
+    if "PodSecurity" in cause:
+        advice = "the namespace's Pod Security level does not allow it"
+    return Trouble(
+        f"refused:{kind}/{name}",
+        f"no pod can be made for {kind.lower()} {name}: {_sentence(cause, advice)}",
+        QUOTA_PATIENCE,
+        "master" if kind == "Job" else "worker",
+    )
+
+
+def volume_trouble(claim: Object, events: Sequence[Object]) -> Trouble | None:
+    """Why a volume is not there."""
+    if claim.get("status", {}).get("phase") != "Pending":
+        return None
+    for event in reversed(events):
+        if event.get("reason") in {"FailedBinding", "ProvisioningFailed"}:
+            said = event.get("message", "").strip().rstrip(".")
+            return Trouble(
+                f"volume:{claim['metadata']['name']}",
+                f"no volume for {claim['metadata']['name']}: {said}; kubectl get storageclass "
+                "shows what the cluster offers",
+                MOUNT_PATIENCE,
+                "store",
+            )
+    return None
+
+
+def with_room(trouble: Trouble, room: str) -> Trouble:
+    """The trouble with what the cluster has."""
+    return replace(trouble, message=f"{trouble.message}; {room}") if room else trouble
+
+
+def kind_of(trouble: Trouble) -> str:
+    """`room`, `image`, `config`, `memory`, `crash`, `evicted`, `mount`, `node`,
+    `volume` or `refused`."""
+    return trouble.key.partition(":")[0]
+
+
+def unpack_scheduler(message: str) -> str:
+    """The scheduler's reason without its preamble: `2 nodes: Insufficient memory; 1 node: …`."""
+    text = _PREEMPTION.sub("", message).strip().rstrip(".")
+    _, colon, rest = text.partition("nodes are available: ")
+    if not colon:
+        return text
+    parts = []
+    for count, what in _COUNTED.findall(rest):
+        plain = what.removeprefix("node(s) ").strip()
+        parts.append(f"{count} {'node' if count == '1' else 'nodes'}: {_plain_reason(plain)}")
+    return "; ".join(parts) or rest
+
+
+# Rules, each for one pod.
+
+
+def _no_room(evidence: Evidence) -> Trouble | None:
+    pod = evidence.pod
+    for condition in pod.get("status", {}).get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            scaling = any(event.get("reason") == "TriggeredScaleUp" for event in evidence.events)
+            why = unpack_scheduler(condition.get("message", ""))
+            needs = _needs(pod)
+            return Trouble(
+                f"room:{role_of(pod)}",
+                f"no node has room for {_name(pod)} ({needs}): {why}"
+                + ("; the cluster is adding a node" if scaling else ""),
+                SCALE_UP_PATIENCE if scaling else ROOM_PATIENCE,
+            )
+    return None
+
+
+def _no_image(evidence: Evidence) -> Trouble | None:
+    status = _container_status(evidence.pod)
+    reason, said = _waiting(status)
+    image, node = status.get("image", ""), evidence.pod["spec"].get("nodeName", "?")
+    if reason in NO_IMAGE:
+        cause = {
+            "ErrImageNeverPull": f"image {image} is not on node {node} and is not to be pulled: "
+            "load it again",
+            "InvalidImageName": f"{image!r} is no image name",
+        }.get(reason, said)
+        return Trouble(f"image:{image}", f"{_name(evidence.pod)}: {cause}", AT_ONCE)
+    if reason not in PULLING:
+        return None
+    cause = next((e["message"] for e in reversed(evidence.events) if _is_pull(e)), said)
+    return Trouble(
+        f"image:{image}",
+        f"{_name(evidence.pod)}: node {node} cannot get image {image}: {_pull_cause(cause)}",
+        IMAGE_PATIENCE,
+    )
+
+
+def _no_config(evidence: Evidence) -> Trouble | None:
+    reason, said = _waiting(_container_status(evidence.pod))
+    if reason not in CONFIG:
+        return None
+    return Trouble(
+        f"config:{role_of(evidence.pod)}:{reason}",
+        f"{_name(evidence.pod)}: its container cannot be made: {said or reason}",
+        CONFIG_PATIENCE,
+    )
+
+
+def _killed_for_memory(evidence: Evidence) -> Trouble | None:
+    status = _container_status(evidence.pod)
+    ended = _terminated(status)
+    if ended is None or ended.get("reason") != "OOMKilled":
+        return None
+    limit = _container(evidence.pod).get("resources", {}).get("limits", {}).get("memory", "?")
+    count = status.get("restartCount", 0)
+    return Trouble(
+        f"memory:{evidence.pod['metadata']['uid']}:{count}",
+        f"{_name(evidence.pod)} was killed: it reached its memory limit of {limit}; "
+        "raise --memory or keep less at once",
+        AT_ONCE if count >= CRASHES else None,
+        exit_code=EXIT_JOB_FAILED,
+        detail=evidence.log,
+    )
+
+
+def _crashing(evidence: Evidence) -> Trouble | None:
+    pod = evidence.pod
+    status = _container_status(pod)
+    ended = _terminated(status)
+    if ended is None or not ended.get("exitCode") or is_going(pod):
+        return None
+    count = status.get("restartCount", 0)
+    return Trouble(
+        f"crash:{pod['metadata']['uid']}:{count}",
+        f"{_name(pod)} ended with {_ending(ended)}"
+        + (f" and was started again {count} times" if count > 1 else "")
+        + ("; its last lines follow" if evidence.log else ""),
+        AT_ONCE if count >= CRASHES else None,
+        detail=evidence.log,
+    )
+
+
+def _evicted(evidence: Evidence) -> Trouble | None:
+    status = evidence.pod.get("status", {})
+    if _phase(evidence.pod) != "Failed" or not status.get("reason"):
+        return None
+    said = status.get("message", "").strip()
+    node = evidence.pod["spec"].get("nodeName", "?")
+    what = "evicted" if status["reason"] == "Evicted" else f"ended ({status['reason']})"
+    return Trouble(
+        f"evicted:{evidence.pod['metadata']['uid']}",
+        f"{_name(evidence.pod)} was {what} on node {node}: {said or 'no reason given'}",
+        None,
+    )
+
+
+def _not_starting(evidence: Evidence) -> Trouble | None:
+    """Placed on a node, which has difficulties."""
+    if _phase(evidence.pod) != "Pending":
+        return None
+    for event in reversed(evidence.events):
+        if event.get("reason") in {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}:
+            return Trouble(
+                f"mount:{role_of(evidence.pod)}:{event['reason']}",
+                f"{_name(evidence.pod)} cannot start on node "
+                f"{evidence.pod['spec'].get('nodeName', '?')}: {event.get('message', '')}",
+                MOUNT_PATIENCE,
+            )
+    return None
+
+
+def _node_lost(evidence: Evidence) -> Trouble | None:
+    pod = evidence.pod
+    if is_lost(pod):
+        node = pod["spec"].get("nodeName", "?")
+        return Trouble(
+            f"node:{node}", f"node {node} is lost: {_name(pod)} is started elsewhere", None
+        )
+    return None
+
+
+RULES = (
+    *(_evicted, _no_room, _no_image, _no_config, _killed_for_memory),
+    *(_node_lost, _crashing, _not_starting),
+)
+
+
+def is_lost(pod: Object) -> bool:
+    """Whether the pod was given up because its node does not answer."""
+    for condition in pod.get("status", {}).get("conditions") or ():
+        lost = condition["type"] == "DisruptionTarget" and condition["status"] == "True"
+        if lost and condition.get("reason") == "DeletionByTaintManager":
+            return True
+    return False
+
+
+# Reading pods.
+
+
+def _phase(pod: Object) -> str:
+    return str(pod.get("status", {}).get("phase", ""))
+
+
+def _name(pod: Object) -> str:
+    return f"pod {pod['metadata']['name']}"
+
+
+def role_of(pod: Object) -> str:
+    """The component the pod is of."""
+    return str(pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", "pod"))
+
+
+def _container(pod: Object) -> Object:
+    found: Object = pod["spec"]["containers"][0]
+    return found
+
+
+def _container_status(pod: Object) -> Object:
+    statuses = pod.get("status", {}).get("containerStatuses") or [{}]
+    found: Object = statuses[0]
+    return found
+
+
+def _waiting(status: Object) -> tuple[str, str]:
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    return waiting.get("reason", ""), waiting.get("message", "")
+
+
+def _terminated(status: Object) -> Object | None:
+    """How the container ended last; None when it never did."""
+    for when in ("state", "lastState"):
+        if ended := (status.get(when) or {}).get("terminated"):
+            found: Object = ended
+            return found
+    return None
+
+
+def _ending(ended: Object) -> str:
+    code = ended["exitCode"]
+    return f"exit code {code}" + (f" ({SIGNALS[code]})" if code in SIGNALS else "")
+
+
+def _needs(pod: Object) -> str:
+    requests = _container(pod).get("resources", {}).get("requests", {})
+    named = [f"{what} {requests[what]}" for what in ("cpu", "memory") if what in requests]
+    return "it needs " + " and ".join(named) if named else "it needs nothing special"
+
+
+def _is_pull(event: Object) -> bool:
+    return event.get("reason") == "Failed" and "pull" in event.get("message", "").lower()
+
+
+def _pull_cause(message: str) -> str:
+    """The end of a chain of causes says most."""
+    text = message.replace("\n", " ").strip()
+    if "not found" in text or "manifest unknown" in text:
+        return "it is not there (wrong name or tag, or not pushed)"
+    if any(word in text for word in ("unauthorized", "denied", "authorization failed")):
+        return "the registry refuses it (wrong name, or a login is needed: imagePullSecrets)"
+    if "no such host" in text or "i/o timeout" in text or "connection refused" in text:
+        return f"the registry cannot be reached ({text.rpartition(': ')[2]})"
+    return text.rpartition("rpc error: ")[2] or text
+
+
+def _plain_reason(reason: str) -> str:
+    if reason.startswith("Insufficient "):
+        return f"too little {reason.removeprefix('Insufficient ')}"
+    if "untolerated taint" in reason:
+        taint = reason.partition("{")[2].partition("}")[0].rstrip(": ")
+        return f"set aside ({taint or 'tainted'})"
+    if "volume node affinity" in reason:
+        return "the volume lies on another node"
+    return reason.removeprefix("had ").removeprefix("were ")
+
+
+def _sentence(cause: str, advice: str) -> str:
+    return f"{cause.strip().rstrip('.')}; {advice}" if advice else cause.strip().rstrip(".")

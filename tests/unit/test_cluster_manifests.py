@@ -1,0 +1,239 @@
+"""The manifests of k8s/, and what is made of them for an installation and for a run."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gomr_runtime.storage import S3Settings
+from tasks.cluster import manifests
+from tasks.cluster.api import KINDS
+from tasks.cluster.capacity import quantity
+from tasks.cluster.manifests import RunPods
+
+K8S = Path(__file__).parents[2] / "k8s"
+FILES = sorted(K8S.rglob("*.yaml"))
+CANARY = "canary-S3cr3t"
+
+PODS = RunPods(
+    run="words-1",
+    master_image="mr-master:abc",
+    worker_image="mr-worker:def",
+    workers=7,
+    memory=10**9,
+    store="s3://map-reduce-bucket",
+    s3=S3Settings("http://minio:9000", access_key=CANARY, secret_key=CANARY, allow_http=True),
+)
+OWNER = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "master-words-1", "uid": "u"},
+}
+
+
+def everything(pods: RunPods = PODS) -> list[dict[str, Any]]:
+    return [
+        manifests.master_job(pods),
+        *manifests.run_objects(pods, OWNER),
+        *manifests.minio_objects("", 10**9),
+    ]
+
+
+def named(found: dict[str, Any]) -> str:
+    return f"{found['kind']}-{found['metadata']['name']}"
+
+
+def workloads(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [found for found in objects if found["kind"] in {"Job", "Deployment"}]
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+    else:
+        yield str(value)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(K8S)))
+def test_every_file_is_plain_yaml_and_names_its_kind(path: Path) -> None:
+    for found in yaml.safe_load_all(path.read_text()):
+        assert found["apiVersion"]
+        assert found["kind"]
+
+
+@pytest.mark.parametrize("path", sorted(K8S.rglob("kustomization.yaml")), ids=str)
+def test_kustomizations_name_files_that_are_there(path: Path) -> None:
+    for name in yaml.safe_load(path.read_text())["resources"]:
+        found = path.parent / name
+        assert found.is_file() or (found / "kustomization.yaml").is_file(), name
+
+
+@pytest.mark.parametrize("workload", workloads(everything()), ids=named)
+def test_pods_meet_pod_security_restricted_and_more(workload: dict[str, Any]) -> None:
+    spec = workload["spec"]["template"]["spec"]
+    context = spec["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["runAsUser"] == 10001
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+    seconds = {(t["key"], t["tolerationSeconds"]) for t in spec["tolerations"]}
+    assert seconds == {
+        ("node.kubernetes.io/not-ready", 20),
+        ("node.kubernetes.io/unreachable", 20),
+    }
+    for volume in spec["volumes"]:
+        assert volume.keys() & {"secret", "emptyDir", "persistentVolumeClaim"}
+        if "emptyDir" in volume:
+            assert quantity(volume["emptyDir"]["sizeLimit"]) > 0
+    for container in spec["containers"]:
+        inner = container["securityContext"]
+        assert inner["allowPrivilegeEscalation"] is False
+        assert inner["readOnlyRootFilesystem"] is True
+        assert inner["capabilities"] == {"drop": ["ALL"]}
+        for bound in ("requests", "limits"):
+            assert container["resources"][bound].keys() == {"cpu", "memory", "ephemeral-storage"}
+        for name, least in container["resources"]["requests"].items():
+            assert quantity(least) <= quantity(container["resources"]["limits"][name])
+
+
+@pytest.mark.parametrize(
+    "found", everything(), ids=lambda o: f"{o['kind']}-{o['metadata']['name']}"
+)
+def test_labels_find_everything(found: dict[str, Any]) -> None:
+    labels = found["metadata"]["labels"]
+    for name in ("name", "part-of", "component", "managed-by"):
+        assert labels[f"app.kubernetes.io/{name}"]
+    assert labels["app.kubernetes.io/part-of"] == "gomr"
+    assert found["kind"] in KINDS
+
+
+def test_a_run_is_named_everywhere() -> None:
+    objects = [manifests.master_job(PODS), *manifests.run_objects(PODS, OWNER)]
+    assert [(o["kind"], o["metadata"]["name"]) for o in objects] == [
+        ("Job", "master-words-1"),
+        ("NetworkPolicy", "run-words-1"),
+        ("NetworkPolicy", "master-words-1"),
+        ("NetworkPolicy", "worker-words-1"),
+        ("Service", "master-words-1"),
+        ("Deployment", "worker-words-1"),
+    ]
+    assert not [text for text in texts(objects) if "example" in text]
+    for found in objects:
+        assert found["metadata"]["labels"]["gomr/run"] == "words-1"
+    for workload in workloads(objects):
+        template = workload["spec"]["template"]
+        assert template["metadata"]["labels"]["gomr/run"] == "words-1"
+        (container,) = template["spec"]["containers"]
+        assert "--run=words-1" in container["args"]
+        assert "--store=s3://map-reduce-bucket" in container["args"]
+
+
+def test_everything_belongs_to_the_job() -> None:
+    for found in manifests.run_objects(PODS, OWNER):
+        (owner,) = found["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", "master-words-1", "u")
+        assert owner["blockOwnerDeletion"] is False
+
+
+def test_the_job_says_when_it_gives_up() -> None:
+    spec = manifests.master_job(PODS)["spec"]
+    assert "suspend" not in spec
+    assert "activeDeadlineSeconds" not in spec
+    assert spec["ttlSecondsAfterFinished"] <= 60
+    assert spec["backoffLimit"] == 3
+    assert spec["podFailurePolicy"]["rules"][0] == {
+        "action": "Ignore",
+        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    }
+    timed = RunPods(**{**fields(PODS), "timeout": 90.5, "keep": True})
+    spec = manifests.master_job(timed)["spec"]
+    assert spec["activeDeadlineSeconds"] > 90.5
+    assert "ttlSecondsAfterFinished" not in spec
+
+
+def test_workers_get_the_memory_that_was_asked_for() -> None:
+    workers = manifests.worker_deployment(PODS)
+    assert workers["spec"]["replicas"] == 7
+    (container,) = workers["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "mr-worker:def"
+    for bound in ("requests", "limits"):
+        assert quantity(container["resources"][bound]["memory"]) == 10**9 + 192 * 10**6
+
+
+def test_secrets_are_files_and_only_those_that_are_needed() -> None:
+    objects = everything()
+    assert CANARY not in json.dumps(objects)
+    secret = manifests.run_secret(PODS, {"token": b"t", "tls.key": b"k"})
+    data = {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
+    assert data == {"token": "t", "tls.key": "k", "access-key": CANARY, "secret-key": CANARY}
+    worker = manifests.worker_deployment(PODS)["spec"]["template"]["spec"]
+    (volume,) = [v for v in worker["volumes"] if "secret" in v]
+    paths = {item["path"] for item in volume["secret"]["items"]}
+    assert paths == {"token", "ca.crt", "s3/access-key", "s3/secret-key"}  # not the master's key
+
+
+def test_a_store_elsewhere_is_reached_on_its_port_without_keys() -> None:
+    pods = RunPods(**{**fields(PODS), "s3": S3Settings("https://s3.example.org:8443")})
+    objects = [manifests.master_job(pods), *manifests.run_objects(pods, OWNER)]
+    (rule, dns) = objects[1]["spec"]["egress"]
+    assert rule["ports"] == [{"port": 8443, "protocol": "TCP"}]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert not [text for text in texts(objects) if "access-key" in text or "KEY_FILE" in text]
+    assert "https://s3.example.org:8443" in set(texts(objects))
+
+
+def test_pods_of_a_run_reach_the_store_and_the_master_alone() -> None:
+    run, master, worker = manifests.run_objects(PODS, OWNER)[:3]
+    assert set(run["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+    assert run["spec"]["ingress"] == []
+    ports = [port["port"] for rule in run["spec"]["egress"] for port in rule["ports"]]
+    assert ports == [9000, 53, 53]
+    assert [p["port"] for r in master["spec"]["ingress"] for p in r["ports"]] == [50051]
+    assert [p["port"] for r in worker["spec"]["egress"] for p in r["ports"]] == [50051]
+
+
+def test_the_files_are_not_changed_by_use() -> None:
+    first = everything()
+    everything(RunPods(**{**fields(PODS), "run": "other", "workers": 1}))
+    assert everything() == first
+
+
+def test_an_image_and_a_size_for_minio() -> None:
+    objects = manifests.minio_objects("my-minio:1", 5 * 10**9)
+    kinds = {found["kind"]: found for found in objects}
+    claim = kinds["PersistentVolumeClaim"]["spec"]["resources"]["requests"]["storage"]
+    assert quantity(claim) == 5 * 10**9
+    deployment = kinds["Deployment"]["spec"]
+    assert deployment["strategy"] == {"type": "Recreate"}
+    assert deployment["template"]["spec"]["containers"][0]["image"] == "my-minio:1"
+    original = manifests.minio_objects("", 1)
+    (stored,) = [o for o in original if o["kind"] == "Deployment"]
+    assert "@sha256:" in stored["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def test_the_role_has_no_right_too_many() -> None:
+    (role,) = yaml.safe_load_all((K8S / "rbac" / "role.yaml").read_text())
+    assert role["kind"] == "Role"
+    for rule in role["rules"]:
+        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+        if "secrets" in rule["resources"]:
+            assert set(rule["verbs"]) == {"create", "get"}
+        assert not set(rule["verbs"]) & {"escalate", "bind", "impersonate", "deletecollection"}
+        assert not set(rule["resources"]) & {"pods/exec", "nodes/proxy", "roles", "rolebindings"}
+
+
+def fields(pods: RunPods) -> dict[str, Any]:
+    return {name: getattr(pods, name) for name in RunPods.__dataclass_fields__}

@@ -11,6 +11,7 @@ The question each branch answers is whose fault it is and whether trying again c
     ├── EnvironmentFailed     storage, processes, cluster, permissions       exit 3
     │   ├── NotPermitted      a right is missing on the cluster
     │   ├── StorageError      the store refused, vanished or broke its promise
+    │   ├── ScratchFailed     the worker's own disk is full or broken
     │   └── CorruptBlock      a checksum does not match
     ├── DeadlineExceeded      --timeout                                      exit 4
     ├── RunConflict           run id in use, or a newer master took over     exit 5
@@ -78,6 +79,10 @@ class NotPermitted(EnvironmentFailed):
 
 class StorageError(EnvironmentFailed):
     """The object store failed beyond its retries."""
+
+
+class ScratchFailed(EnvironmentFailed):
+    """A worker's scratch space is full, or its disk broken."""
 
 
 class CorruptBlock(EnvironmentFailed):

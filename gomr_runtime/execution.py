@@ -6,6 +6,7 @@ through `Blobs`, writes files into its scratch folder and never talks to a store
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import resource
 import sys
@@ -13,8 +14,9 @@ from collections.abc import Callable, MutableSequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from weakref import WeakSet
 
-from gomr_runtime.errors import CorruptBlock, DataError, GomrError, JobFailed, StorageError
+from gomr_runtime.errors import CorruptBlock, DataError, GomrError, JobFailed, ScratchFailed
 from gomr_runtime.job import JobSpec, TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.user_errors import describe, user_frames
 
@@ -30,6 +32,8 @@ TICKS = 4  # grows with every block, pair emitted in bulk, ctx.progress(): a sig
 DONE = 5  # bytes of input (map) or pairs (reduce) done so far
 TOTAL = 6  # the same at the end; 0 while unknown
 SLOTS = 8
+
+BROKEN_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV}
 
 Monitor = MutableSequence[int]
 """`SLOTS` signed 64-bit words; a memoryview over shared memory in a worker, a list inline."""
@@ -74,9 +78,18 @@ def execute(
     try:
         result = stage(task, job, program, blobs, scratch, monitor)
     except OSError as error:
-        raise StorageError(f"{task.name}: scratch space: {describe(error)}") from None
+        raise _scratch_error(task, error) from None
     after, peak = usage()
     return replace(result, cpu_seconds=after - before, peak_rss=peak)
+
+
+def _scratch_error(task: TaskSpec, error: OSError) -> GomrError:
+    """Whose fault it is: user code shares the process with us, its descriptors and its limits."""
+    if error.errno in BROKEN_DISK:
+        return ScratchFailed(f"{task.name}: scratch space: {error.strerror}")
+    return JobFailed(
+        f"{task.name}: {describe(error)}; did user code close our files, or set a limit?"
+    )
 
 
 def failure_of(error: BaseException, task: TaskSpec) -> TaskFailure:
@@ -86,6 +99,8 @@ def failure_of(error: BaseException, task: TaskSpec) -> TaskFailure:
         return TaskFailure("corrupt", message, error.detail, bad_map=error.bad_map)
     if isinstance(error, DataError):
         return TaskFailure("data", f"{error} (in {task.name})", error.detail, retry=False)
+    if isinstance(error, ScratchFailed):
+        return TaskFailure("worker", str(error))
     if isinstance(error, JobFailed):
         return TaskFailure("user", str(error), error.detail)
     if isinstance(error, GomrError):
@@ -101,6 +116,17 @@ def usage() -> tuple[float, int]:
     return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
 
 
+OPENED: WeakSet[BinaryIO] = WeakSet()
+"""The scratch files that are open: a process that user code forks must not write to them."""
+
+
+def open_scratch(path: Path) -> BinaryIO:
+    """A file in the scratch folder, for writing from its beginning."""
+    file = path.open("wb")
+    OPENED.add(file)
+    return file
+
+
 class HashedFile:
     """A file in the scratch folder that knows its size and sha256 when it is closed."""
 
@@ -108,7 +134,7 @@ class HashedFile:
         self.path = path
         self.size = 0
         self._sha = hashlib.sha256()
-        self._file: BinaryIO = path.open("wb")
+        self._file = open_scratch(path)
 
     def __enter__(self) -> HashedFile:
         return self

@@ -262,10 +262,11 @@ class Summary:
 
 
 def to_json(value: Any) -> bytes:
-    """A dataclass above as compact, key-sorted JSON: equal values give equal bytes."""
-    return json.dumps(
-        dataclasses.asdict(value), separators=(",", ":"), sort_keys=True, ensure_ascii=False
-    ).encode("utf-8", "surrogateescape")
+    """A dataclass above as compact, key-sorted JSON: equal values give equal bytes.
+
+    ASCII: protobuf refuses the lone surrogates of file names and of what user code says.
+    """
+    return json.dumps(dataclasses.asdict(value), separators=(",", ":"), sort_keys=True).encode()
 
 
 def from_json(kind: type[T], data: bytes | str) -> T:

@@ -35,7 +35,7 @@ from gomr_runtime.errors import (
     UsageError,
 )
 from gomr_runtime.job import JobSpec, Summary, from_json, to_json
-from gomr_runtime.local_processes import LocalProcess, end_all
+from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.runs import scratch
 from gomr_runtime.storage import open_store
 
@@ -171,6 +171,7 @@ class LocalRun:
             if self._watcher is not None:
                 self._watcher.join(1.0)
             end_all(self._processes)
+            self._end_left("")
         finally:
             for end in (self._lifeline, self._lifeline_read):
                 os.close(end)
@@ -213,11 +214,13 @@ class LocalRun:
         )
 
     def _start_worker(self, slot: int) -> None:
+        name = f"worker-{slot}"
+        self._end_left(name)
         space = self._scratch / f"w{slot}"
         shutil.rmtree(space, ignore_errors=True)
         space.mkdir(parents=True)
         self._launch(
-            f"worker-{slot}",
+            name,
             "gomr_runtime.worker",
             "--master",
             self._address,
@@ -240,10 +243,20 @@ class LocalRun:
             command,
             self._logs / f"{name}.log",
             self._lifeline_read,
-            {"TMPDIR": str(self._folder), "GRPC_ENABLE_FORK_SUPPORT": "0"},
+            {
+                "TMPDIR": str(self._folder),
+                "GRPC_ENABLE_FORK_SUPPORT": "0",
+                MARK: part_of(self._store.url, self.job.run, self._folder.name, name),
+            },
             self._happenings.put,
         )
         self._processes.append(process)
+
+    def _end_left(self, name: str) -> None:
+        """End what a dead process, or all of them ("") left running. They see to that themselves
+        unless they are killed together with what they had started."""
+        names = (self._folder.name, name) if name else (self._folder.name,)
+        end_marked(part_of(self._store.url, self.job.run, *names))
 
     def _scratch_folder(self) -> Path:
         if self._store.url.startswith("file:"):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+MARK = "GOMR_PART_OF"  # in the environment of every process of a run, and of what these start
 TERM_SECONDS = 5.0  # between SIGTERM and SIGKILL
 KILL_SECONDS = 5.0  # for the kernel to end a killed process
 TAIL_BYTES = 64 << 10
@@ -91,6 +92,26 @@ class LocalProcess:
         self._process.wait()
         self.seconds = time.monotonic() - self._started
         self._ended(self)
+
+
+def part_of(store_url: str, run: str, *names: str) -> str:
+    """The mark of a run's processes; with launcher and process named, of some of them."""
+    return "/".join((store_url, run, *names, ""))
+
+
+def end_marked(mark: str) -> int:
+    """Kill every process whose mark begins so; how many there were.
+
+    For what nobody looks after any more: its worker was killed, or its launcher.
+    """
+    wanted = f"\0{MARK}={mark}".encode()
+    count = 0
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError):  # gone meanwhile, or somebody else's
+            if wanted in b"\0" + Path("/proc", name, "environ").read_bytes():
+                os.kill(int(name), signal.SIGKILL)
+                count += 1
+    return count
 
 
 def end_all(processes: Iterable[LocalProcess]) -> None:

@@ -23,11 +23,11 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
 
 
-def die_with_parent(parent: int) -> None:
-    """Get SIGKILL when the parent process dies; at once if it is dead already."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Get the signal when the parent process dies; at once if it is dead already."""
+    prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 
 
 def show_life(loop: asyncio.AbstractEventLoop, path: Path) -> None:

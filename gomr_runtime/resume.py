@@ -9,6 +9,7 @@ from pathlib import Path
 from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.job import InputFile, JobSpec, Part, Summary, from_json, to_json
+from gomr_runtime.local_processes import end_marked, part_of
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.success import read_success
 
@@ -66,10 +67,12 @@ def check_same(earlier: JobSpec, now: JobSpec, *, rerun: bool) -> None:
 def reopen(store: Store, job: JobSpec, *, rerun: bool) -> JobSpec:
     """Make the run ready to go on; nobody else may be running it. The job as it is stored now.
 
-    A complete run stays complete. `rerun` forgets what the run did, commits first: whatever is
+    Processes of it that are left on this machine have lost their launcher: they are ended. A
+    complete run stays complete. `rerun` forgets what the run did, commits first: whatever is
     left if this is interrupted, no commit names data that is gone.
     """
     run = job.run
+    end_marked(part_of(store.url, run))
     if rerun:
         for key in (layout.success(run), layout.commits(run), layout.maps(run), layout.plan(run)):
             store.delete(key)

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 from types import TracebackType
 
 _ENGINE = f"{Path(__file__).parent}/"
+# Of what surrounds every child beside the engine.
+_AROUND = re.compile(r'"(<string>|<frozen runpy>|.*/multiprocessing/\w+\.py)", line')
+MOST_MESSAGE = 2_000  # characters of an error's own words
+MOST_FRAMES = 16_000  # characters of a traceback; a job reports many
 
 
 def describe(error: BaseException) -> str:
     """`ValueError: message` on one line; of the engine's own refusals only the message."""
     if type(error).__module__.startswith("gomr_runtime."):
-        return str(error)
-    return "".join(traceback.format_exception_only(error)).strip().replace("\n", " | ")
+        return shortened(str(error), MOST_MESSAGE)
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return shortened(text, MOST_MESSAGE).replace("\n", " | ")
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, or its beginning and end where it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} ... {len(text) - 2 * half:,} characters left out ... {text[-half:]}"
+
+
+def without_engine(dump: str) -> str:
+    """What faulthandler printed, without the frames that are ours."""
+    lines = dump.split("\n")
+    return "\n".join(line for line in lines if not _frame_of_ours(line))
+
+
+def _frame_of_ours(line: str) -> bool:
+    if not line.startswith('  File "'):
+        return False
+    return line.startswith(f'  File "{_ENGINE}') or _AROUND.search(line) is not None
 
 
 def user_frames(error: BaseException) -> str:
@@ -25,7 +51,7 @@ def user_frames(error: BaseException) -> str:
         return ""
     shown = traceback.TracebackException(type(error), error, tb, compact=True)
     _strip(shown)
-    return "".join(shown.format())
+    return shortened("".join(shown.format()), MOST_FRAMES)
 
 
 def _strip(shown: traceback.TracebackException) -> None:

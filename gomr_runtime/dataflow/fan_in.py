@@ -17,7 +17,7 @@ from gomr_runtime.dataflow.groups import (
 )
 from gomr_runtime.dataflow.index import Run
 from gomr_runtime.dataflow.shuffle import SMALL_BYTES, SMALL_ROWS
-from gomr_runtime.execution import Blobs
+from gomr_runtime.execution import Blobs, open_scratch
 
 if TYPE_CHECKING:
     from gomr_runtime.dataflow.columns import Segment
@@ -104,7 +104,7 @@ def _write(segments: Iterator[Segment], scratch: Path, name: str, until: ExitSta
     path = scratch / name
     until.callback(path.unlink)
     size = rows = 0
-    with path.open("xb") as file:
+    with open_scratch(path) as file:
         for segment in segments:
             for count, frame in columns.frames_of(segment, compress=True):
                 size += file.write(frame)

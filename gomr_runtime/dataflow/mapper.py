@@ -138,7 +138,9 @@ class MapTask:
                 self._bad_pair(error)
             except GomrError:
                 raise
-            except (Exception, SystemExit, GeneratorExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 if emitter.failed is not None:
                     raise emitter.failed from None
                 emitter.drop_last()
@@ -210,7 +212,9 @@ class MapTask:
             raise
         except BadPair as error:
             self._bad_pair(error)
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if self.emitter.failed is not None:
                 raise self.emitter.failed from None
             raise RecordFailed(

@@ -108,7 +108,9 @@ class ReduceTask:
             self._refuse(error)
         except GomrError:
             raise
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._failed(key, error)
         self.groups += len(keys)
         self.rows += starts[-1]
@@ -145,7 +147,9 @@ class ReduceTask:
             raise
         except BadPair as error:
             self._refuse(error)
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._failed(key, error)
         self.groups += 1
 
@@ -223,7 +227,9 @@ class ReduceTask:
             raise
         except BadPair as error:
             raise RecordFailed(f"{self._name}, {which}(ctx): {error.reason}") from None
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if self.emitter.failed is not None:
                 raise self.emitter.failed from None
             raise RecordFailed(

@@ -40,7 +40,9 @@ def user_combine(program: Program, outer: Context) -> CombineFunction | None:
             emitter.drain()
         except GomrError:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (user code may raise anything)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  (user code may raise anything)
             raise RecordFailed(
                 f"combiner, key {key!r:.80}: {describe(error)}", detail=user_frames(error)
             ) from None

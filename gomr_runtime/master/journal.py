@@ -188,9 +188,7 @@ def _nonce() -> str:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "surrogateescape"
-    )
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:

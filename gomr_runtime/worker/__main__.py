@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import sys
 import tempfile
 from contextlib import suppress
@@ -23,10 +22,8 @@ from gomr_runtime.job import JobSpec, from_json
 from gomr_runtime.layout import check_run_id, job, summary
 from gomr_runtime.process import PR_SET_DUMPABLE, prctl, watch_for_end
 from gomr_runtime.storage import Store, open_store
-from gomr_runtime.worker.children import start_forkserver
+from gomr_runtime.worker import forkserver
 
-SECRET = re.compile(r"(SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY|SESSION)", re.IGNORECASE)
-OURS = re.compile(r"GOMR_|AWS_|GRPC_")
 ARROW_BYTES = 4 << 20  # input from which on tasks are large enough to need Arrow
 
 
@@ -82,14 +79,6 @@ def is_over(store: Store, run: str) -> bool:
     return False
 
 
-def scrub_environment() -> dict[str, str]:
-    """Take what children must not see out of the environment; returns what was taken."""
-    secret = {n: v for n, v in os.environ.items() if OURS.match(n) and SECRET.search(n)}
-    for name in secret:
-        del os.environ[name]
-    return secret
-
-
 def preload_for(spec: JobSpec) -> list[str]:
     """What children have from the start: Arrow only where the input is worth its import."""
     preload = ["gomr_runtime.worker.preload"]
@@ -141,9 +130,7 @@ def main() -> int:
         tempfile.tempdir = str(arguments.sockets or arguments.scratch)
         store = open_store(arguments.store)
         spec = read_job(store, arguments.run)
-        secrets = scrub_environment()
-        start_forkserver(preload_for(spec))
-        os.environ.update(secrets)
+        forkserver.start(preload_for(spec))
         return asyncio.run(work(arguments, store, spec))
     except GomrError as error:
         print(f"gomr-worker: {error}", error.detail, sep="\n", file=sys.stderr)  # noqa: T201

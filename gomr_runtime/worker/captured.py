@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from gomr_runtime.errors import one_line
+
 KEEP = 64 << 10  # bytes kept of the beginning, and as many of the end
+MOST_SHOWN = 32 << 10  # characters in a message
 
 
 class Captured:
@@ -30,4 +33,6 @@ class Captured:
         return head + gap + tail
 
     def last_lines(self, count: int) -> str:
-        return "\n".join(self.text().rstrip().split("\n")[-count:])
+        """The end of it, at most `MOST_SHOWN` characters, none of which moves a terminal."""
+        lines = self.text().rstrip().split("\n")[-count:]
+        return "\n".join(one_line(line.expandtabs()) for line in lines)[-MOST_SHOWN:]

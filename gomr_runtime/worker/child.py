@@ -10,14 +10,16 @@ import contextlib
 import faulthandler
 import os
 import resource
+import signal
 import socket
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
+from gomr_runtime.execution import OPENED
 from gomr_runtime.job import JobSpec, TaskFailure, TaskSpec, from_json, to_json
 from gomr_runtime.process import die_with_parent
 from gomr_runtime.worker.frames import MAX_ANSWER, Kind, frame
@@ -51,6 +53,7 @@ def run(
     code = 1
     try:
         isolate(output.fileno())
+        os.register_at_fork(after_in_child=lambda: cut_off(channel))
         sys.argv = [request.worker_name]
         answer = attempt(request, channel, monitor) if request.task else describe(request)
         channel.sendall(answer)
@@ -68,6 +71,9 @@ def isolate(output: int) -> None:
     """A session of its own, no terminal, no core dumps; all it prints goes to `output`."""
     os.setsid()
     die_with_parent(os.getppid())
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(OSError):  # rather this process than its supervisor
+        Path("/proc/self/oom_score_adj").write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -81,6 +87,17 @@ def isolate(output: int) -> None:
         for descriptor in (1, 2)
     )
     faulthandler.enable(file=2, all_threads=False)
+    faulthandler.register(signal.SIGTERM, file=2, all_threads=False, chain=True)
+
+
+def cut_off(channel: socket.socket) -> None:
+    """In a process that user code forked: should it come back to the engine, nothing of what it
+    writes is part of the attempt."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (channel.fileno, *(file.fileno for file in OPENED)):
+        with contextlib.suppress(OSError, ValueError):  # closed already
+            os.dup2(nothing, number(), inheritable=False)
+    os.close(nothing)
 
 
 def describe(request: Request) -> bytes:
@@ -100,21 +117,26 @@ def attempt(
     request: Request, channel: socket.socket, monitor: ctypes.Array[ctypes.c_longlong]
 ) -> bytes:
     """A frame with the TaskResult or the TaskFailure of the attempt."""
+    from gomr_runtime.errors import GomrError
     from gomr_runtime.execution import Monitor, execute, failure_of
     from gomr_runtime.program import load
+    from gomr_runtime.worker.diagnosis import place_of, record_in_flight
 
-    task = from_json(TaskSpec, request.task)
+    task, spec = from_json(TaskSpec, request.task), from_json(JobSpec, request.job)
+    blobs = open_blobs(request.store, channel)
+    shared = cast(Monitor, memoryview(monitor).cast("B").cast("q"))
     try:
-        result = execute(
-            task,
-            from_json(JobSpec, request.job),
-            load(Path(request.worker_file), request.worker_name),
-            open_blobs(request.store, channel),
-            Path(request.scratch),
-            cast(Monitor, memoryview(monitor).cast("B").cast("q")),
-        )
-    except BaseException as error:  # noqa: BLE001  (user code may raise anything)
+        program = load(Path(request.worker_file), request.worker_name)
+        result = execute(task, spec, program, blobs, Path(request.scratch), shared)
+    except GomrError as error:
         return frame(Kind.FAILURE, to_json(failure_of(error, task)))
+    except BaseException as error:  # noqa: BLE001  (user code may raise anything)
+        failure = failure_of(error, task)
+        if (record := record_in_flight(task, shared)) >= 0:  # KeyboardInterrupt, for one
+            place = place_of(task, spec, program.description.format, blobs, shared)
+            message = f"{failure.message} {place}"
+            failure = replace(failure, kind="crash", message=message, record=record)
+        return frame(Kind.FAILURE, to_json(failure))
     body = to_json(result)
     if len(body) > MAX_ANSWER:
         failure = TaskFailure(

@@ -9,17 +9,16 @@ import multiprocessing
 import os
 import signal
 import socket
+import struct
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import DataError, GomrError
 from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, SLOTS, TICKS
 from gomr_runtime.storage import StoreBlobs
-from gomr_runtime.worker import tree
+from gomr_runtime.worker import forkserver, tree
 from gomr_runtime.worker.brokered import RANGE
 from gomr_runtime.worker.captured import Captured
 from gomr_runtime.worker.child import Request, run
@@ -35,7 +34,9 @@ from gomr_runtime.worker.frames import (
 if TYPE_CHECKING:
     from gomr_runtime.execution import Blob
 
-WATCH_EVERY = 0.2  # seconds
+WATCH_EVERY = 0.1  # seconds
+MOST_PROCESSES = 256
+START_SECONDS = 30.0  # for the forkserver to make a child
 TERM_SECONDS = 2.0  # between asking a child to end and killing it
 EXIT_SECONDS = 2.0  # for a child to be gone after its answer or after SIGKILL
 
@@ -48,6 +49,10 @@ class Ended(Exception):
     def __init__(self, reason: str, words: str) -> None:
         super().__init__(words)
         self.reason = reason
+
+
+class NotStarted(Exception):
+    """No child could be made: the machine's trouble, or an earlier child's doing."""
 
 
 class Limits:
@@ -88,7 +93,7 @@ class Child:
             process = self._context.Process(
                 target=run, args=(self._request, theirs, write_end, self.monitor), daemon=False
             )
-            await asyncio.to_thread(process.start)
+            await _start(process)
         except BaseException:
             ours.close()
             read_end.close()
@@ -177,6 +182,8 @@ class Child:
                 self._opened[handle].close()
                 return b""
             return frame(Kind.REPLY, self._opened[handle].read_at(offset, length))
+        except (struct.error, LookupError, UnicodeDecodeError):
+            raise BadFrame("the child's question makes no sense: it wrote to its channel") from None
         except GomrError as error:
             sort = "data" if isinstance(error, DataError) else "storage"
             return frame(Kind.ERROR, json.dumps({"kind": sort, "message": str(error)}).encode())
@@ -188,7 +195,10 @@ class Child:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._abandoned.wait(), WATCH_EVERY)
                 return Ended("abandoned", "abandoned")
-            memory = tree.memory_of(self.pid, self._limits.memory)
+            family = [self.pid, *tree.descendants_of(self.pid)]
+            if len(family) > MOST_PROCESSES:
+                return Ended("crash", f"it started more than {MOST_PROCESSES} processes")
+            memory = tree.memory_of(family, self._limits.memory)
             self.peak = max(self.peak, memory)
             if memory > self._limits.memory:
                 return Ended(
@@ -231,22 +241,18 @@ class Child:
             self.output.add(data)
 
 
-def start_forkserver(preload: list[str]) -> None:
-    """Begin to start it; from the main thread, whose death ends it."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
-    forkserver.ensure_running()
-
-
-def sweep(active: set[int], describe: Callable[[str], None]) -> None:
-    """End what earlier children left running: the forkserver took it in."""
-    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    if server is None:
-        return
-    left = [pid for pid in tree.children_of(server) if pid not in active]
-    family = [other for pid in left for other in [pid, *tree.descendants_of(pid)]]
-    if family:
-        tree.kill(family)
-        describe(f"ended {len(family)} processes that user code left behind")
+async def _start(process: multiprocessing.process.BaseProcess) -> None:
+    """Raises NotStarted. User code may have stopped or killed the forkserver."""
+    try:
+        forkserver.ensure()
+        start = asyncio.create_task(asyncio.to_thread(process.start))
+        try:
+            await asyncio.wait_for(asyncio.shield(start), START_SECONDS)
+        except TimeoutError:
+            forkserver.end()
+            await start
+    except (OSError, EOFError) as error:
+        raise NotStarted(f"no child process could be started: {error or 'no answer'}") from None
 
 
 def cause_of_death(code: int | None) -> str:

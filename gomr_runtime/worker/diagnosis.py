@@ -9,6 +9,7 @@ from gomr_runtime.dataflow.records import offset_of_record
 from gomr_runtime.errors import GomrError
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, PIECE, RECORD, Blobs
 from gomr_runtime.job import Format, JobSpec, TaskFailure, TaskSpec
+from gomr_runtime.user_errors import without_engine
 
 NEXT = {
     "crash": "run the worker file alone (python worker.py --input FILE) to debug it",
@@ -29,13 +30,17 @@ def diagnose(
     """The failure to report; `output` is the end of what the child printed."""
     place = f" {where}" if where else ""
     return TaskFailure(
-        kind, f"{task.name}: {words}{place}; {NEXT[kind]}", detail=output, record=record
+        kind,
+        f"{task.name}: {words}{place}; {NEXT[kind]}",
+        detail=without_engine(output),
+        record=record,
     )
 
 
 def record_in_flight(task: TaskSpec, monitor: Sequence[int]) -> int:
     """The record's number within a sample or map task; -1 between records and in a reduce."""
-    return monitor[RECORD] if task.pieces and monitor[BLOCK_RECORD] >= 0 else -1
+    in_block = monitor[BLOCK_RECORD]
+    return monitor[RECORD] + in_block if task.pieces and in_block >= 0 else -1
 
 
 def place_of(
@@ -43,7 +48,8 @@ def place_of(
 ) -> str:
     """Where the child was, such as `at record 17 of big.txt, offset 4711`; reads the input."""
     if task.kind == "reduce":
-        return f"at key number {monitor[RECORD]}" if monitor[RECORD] >= 0 else ""
+        key = monitor[RECORD] + max(0, monitor[BLOCK_RECORD])
+        return f"at key number {key}" if monitor[RECORD] >= 0 else ""
     if record_in_flight(task, monitor) < 0 or not 0 <= monitor[PIECE] < len(task.pieces):
         return "between records" if monitor[RECORD] >= 0 else "before the first record"
     piece = task.pieces[monitor[PIECE]]

@@ -1,17 +1,30 @@
 """Imported by the forkserver alone: what every child then has without importing it.
 
-The forkserver dies with its supervisor, and takes in whatever a child leaves running, so that the
-supervisor can find and end it.
+The forkserver takes in whatever a child leaves running, so that the supervisor can find and end
+it. When the supervisor dies, even by SIGKILL, the forkserver ends all of that, then itself.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+from types import FrameType
 
 from gomr_runtime.process import PR_SET_CHILD_SUBREAPER, die_with_parent, prctl
+from gomr_runtime.worker.tree import end_all_below
 
-die_with_parent(os.getppid())  # before the imports below, which take their time
+SERVER = os.getpid()
+
+
+def end(number: int, _: FrameType | None) -> None:
+    if os.getpid() == SERVER:  # a child that has just been forked still has this handler
+        end_all_below(SERVER)
+    os._exit(128 + number)
+
+
 prctl(PR_SET_CHILD_SUBREAPER, 1)
+signal.signal(signal.SIGTERM, end)
+die_with_parent(os.getppid(), signal.SIGTERM)  # before the imports below, which take their time
 
 import gomr_runtime.blobs  # noqa: E402
 import gomr_runtime.dataflow.stages  # noqa: E402

@@ -34,10 +34,11 @@ from gomr_runtime.job import (
     to_json,
 )
 from gomr_runtime.storage import Store, StoreBlobs
+from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.child import Request
-from gomr_runtime.worker.children import Child, Ended, Limits, sweep
+from gomr_runtime.worker.children import Child, Ended, Limits, NotStarted
 from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, place_of, record_in_flight
-from gomr_runtime.worker.frames import BadFrame, Kind
+from gomr_runtime.worker.frames import MAX_ANSWER, BadFrame, Kind
 from gomr_runtime.worker.session import Identity, Lost, Session
 
 LEAVE_SECONDS = 1.0  # for the master to hear a goodbye
@@ -139,7 +140,7 @@ class Supervisor:
         description = ""
         try:
             kind, body = await child.answer()
-        except (Ended, BadFrame) as error:
+        except (Ended, BadFrame, NotStarted) as error:
             message = f"{self._job.worker_name} cannot be loaded: {error}"
             detail = child.output.last_lines(LAST_LINES)
             failure = to_json(TaskFailure("user", message, detail=detail)).decode()
@@ -150,6 +151,7 @@ class Supervisor:
                 self._description = from_json(JobDescription, text)
             else:
                 failure = text
+        forkserver.sweep(set(), _log)
         return Identity(self._settings.run, "", description, failure)
 
     # Messages of the master.
@@ -251,6 +253,8 @@ class Supervisor:
             return None if ended.reason == "abandoned" else await self._diagnose(running, ended)
         except BadFrame as error:
             return TaskFailure("crash", f"{running.spec.name}: {error}")
+        except NotStarted as error:
+            return TaskFailure("worker", f"{running.spec.name}: {error}")
         finally:
             self._sweep()
         return _read(kind, body, child.peak)
@@ -294,6 +298,13 @@ class Supervisor:
             if path.parent != scratch:
                 return TaskFailure("worker", f"{spec.name}: {path} is not in its scratch folder")
             key = layout.attempt_data(spec, file.role)
+            size = (await asyncio.to_thread(os.stat, path)).st_size
+            if size != file.size:
+                return TaskFailure(
+                    "crash",
+                    f"{spec.name}: its file has {size:,} bytes instead of {file.size:,}: "
+                    "did user code write to descriptors that are not its own?",
+                )
             try:
                 await asyncio.to_thread(self._store.put_file, key, path)
             except GomrError as error:
@@ -354,7 +365,7 @@ class Supervisor:
     def _sweep(self) -> None:
         children = [running.child for running in self._running.values() if running.child]
         if all(child.pid for child in children if not child.over):
-            sweep({child.pid for child in children if not child.over}, _log)
+            forkserver.sweep({child.pid for child in children if not child.over}, _log)
 
     async def _abandon_all(self) -> None:
         for running in self._running.values():
@@ -371,6 +382,8 @@ class Supervisor:
 
 def _read(kind: Kind, body: bytes, peak: int) -> TaskResult | TaskFailure:
     """The child's answer, checked: user code could have written it."""
+    if len(body) > MAX_ANSWER:
+        return TaskFailure("crash", f"the child's answer has {len(body):,} bytes")
     try:
         if kind is Kind.FAILURE:
             return from_json(TaskFailure, body)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,9 +54,8 @@ def proportional(pids: Iterable[int]) -> int:
     return total
 
 
-def memory_of(pid: int, limit: int) -> int:
-    """Bytes of memory of the process and its descendants, exact where it is about `limit`."""
-    pids = [pid, *descendants_of(pid)]
+def memory_of(pids: Sequence[int], limit: int) -> int:
+    """Bytes of memory of these processes, exact where it is about `limit`."""
     total = resident(pids)
     return proportional(pids) if total > limit and len(pids) > 1 else total
 
@@ -66,7 +66,31 @@ def kill_group(leader: int, number: signal.Signals) -> None:
         os.killpg(leader, number)
 
 
+def kill_one(pid: int, number: signal.Signals) -> None:
+    """Signal the process; nothing when it is gone."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
 def kill(pids: Iterable[int]) -> None:
     for pid in pids:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+        kill_one(pid, signal.SIGKILL)
+
+
+def reap(pid: int = -1) -> None:
+    """Take note of the child of ours, or of all of them, if dead."""
+    with suppress(ChildProcessError):
+        while os.waitpid(pid, os.WNOHANG)[0]:
+            pass
+
+
+def end_all_below(pid: int, seconds: float = 5.0) -> None:
+    """Kill every descendant of the process, which is this one and a subreaper, until there is
+    none: whoever forks faster than we look is stopped first."""
+    deadline = time.monotonic() + seconds
+    while (found := descendants_of(pid)) and time.monotonic() < deadline:
+        for one in found:
+            kill_one(one, signal.SIGSTOP)
+        kill([*found, *descendants_of(pid)])
+        time.sleep(0.002)  # for the kernel; they are not all ours to wait for
+        reap()

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,9 +17,7 @@ import pytest
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import (
     Cancelled,
-    DeadlineExceeded,
     EnvironmentFailed,
-    JobFailed,
     RunConflict,
     UsageError,
 )
@@ -40,16 +37,6 @@ while not (held / "go").exists():
     time.sleep(0.01)
     ctx.progress()
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for one job; when the test is over nothing of it may run or lie about."""
-    temporary = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))  # short, for sockets
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    yield tmp_path
-    Job(tmp_path, "").assert_nothing_left()
-    temporary.rmdir()  # it is empty
 
 
 def once(folder: Path, act: str) -> str:
@@ -176,86 +163,6 @@ def test_a_worker_told_to_end_gives_its_task_back_at_once(folder: Path) -> None:
     assert not psutil.pid_exists(told[0])
 
 
-def test_an_exception_names_the_record_and_shows_the_users_frames(folder: Path) -> None:
-    job = Job(folder, word_count("if line == 'c d': int('x')"), options={"max_attempts": 2})
-    with pytest.raises(JobFailed) as caught:
-        job.go()
-    message = str(caught.value)
-    assert caught.value.exit_code == 1
-    assert "\n" not in message
-    assert "input.txt" in message
-    assert "map-" in message
-    assert "invalid literal" in message
-    assert "in mapper" in caught.value.detail
-    assert "gomr_runtime/" not in caught.value.detail
-    assert job.summary is not None
-    assert job.summary.state == "failed"
-    assert not (job.store / f"outputs/{job.run}/_SUCCESS").exists()
-
-
-@pytest.mark.parametrize(
-    ("act", "cause"),
-    [
-        ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
-        ("os._exit(0)", "exit code 0"),
-        ("os._exit(7)", "exit code 7"),
-        ("os.kill(os.getpid(), 9)", "SIGKILL"),
-        ("os.close(1); os.closerange(3, 200); os.abort()", "SIGABRT"),
-    ],
-)
-def test_a_child_that_dies_names_the_record(folder: Path, act: str, cause: str) -> None:
-    job = Job(
-        folder,
-        word_count(f"if line == 'x y':\n    {act}"),
-        text="a b\n" * 100 + "x y\n" + "c d\n" * 100,
-        options={"max_attempts": 2, "mappers": 2},
-    )
-    with pytest.raises(JobFailed) as caught:
-        job.go()
-    assert cause in str(caught.value)
-    assert "input.txt, record at offset 400" in str(caught.value)
-    assert "2 attempts failed" in str(caught.value)
-
-
-def test_the_end_of_what_a_dying_child_printed_is_shown(folder: Path) -> None:
-    flood = "sys.stdout.write('noise ' * 200000 + '\\n'); print('last words'); os._exit(3)"
-    job = Job(folder, word_count(flood), options={"max_attempts": 1})
-    with pytest.raises(JobFailed) as caught:
-        job.go()
-    assert caught.value.detail.endswith("last words")
-
-
-def test_a_hanging_child_is_ended(folder: Path) -> None:
-    hang = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nif line == 'b c': time.sleep(600)"
-    job = Job(folder, word_count(hang), options={"task_timeout": 1.0, "mappers": 1})
-    with pytest.raises(JobFailed, match="no progress for 1 s") as caught:
-        job.go()
-    assert "input.txt, record at offset 4" in str(caught.value)
-
-
-def test_a_child_beyond_its_memory_is_ended(folder: Path) -> None:
-    eat = "if line == 'b c':\n    held = []\n    while True: held.append(bytearray(1 << 20))"
-    options = {"memory": 256 << 20, "mappers": 1, "max_attempts": 1}
-    job = Job(folder, word_count(eat), options=options)
-    with pytest.raises(JobFailed, match=r"the limit is 268 MB \(--memory\)") as caught:
-        job.go()
-    assert "record at offset 4" in str(caught.value)
-
-
-def test_what_user_code_leaves_running_is_ended(folder: Path) -> None:
-    daemon = (
-        "import subprocess\n"
-        f"p = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
-        f"(Path({str(folder)!r}) / f'pid-{{p.pid}}').touch()"
-    )
-    job = Job(folder, word_count(daemon), text="a\nb\n", options={"mappers": 1})
-    job.go()
-    left = [int(path.name[4:]) for path in folder.glob("pid-*")]
-    assert len(left) == 2
-    _, alive = psutil.wait_procs([psutil.Process(p) for p in left if psutil.pid_exists(p)], 5)
-    assert alive == []
-
-
 def test_cancel_ends_the_run(folder: Path) -> None:
     held = folder / "held"
     held.mkdir()
@@ -269,14 +176,6 @@ def test_cancel_ends_the_run(folder: Path) -> None:
         job.go(on_event)
     assert job.summary is not None
     assert job.summary.state == "cancelled"
-
-
-def test_the_deadline_ends_the_run(folder: Path) -> None:
-    held = folder / "held"
-    held.mkdir()
-    job = Job(folder, word_count(WAIT.format(folder=str(held))), options={"timeout": 2.0})
-    with pytest.raises(DeadlineExceeded):
-        job.go()
 
 
 def test_an_import_error_ends_the_run_at_once(folder: Path) -> None:
@@ -298,22 +197,6 @@ def test_bad_records_with_chunks_are_refused(folder: Path) -> None:
     job = Job(folder, source, options={"skip_bad_records": 1})
     with pytest.raises(UsageError, match=r"use input=gomr.lines"):
         job.go()
-
-
-def test_too_many_bad_records_over_all_tasks_end_the_run(folder: Path) -> None:
-    text = "a\n" * 50 + "x\n" + "a\n" * 50 + "x\n" + "a\n" * 50
-    for allowed, fine in ((2, True), (1, False)):
-        source = word_count("if line == 'x': raise ValueError('bad one')")
-        options = {"skip_bad_records": allowed, "mappers": 3}
-        job = Job(folder, source, text=text, run=f"bad-{allowed}", options=options)
-        if fine:
-            summary = job.go()
-            assert summary.ledger.set_aside == 2
-            assert [bad.offset for bad in summary.bad_records] == [100, 202]
-            assert job.counts(summary) == {"a": 150}
-        else:
-            with pytest.raises(JobFailed, match="more than 1 bad records"):
-                job.go()
 
 
 def test_a_run_id_is_used_once(folder: Path) -> None:

@@ -14,7 +14,7 @@ from gomr_runtime.api import MapReduceConfig
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow import emitter
 from gomr_runtime.dataflow import mapper as mapper_module
-from gomr_runtime.errors import CorruptBlock, GomrError, RecordFailed, StorageError
+from gomr_runtime.errors import CorruptBlock, GomrError, RecordFailed, ScratchFailed
 from gomr_runtime.execution import HashedFile, failure_of
 from gomr_runtime.job import TaskFailure, TaskSpec
 from gomr_runtime.maps import encode_maps
@@ -256,7 +256,7 @@ def test_a_full_disk_is_nobodys_record(tmp_path: Path, monkeypatch: pytest.Monke
             return int(write(self, data))
 
         monkeypatch.setattr(HashedFile, "write", full_once)
-        with pytest.raises(StorageError, match="No space left on device"):
+        with pytest.raises(ScratchFailed, match="No space left on device"):
             run(tmp_path / str(mapper), 300, mapper=mapper, limits=SMALL, skip=3)
 
 

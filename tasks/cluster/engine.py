@@ -30,6 +30,7 @@ _NO_ENGINE = re.compile(
     r"|permission denied while trying to connect",
     re.IGNORECASE,
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HOMES = {
     "docker": "https://docs.docker.com/engine/install",
     "kind": "https://kind.sigs.k8s.io",
@@ -97,9 +98,9 @@ def follow(
     try:
         assert process.stdout is not None
         for text in process.stdout:
-            if text.strip():
-                last.append(text.rstrip())
-                line(text.rstrip())
+            if plain := _COLOUR.sub("", text).rstrip():
+                last.append(plain)
+                line(plain)
         code = process.wait()
     finally:
         late = not overdue.is_alive()

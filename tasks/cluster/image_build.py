@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from gomr_runtime.environment import cache_folder
 from gomr_runtime.errors import EnvironmentFailed, UsageError
-from tasks.cluster.engine import INSTEAD, Tell, ask, failed, follow
+from tasks.cluster.engine import INSTEAD, Tell, ask, follow
 from tasks.cluster.images import DEFAULT_BASE, MASTER_FILE, WORKER_FILE, BaseImage, ImagePlan
 
 BUILD_SECONDS = 1800.0
@@ -29,7 +29,8 @@ POLL_SECONDS = 0.1
 
 BASE_VARIABLE = "GOMR_BASE_IMAGE"
 _INDEX_VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
-_STEP = re.compile(r"Step \d+/\d+ : .*|#\d+ \[.*\d+/\d+\] .*")
+# A stage begins, as the classic builder says it and as BuildKit does.
+_STAGE = re.compile(r"Step \d+/\d+ : FROM \S+ AS (\w+)|#\d+ \[(\w+) +\d+/\d+\] RUN .*")
 
 
 def find_base(tell: Tell, reference: str = "") -> BaseImage:
@@ -95,16 +96,11 @@ def _build(plan: ImagePlan, reference: str, context: bytes, tell: Tell) -> None:
     if reference == plan.ground != plan.master:
         arguments += ["--target", "packages"]
     tell(f"building {reference}")
-
-    def line(text: str) -> None:
-        if _STEP.fullmatch(text):
-            tell(f"  {text:.100}")
-
     ended = follow(
         "docker",
         *arguments,
         "-",
-        line=line,
+        line=_Stages(tell),
         seconds=BUILD_SECONDS,
         stdin=context,
         environment=os.environ
@@ -114,15 +110,35 @@ def _build(plan: ImagePlan, reference: str, context: bytes, tell: Tell) -> None:
         raise _not_built(plan, reference, ended.err)
 
 
+class _Stages:
+    """Hears the builder and tells which stage it is at, once for each."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def __call__(self, line: str) -> None:
+        if found := _STAGE.fullmatch(line):
+            stage = found[1] or found[2]
+            if stage not in self._told:
+                self._told.add(stage)
+                self._tell(f"  stage {stage}")
+
+
 def _not_built(plan: ImagePlan, reference: str, words: str) -> EnvironmentFailed:
+    hint = "the network and the package index"
     if reference != plan.master and plan.dependencies:
-        wanted = ", ".join(plan.dependencies)
-        return EnvironmentFailed(
-            f"image {reference} cannot be built with the worker file's packages ({wanted}): check "
-            "its '# /// script' header and the package index",
-            detail=words,
-        )
-    return failed("docker", ["build", "--tag", reference], words)
+        hint = f"the packages of the worker file's header ({', '.join(plan.dependencies)})"
+    return EnvironmentFailed(
+        f"image {reference} cannot be built: {_cause(words)}: check {hint}", detail=words
+    )
+
+
+def _cause(words: str) -> str:
+    """The line of a failed build that says most: pip's last error, else the last line."""
+    lines = [line for line in words.splitlines() if not line.startswith("The command '")]
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines or ["Docker gave no reason"])[-1].removeprefix("ERROR: ")
 
 
 def build_context(plan: ImagePlan) -> bytes:

@@ -22,6 +22,8 @@ LOAD_SECONDS = 900.0
 
 Missing = Mapping[str, frozenset[str]]  # a node, or a registry: the references it lacks
 
+Seen = Mapping[str, Mapping[str, str]]  # a node: the references it has, with their digests
+
 _CONTEXTS = ("kind-", "k3d-")
 _NO_MANIFEST = re.compile(
     r"no such manifest|manifest unknown|not found|name unknown", re.IGNORECASE
@@ -112,30 +114,33 @@ class NodeLoader:
         self.cluster = cluster
 
     def missing(self, plan: ImagePlan) -> Missing:
-        seen = self.nodes.look({plan.master, plan.ground, plan.worker})
-        lacking = {node: _needed(plan, frozenset(found)) for node, found in seen.items()}
-        return {node: references for node, references in lacking.items() if references}
+        return _missing(plan, self._look(plan))
+
+    def _look(self, plan: ImagePlan) -> Seen:
+        return self.nodes.look({plan.master, plan.ground, plan.worker})
 
     def to_build(self, plan: ImagePlan, missing: Missing) -> frozenset[str]:
         return frozenset().union(*missing.values()) - {plan.worker}
 
     def load(self, plan: ImagePlan, tell: Tell) -> None:
         with one_at_a_time(tell):
-            missing = self.missing(plan)
-            whole = self.to_build(plan, missing)
-            if whole:
+            seen = self._look(plan)
+            missing = _missing(plan, seen)
+            if whole := self.to_build(plan, missing):
                 self._load_whole(whole, [n for n in missing if missing[n] & whole], tell)
-            waiting = [node for node in missing if plan.worker in missing[node]]
+                seen = self._look(plan)
+            waiting = {node: found for node, found in seen.items() if plan.worker not in found}
             if waiting:
-                tell(f"sending {plan.worker} to {', '.join(waiting)}")
-                if not self.nodes.add_layer(plan, waiting):
-                    self._load_unlayered(plan, waiting, tell)
+                self._add_worker(plan, waiting, tell)
             self._check(plan)
 
-    def _load_unlayered(self, plan: ImagePlan, nodes: list[str], tell: Tell) -> None:
-        tell(f"the nodes do not take a layer of {plan.worker} alone: sending all of it")
-        build(plan, {plan.worker}, tell, alone=True)
-        self._load_whole({plan.worker}, nodes, tell)
+    def _add_worker(self, plan: ImagePlan, waiting: Seen, tell: Tell) -> None:
+        tell(f"sending {plan.worker} to {', '.join(waiting)}")
+        grounds = {node: found.get(plan.ground, "") for node, found in waiting.items()}
+        if not self.nodes.add_layer(plan, grounds):
+            tell(f"the nodes do not take a layer of {plan.worker} alone: sending all of it")
+            build(plan, {plan.worker}, tell, alone=True)
+            self._load_whole({plan.worker}, list(waiting), tell)
 
     def _check(self, plan: ImagePlan) -> None:
         for node, references in self.missing(plan).items():
@@ -167,10 +172,16 @@ class NodeLoader:
         return reference
 
 
-def _needed(plan: ImagePlan, found: frozenset[str]) -> frozenset[str]:
-    """What a node with the images `found` has to get; the ground only to put the worker onto."""
-    needed = {plan.master} if plan.worker in found else {plan.master, plan.ground, plan.worker}
-    return frozenset(needed - found)
+def _missing(plan: ImagePlan, seen: Seen) -> Missing:
+    """What nodes have to get; the ground only where the worker is yet to be put onto it."""
+    lacking = {}
+    for node, found in seen.items():
+        needed = set(plan.references)
+        if plan.worker not in found:
+            needed.add(plan.ground)
+        if needed - found.keys():
+            lacking[node] = frozenset(needed - found.keys())
+    return lacking
 
 
 class Minikube:
@@ -249,6 +260,7 @@ class Registry:
                     f"{address} cannot be pushed: check the address and docker login",
                     detail=ended.err,
                 )
+            ask("docker", "rmi", address)  # the name alone; it is in the registry now
 
     def load_given(self, references: Collection[str], tell: Tell) -> None:
         """Images named by hand are named where they are."""

@@ -22,7 +22,7 @@ MASTER_FILE, WORKER_FILE = "Dockerfile.master", "Dockerfile.worker"
 ENTRYPOINT = ("python", "-m", "gomr_runtime.worker")
 WORKER_PATH = "app/worker.py"  # in the image, from its root
 
-# What the images take from a checkout, beside `gomr_runtime/**/*.py`.
+# What the images take from a checkout, beside `gomr_runtime/`.
 FILES = (MASTER_FILE, WORKER_FILE, "pyproject.toml", "uv.lock", "README.md", "LICENSE")
 
 _FORMAT = "1"  # counted up when the same sources come to mean another image
@@ -75,12 +75,14 @@ class RunImages:
 
 def read_sources(checkout: Path) -> dict[str, bytes]:
     """Everything of the checkout that goes into an image, by name; symbolic links are left out."""
-    found = [checkout / name for name in FILES]
-    found += (checkout / "gomr_runtime").rglob("*.py")
+    names = [Path(name) for name in FILES]
+    names += (path.relative_to(checkout) for path in (checkout / "gomr_runtime").rglob("*"))
     return {
-        path.relative_to(checkout).as_posix(): path.read_bytes()
-        for path in sorted(found)
-        if path.is_file() and not path.is_symlink()
+        name.as_posix(): (checkout / name).read_bytes()
+        for name in sorted(names)
+        if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+        and (checkout / name).is_file()
+        and not (checkout / name).is_symlink()
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,8 @@ from tasks.cluster.images import ENTRYPOINT, WORKER_PATH, ImagePlan, on_node
 from tasks.cluster.thin_image import Base, file_layer, manifest_for, thin_archive
 
 IMPORT_SECONDS = 120.0
+
+_DAYS = {"day": 1.0, "week": 7.0, "month": 30.0, "year": 365.0}
 
 CTR = ("ctr", "--namespace", "k8s.io")
 
@@ -77,14 +79,15 @@ class NodeImages:
         answers = self._all(self.names, "images", "ls", *filters)
         return [node for node, ended in answers.items() if not _same(ended, image)]
 
-    def add_layer(self, plan: ImagePlan, nodes: Collection[str]) -> bool:
-        """Put the worker file as one layer onto the ground that `nodes` have; False when a node
-        does not take it."""
+    def add_layer(self, plan: ImagePlan, grounds: Mapping[str, str]) -> bool:
+        """Put the worker file as one layer onto the ground that nodes have.
+
+        grounds: for each node the digest that `look` gave. False: a node does not take it.
+        """
         layer = file_layer(WORKER_PATH, plan.source)
-        held = self.look({plan.ground})
         alike = defaultdict(list)
-        for node in nodes:
-            alike[held[node].get(plan.ground, "")].append(node)
+        for node, digest in grounds.items():
+            alike[digest].append(node)
         for digest, group in alike.items():
             try:
                 base = self._base(group[0], digest, plan.base.platform)
@@ -96,6 +99,22 @@ class NodeImages:
             if any(ended.code for ended in answers.values()):
                 return False
         return True
+
+    def listed(self) -> dict[str, list[tuple[str, str]]]:
+        """For each node all its images: names with digests."""
+        answers = self._all(self.names, "images", "ls")
+        return {node: _listed(ended) for node, ended in answers.items()}
+
+    def ages(self) -> dict[str, dict[str, float]]:
+        """For each node how many days, in round numbers, it has had what it stores, by digest."""
+        answers = self._all(self.names, "content", "ls")
+        return {node: dict(_ages(ended)) for node, ended in answers.items()}
+
+    def remove(self, node: str, names: Collection[str]) -> None:
+        if names:
+            ended = _run(node, ("images", "rm", *names), b"", IMPORT_SECONDS)
+            if ended.code:
+                raise failed("docker", ["exec", node, "ctr", "images", "rm"], ended.err)
 
     def _base(self, node: str, digest: str, platform: str) -> Base:
         stored = self._blob(node, digest)
@@ -132,6 +151,15 @@ def _listed(ended: Ended) -> list[tuple[str, str]]:
         raise failed("docker", ["exec", "ctr", "images", "ls"], ended.err)
     rows = [line.split() for line in ended.out.decode().splitlines()[1:]]
     return [(row[0], row[2]) for row in rows]
+
+
+def _ages(ended: Ended) -> Iterator[tuple[str, float]]:
+    """`ctr content ls`: DIGEST SIZE AGE LABELS, an age such as `3 weeks` or `About an hour`."""
+    for line in ended.out.decode().splitlines()[1:]:
+        digest, _, age, *_ = (cell for cell in line.split("\t") if cell)
+        number, _, unit = age.strip().partition(" ")
+        days = _DAYS.get(unit.rstrip("s"), 0.0)
+        yield digest, days * int(number) if days else 0.0
 
 
 def _same(ended: Ended, image: str) -> bool:

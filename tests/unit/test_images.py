@@ -13,6 +13,7 @@ from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.workerfile import inspect_worker, main
 from tasks.cluster.image_build import build_context, find_base, index_arguments, one_at_a_time
 from tasks.cluster.image_load import Registry, loader_for, run_images
+from tasks.cluster.image_prune import removable
 from tasks.cluster.images import (
     BaseImage,
     ImagePlan,
@@ -255,3 +256,26 @@ def test_a_dependency_is_no_option_of_an_installer(
 ) -> None:
     assert main([str(worker_file(tmp_path, entry))]) == 2
     assert "write a package's name" in capsys.readouterr().err
+
+
+def test_only_old_images_of_ours_that_no_pod_uses_are_removed() -> None:
+    hash_, other = "0" * 20, "1" * 20
+    library = "docker.io/library/"
+    listed = [
+        (f"{library}mr-worker:{hash_}", "sha256:old"),
+        ("sha256:" + "a" * 64, "sha256:old"),
+        (f"{library}mr-master:{hash_}", "sha256:used"),
+        ("sha256:" + "b" * 64, "sha256:used"),
+        (f"{library}mr-worker:{other}", "sha256:young"),
+        (f"{library}mr-worker:latest", "sha256:old-too"),
+        (f"elsewhere.io/mr-worker:{hash_}", "sha256:old-too"),
+        (f"{library}mr-worker:ground-{hash_}", "sha256:named-twice"),
+        (f"{library}mine:latest", "sha256:named-twice"),
+        ("sha256:" + "c" * 64, "sha256:named-twice"),
+    ]
+    ages = {digest: 9.0 for _, digest in listed} | {"sha256:young": 1.0}
+    spared = {f"{library}mr-master:{hash_}"}
+    assert removable(listed, ages, spared, 7.0) == (
+        [f"{library}mr-worker:{hash_}", f"{library}mr-worker:ground-{hash_}"],
+        ["sha256:" + "a" * 64],
+    )

@@ -2,7 +2,7 @@
 
 runs/<run>/job.json                      what the client asked for
 runs/<run>/worker.py                     the worker file
-runs/<run>/epoch/<n>                     one per master start, create-only
+runs/<run>/epoch/<n>                     one per master start, then the run's end, create-only
 runs/<run>/plan.json                     description and splits, create-only
 runs/<run>/pieces/<task>                 pieces of a task that are too many for one message
 runs/<run>/data/<task>/<attempt>-<nonce>/<role>    what attempts wrote

@@ -115,14 +115,33 @@ def promote(
     it again, as a restarted master does, changes nothing. StorageError for a part that is
     missing or has another size; RunConflict when another result of this run stands already.
     """
-    promoted = tuple(_promote_part(store, run, part) for part in parts)
+    made = tuple(_promote_part(store, run, part) for part in parts)
     content = success_bytes(success_of(run, parts, ledger or Ledger(), counters or {}))
     if not store.create(layout.success(run), content):
         raise RunConflict(
             f"{layout.success(run)} in {store.url} stands already and lists another result: "
             "start the job under another --run-id"
         )
-    return promoted
+    return made
+
+
+def promoted(run: str, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts with the keys that `promote` gives them."""
+    prefix = layout.output_prefix(run)
+    return tuple(dataclasses.replace(part, key=prefix + part.name) for part in parts)
+
+
+def check_parts(store: Store, run: str, parts: Sequence[Part]) -> None:
+    """StorageError unless every part is there, under its present key, with its size."""
+    for part in parts:
+        try:
+            size = store.info(part.key).size
+        except KeyError:
+            raise StorageError(f"{part.name} of run {run}: {part.key} is missing") from None
+        if size != part.size:
+            raise StorageError(
+                f"{part.key} in {store.url} has {size} bytes, its attempt reported {part.size}"
+            )
 
 
 def _promote_part(store: Store, run: str, part: Part) -> Part:
@@ -130,14 +149,11 @@ def _promote_part(store: Store, run: str, part: Part) -> Part:
     try:
         if part.key != target:
             store.copy(part.key, target)
-        size = store.info(target).size
     except KeyError as error:
         raise StorageError(f"{part.name} of run {run}: {error.args[0]} is missing") from None
-    if size != part.size:
-        raise StorageError(
-            f"{target} in {store.url} has {size} bytes, its attempt reported {part.size}"
-        )
-    return dataclasses.replace(part, key=target)
+    made = dataclasses.replace(part, key=target)
+    check_parts(store, run, (made,))
+    return made
 
 
 def _part(fields: Any) -> PublishedPart:

@@ -76,7 +76,7 @@ class Admission:
 
     def _cannot_load(self, register: pb.Register) -> Refusal:
         failure = from_json(TaskFailure, register.failure)
-        if self._driver.assignments is None:
+        if self._driver.plan is None:
             self._driver.fail(UsageError(failure.message, detail=failure.detail))
         else:
             self._driver.feed.log(f"worker {register.worker}: {failure.message}", "error")
@@ -85,15 +85,15 @@ class Admission:
     async def _plan(self, description: JobDescription) -> Plan:
         driver = self._driver
         async with self._planning:
-            if driver.assignments is None:
+            if driver.plan is None:
                 try:
                     plan = await asyncio.to_thread(self._make_plan, description)
                 except GomrError as error:
                     driver.fail(error)
                     raise Refusal(str(error), error.exit_code) from None
                 driver.planned(plan, [])
-            assert driver.assignments is not None
-            return driver.assignments.plan
+            assert driver.plan is not None
+            return driver.plan
 
     def _make_plan(self, description: JobDescription) -> Plan:
         job, journal = self._driver.job, self._driver.journal

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from gomr_runtime import layout
@@ -32,8 +31,10 @@ class Flight:
 class Assignments:
     """Every attempt this master started; another master's attempts are not known here."""
 
-    def __init__(self, job: JobSpec, plan: Plan) -> None:
+    def __init__(self, job: JobSpec, plan: Plan, nonce: Callable[[], str]) -> None:
+        """nonce: never the same twice."""
         self.job = job
+        self._nonce = nonce
         self.plan = plan
         self._flights: dict[AttemptId, Flight] = {}
 
@@ -60,7 +61,7 @@ class Assignments:
             kind=kind,
             index=index,
             attempt=attempt.attempt,
-            nonce=secrets.token_hex(8),
+            nonce=self._nonce(),
             pieces={"sample": self.plan.sample, "map": (), "reduce": ()}[kind],
             maps_key=maps_key if kind == "reduce" else "",
             cuts_key="" if kind == "sample" else cuts_key,
@@ -75,23 +76,6 @@ class Assignments:
     def flight(self, attempt: AttemptId) -> Flight | None:
         return self._flights.get(attempt)
 
-    def accept(self, attempt: AttemptId, nonce: str, result: str) -> Flight | None:
-        """The flight with its result, None when it is not one of ours (any more).
-
-        InvalidMessage when the result is not readable or names data that is not the attempt's.
-        """
-        flight = self._flights.get(attempt)
-        if flight is None or flight.spec.nonce != nonce:
-            return None
-        try:
-            flight.result = from_json(TaskResult, result)
-        except (ValueError, TypeError) as error:
-            raise InvalidMessage(f"{attempt}: unreadable result: {error}") from None
-        for file in flight.result.files:
-            if file.key != layout.attempt_data(flight.spec, file.role):
-                raise InvalidMessage(f"{attempt}: {file.key!r} is not its own data")
-        return flight
-
     def land(self, attempt: AttemptId) -> None:
         self._flights.pop(attempt, None)
 
@@ -103,6 +87,19 @@ class Assignments:
             if attempt.task.kind == kind and attempt.task not in ended:
                 done[attempt.task] = max(done.get(attempt.task, 0), flight.done)
         return sum(done.values())
+
+
+def read_result(run: str, attempt: AttemptId, nonce: str, text: str) -> TaskResult:
+    """InvalidMessage when the result is not readable or names data that is not the attempt's."""
+    try:
+        result = from_json(TaskResult, text)
+    except (ValueError, TypeError) as error:
+        raise InvalidMessage(f"{attempt}: unreadable result: {error}") from None
+    own = TaskSpec(run, attempt.task.kind, attempt.task.index, attempt.attempt, nonce)
+    for file in result.files:
+        if file.key != layout.attempt_data(own, file.role):
+            raise InvalidMessage(f"{attempt}: {file.key!r} is not its own data")
+    return result
 
 
 def attempt_id(message: pb.Attempt) -> AttemptId:

@@ -10,11 +10,18 @@ import itertools
 import json
 import secrets
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gomr_runtime import checked, layout
-from gomr_runtime.errors import CorruptBlock, EnvironmentFailed, RunConflict
+from gomr_runtime.errors import (
+    CorruptBlock,
+    EnvironmentFailed,
+    JobFailed,
+    RunConflict,
+    StorageError,
+)
 from gomr_runtime.job import (
     InputFile,
     JobDescription,
@@ -30,6 +37,7 @@ from gomr_runtime.job import (
 from gomr_runtime.maps import encode_maps
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.base import Store
+from gomr_runtime.success import check_parts, promote
 
 Split = tuple[Piece, ...]
 
@@ -58,14 +66,28 @@ class Manifest:
 class Journal:
     """One run's records in the store, as the master with one epoch sees them."""
 
-    def __init__(self, store: Store, run: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run: str,
+        *,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(8),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """nonce: never the same twice. clock: seconds, as far as machines agree on the time."""
         self.store = store
         self.run = run
         self.epoch = 0
+        self._nonce = nonce
+        self._clock = clock
+        self._first_epoch = 1
+        self._end: _End | None = None
 
     def read_job(self) -> JobSpec:
         try:
-            return from_json(JobSpec, self.store.get(layout.job(self.run)))
+            job = from_json(JobSpec, self.store.get(layout.job(self.run)))
+            self._first_epoch = job.first_epoch
+            return job
         except KeyError:
             raise EnvironmentFailed(
                 f"run {self.run}: no {layout.job(self.run)} in {self.store.url}; "
@@ -75,20 +97,38 @@ class Journal:
             raise EnvironmentFailed(f"run {self.run}: job.json is not readable: {error}") from None
 
     def take_epoch(self) -> int:
-        """Become the newest master of this run; the number is nobody else's."""
-        number = self.newest_epoch() + 1
-        mark = checked.encode({"nonce": _nonce(), "at": time.time()})
-        while not self.store.create(layout.epoch(self.run, number), mark):
+        """Become the newest master of this run; the number is nobody else's.
+
+        The epochs are a log: each mark says that a master starts, or that the master before it
+        decided how the run ends. After the end there is nothing to take: then `read_summary`
+        tells it, and the epoch is that of the end.
+        """
+        number = self.newest_epoch()
+        mark = checked.encode({"nonce": self._nonce(), "at": self._clock()})
+        while not self._is_over(number):
             number += 1
+            if self.store.create(layout.epoch(self.run, number), mark):
+                break
         self.epoch = number
         return number
 
+    def _is_over(self, number: int) -> bool:
+        """Whether the run ended with this mark and was not opened again since."""
+        end = self._read_end(number) if number else None
+        if end is None:
+            return False
+        if number < self._first_epoch:  # resumed: only a complete run stays over
+            complete = end.summary.state == "succeeded" and self._has(layout.summary(self.run))
+            end = end if complete else None
+        self._end = end
+        return end is not None
+
     def elapsed(self, first_epoch: int) -> float:
         """Seconds since that master started, by the clocks of the machines."""
-        if self.epoch == first_epoch:
+        if self.epoch <= first_epoch:
             return 0.0
         first = self._load(layout.epoch(self.run, first_epoch))
-        return max(0.0, time.time() - float(first["at"]))
+        return max(0.0, self._clock() - float(first["at"]))
 
     def newest_epoch(self) -> int:
         keys = [found.key for found in self.store.list(layout.epochs(self.run))]
@@ -96,11 +136,16 @@ class Journal:
 
     def check_epoch(self) -> None:
         """RunConflict when a newer master has taken over: this one must not act any more."""
-        if (newest := self.newest_epoch()) > self.epoch:
-            raise RunConflict(
-                f"run {self.run}: master {newest} took over from master {self.epoch}; "
-                "this one ends, the run goes on"
-            )
+        newest = self.newest_epoch()
+        ours = newest == self.epoch + 1 and self._read_end(newest) is not None
+        if newest > self.epoch and not ours:
+            raise self._replaced_by(newest)
+
+    def _replaced_by(self, newer: int) -> RunConflict:
+        return RunConflict(
+            f"run {self.run}: master {newer} took over from master {self.epoch}; "
+            "this one ends, the run goes on"
+        )
 
     def read_plan(self, files: tuple[InputFile, ...]) -> Plan | None:
         try:
@@ -110,7 +155,8 @@ class Journal:
 
     def write_plan(self, plan: Plan, files: tuple[InputFile, ...]) -> Plan:
         """The run's plan: this one, or the one that another master wrote before."""
-        if self.store.create(layout.plan(self.run), _encode_plan(plan, files)):
+        content = _encode_plan(plan, files, self._nonce())
+        if self.store.create(layout.plan(self.run), content):
             return plan
         return _decode_plan(self._load(layout.plan(self.run)), files)
 
@@ -132,6 +178,8 @@ class Journal:
                 return manifest
             try:
                 winner = _decode_manifest(self._load(key))
+            except KeyError:
+                raise StorageError(f"{key} in {self.store.url} was there and is gone") from None
             except CorruptBlock:
                 manifest = replace(manifest, generation=manifest.generation + 1)
                 continue
@@ -152,7 +200,7 @@ class Journal:
                 newest[task] = manifest
         return list(newest.values())
 
-    def seal_maps(self, maps: list[MapOutput]) -> str:
+    def seal_maps(self, maps: Sequence[MapOutput]) -> str:
         """The key under which exactly this list stands, never to be changed."""
         self.check_epoch()
         content = encode_maps(maps)
@@ -162,15 +210,61 @@ class Journal:
                 return key
         raise AssertionError("counting does not end")
 
+    def conclude(self, summary: Summary, sources: tuple[str, ...]) -> Summary:
+        """Decide how the run ends; the decision that stands, carried out.
+
+        It is the next mark of the log of epochs: nobody else can have made it but a newer master
+        (RunConflict) or this one before. Only after that the parts, stored under `sources`, become
+        the output; a master that starts when this one died meanwhile does the rest.
+        """
+        parts = [replace(p, key=s) for p, s in zip(summary.parts, sources, strict=True)]
+        check_parts(self.store, self.run, parts)
+        key = layout.epoch(self.run, self.epoch + 1)
+        end = _End(summary, sources)
+        if not self.store.create(key, end.encode(self._nonce(), self._clock())):
+            found = self._read_end(self.epoch + 1)
+            if found is None:
+                raise self._replaced_by(self.newest_epoch())
+            end = found
+        self._make_output(end)
+        return end.summary
+
     def read_summary(self) -> Summary | None:
-        try:
-            return from_json(Summary, self.store.get(layout.summary(self.run)))
-        except KeyError:
+        """How the run ended; None when it goes on. What the end left to do is done."""
+        if self._end is None:
             return None
+        self._make_output(self._end)
+        if not self._has(layout.summary(self.run)):
+            self.write_summary(self._end.summary)
+        return self._end.summary
 
     def write_summary(self, summary: Summary) -> None:
-        self.check_epoch()
+        """For whoever asks when no master is there; the decision is in the log of epochs."""
         self.store.put(layout.summary(self.run), to_json(summary))
+
+    def _make_output(self, end: _End) -> None:
+        summary = end.summary
+        if summary.state != "succeeded":
+            return
+        parts = [replace(p, key=s) for p, s in zip(summary.parts, end.sources, strict=True)]
+        try:
+            promote(self.store, self.run, parts, summary.ledger, summary.counters)
+        except RunConflict as error:  # not a newer master: another result stands there
+            raise JobFailed(str(error)) from None
+
+    def _read_end(self, number: int) -> _End | None:
+        """The end that this mark of the log is; None when a master started there."""
+        found = self._load(layout.epoch(self.run, number))
+        if "end" not in found:
+            return None
+        return _End(build(Summary, found["end"]), tuple(found["sources"]))
+
+    def _has(self, key: str) -> bool:
+        try:
+            self.store.info(key)
+        except KeyError:
+            return False
+        return True
 
     def _load(self, key: str) -> Any:
         """What `checked.encode` made of it; CorruptBlock when it is damaged, KeyError when it is
@@ -183,15 +277,23 @@ class Journal:
             ) from None
 
 
-def _nonce() -> str:
-    return secrets.token_hex(8)
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a run ends, and under which keys the attempts stored the parts of its output."""
+
+    summary: Summary
+    sources: tuple[str, ...]
+
+    def encode(self, nonce: str, at: float) -> bytes:
+        end = dataclasses.asdict(self.summary)
+        return checked.encode({"nonce": nonce, "at": at, "end": end, "sources": self.sources})
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
+def _encode_plan(plan: Plan, files: tuple[InputFile, ...], nonce: str) -> bytes:
     """Pieces as rows of (file number, start, end): thousands of files stay small."""
     numbers = {file: number for number, file in enumerate(files)}
 
@@ -200,7 +302,7 @@ def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
 
     return checked.encode(
         {
-            "nonce": _nonce(),
+            "nonce": nonce,
             "description": dataclasses.asdict(plan.description),
             "splits": [rows(split) for split in plan.splits],
             "sample": rows(plan.sample),

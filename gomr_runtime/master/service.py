@@ -12,20 +12,14 @@ from grpc.aio import EOF, ServicerContext
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
-from gomr_runtime.job import TaskFailure, from_json
+from gomr_runtime.job import TaskFailure, TaskResult, from_json
 from gomr_runtime.master.admission import Admission, Expired, Refusal
-from gomr_runtime.master.assignments import InvalidMessage, attempt_id
+from gomr_runtime.master.assignments import InvalidMessage, attempt_id, read_result
 from gomr_runtime.master.driver import Driver
+from gomr_runtime.master.effects import Beaten, Doing, Reported
 from gomr_runtime.master.sessions import Outbox
 from gomr_runtime.master.sessions import Session as WorkerSession
-from gomr_runtime.scheduler.events import (
-    AttemptFailed,
-    AttemptProgressed,
-    AttemptSucceeded,
-    TaskWanted,
-    WorkerHeard,
-    WorkerLeft,
-)
+from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
 
 REGISTER_SECONDS = 10.0  # from the stream's opening to the registration
 MAX_SLOTS = 1024
@@ -107,41 +101,24 @@ class MasterService(services.MasterServicer):
 
     def _heartbeat(self, worker: str, heartbeat: pb.Heartbeat) -> None:
         driver = self._driver
-        running = []
-        for progress in heartbeat.running:
-            attempt = attempt_id(progress.attempt)
-            running.append(attempt)
-            flight = driver.assignments.flight(attempt) if driver.assignments else None
-            if flight and flight.worker == worker:
-                flight.done = max(flight.done, progress.done)
-                driver.post(AttemptProgressed(driver.now(), worker, attempt, progress.fraction))
-        driver.post(WorkerHeard(driver.now(), worker, tuple(running)))
+        running = tuple(
+            Doing(attempt_id(progress.attempt), progress.fraction, progress.done)
+            for progress in heartbeat.running
+        )
+        driver.post(Beaten(driver.now(), worker, running))
 
     def _report(self, worker: str, report: pb.Report) -> None:
-        """Reports to an earlier master are dropped: their attempts are not ours."""
         driver = self._driver
-        attempt = attempt_id(report.attempt)
-        if report.epoch != driver.journal.epoch or driver.assignments is None:
-            return
+        attempt, nonce = attempt_id(report.attempt), report.attempt.nonce
+        outcome: TaskResult | TaskFailure
         if report.WhichOneof("outcome") == "result":
-            flight = driver.assignments.accept(attempt, report.attempt.nonce, report.result)
-            if flight is None or flight.result is None:
-                return
-            if error := driver.books.too_many_bad(flight.result, attempt.task):
-                driver.fail(error)
-                return
-            driver.post(AttemptSucceeded(driver.now(), worker, attempt))
-            return
-        flight = driver.assignments.flight(attempt)
-        if flight is None or flight.spec.nonce != report.attempt.nonce:
-            return
-        try:
-            failure = from_json(TaskFailure, report.failure)
-        except (ValueError, TypeError) as error:
-            raise InvalidMessage(f"{attempt}: unreadable failure: {error}") from None
-        driver.assignments.land(attempt)
-        driver.feed.log(f"{attempt} failed on {worker}: {failure.message}", "warning")
-        driver.post(AttemptFailed(driver.now(), worker, attempt, failure))
+            outcome = read_result(driver.job.run, attempt, nonce, report.result)
+        else:
+            try:
+                outcome = from_json(TaskFailure, report.failure)
+            except (ValueError, TypeError) as error:
+                raise InvalidMessage(f"{attempt}: unreadable failure: {error}") from None
+        driver.post(Reported(driver.now(), worker, attempt, nonce, report.epoch, outcome))
 
     def _closed(self, session: WorkerSession, outbox: Outbox) -> None:
         driver = self._driver

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gomr_runtime import layout
-from gomr_runtime.errors import CorruptBlock, JobFailed
-from gomr_runtime.job import JobSpec, Ledger, MapOutput, TaskResult
+from gomr_runtime.errors import CorruptBlock, JobFailed, RunConflict, StorageError
+from gomr_runtime.job import JobSpec, Ledger, MapOutput, Part, Summary, TaskResult, to_json
 from gomr_runtime.master.books import Books
 from gomr_runtime.master.journal import Journal, Manifest
 from gomr_runtime.scheduler.events import AttemptId, TaskId
@@ -104,3 +106,101 @@ def test_S6_a_map_that_does_not_do_the_same_again_ends_the_run() -> None:
     kept.enter(manifest(1))
     with pytest.raises(JobFailed, match=r"map-0 ran again .* wrote 4 pairs instead of 5"):
         kept.enter(manifest(2, 1, written=4))
+
+
+def ended(state: Any, parts: tuple[Part, ...] = ()) -> Summary:
+    return Summary(RUN, state, exit_code=0 if state == "succeeded" else 3, parts=parts)
+
+
+def stored_part(journal: Journal) -> tuple[Summary, tuple[str, ...]]:
+    """A success with one part, and where its attempt stored it."""
+    source = "runs/run-1/data/reduce-0/1-aa/part"
+    journal.store.put(source, b"a\t1\n")
+    part = Part("output-00000.txt", "outputs/run-1/output-00000.txt", 4, 1, "0" * 64)
+    return ended("succeeded", (part,)), (source,)
+
+
+def next_master(journal: Journal, first_epoch: int = 1) -> Journal:
+    job = JobSpec(RUN, (), 1, 1, 1, "", "worker.py", first_epoch=first_epoch)
+    journal.store.put(layout.job(RUN), to_json(job))
+    found = Journal(journal.store, RUN)
+    found.read_job()
+    found.take_epoch()
+    return found
+
+
+def test_the_end_is_decided_once(journal: Journal) -> None:
+    success, sources = stored_part(journal)
+    assert journal.conclude(success, sources) == success
+    assert journal.conclude(ended("cancelled"), ()) == success
+    assert journal.store.get("outputs/run-1/output-00000.txt") == b"a\t1\n"
+    journal.check_epoch()
+
+
+def test_M3_a_replaced_master_cannot_end_the_run(journal: Journal) -> None:
+    success, sources = stored_part(journal)
+    newer = next_master(journal)
+    for summary, stored in ((success, sources), (ended("failed"), ())):
+        with pytest.raises(RunConflict, match="master 2 took over from master 1"):
+            journal.conclude(summary, stored)
+    assert not list(journal.store.list(layout.output_prefix(RUN)))
+    assert newer.read_summary() is None
+
+
+def test_M3_two_masters_that_start_at_once_get_two_epochs(journal: Journal) -> None:
+    masters = [Journal(journal.store, RUN) for _ in range(3)]
+    assert sorted(master.take_epoch() for master in masters) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_M1_a_master_that_starts_after_the_end_tells_it(journal: Journal, state: str) -> None:
+    success, sources = stored_part(journal) if state == "succeeded" else (ended(state), ())
+    journal.conclude(success, sources)
+    late = next_master(journal)
+    assert (late.epoch, late.read_summary()) == (2, success)
+    assert next_master(journal).epoch == 2
+    assert late.elapsed(1) >= 0
+
+
+def test_M1_an_output_that_was_decided_on_is_made_by_the_next_master(journal: Journal) -> None:
+    success, sources = stored_part(journal)
+    create = journal.store.create
+
+    def dying(key: str, data: bytes) -> bool:
+        if key == layout.success(RUN):
+            raise StorageError("killed here")
+        return create(key, data)
+
+    journal.store.create = dying  # type: ignore[method-assign]
+    with pytest.raises(StorageError):
+        journal.conclude(success, sources)
+    journal.store.create = create  # type: ignore[method-assign]
+    assert next_master(journal).read_summary() == success
+    assert [found.key for found in journal.store.list(layout.output_prefix(RUN))] == [
+        layout.success(RUN), "outputs/run-1/output-00000.txt",
+    ]  # fmt: skip
+
+
+def test_a_resumed_run_goes_on_after_its_end(journal: Journal) -> None:
+    journal.conclude(ended("failed"), ())
+    resumed = next_master(journal, first_epoch=3)
+    assert (resumed.epoch, resumed.read_summary()) == (3, None)
+    assert resumed.elapsed(3) == 0.0
+
+
+def test_a_complete_run_stays_complete_when_it_is_resumed(journal: Journal) -> None:
+    success, sources = stored_part(journal)
+    journal.conclude(success, sources)
+    journal.write_summary(success)
+    resumed = next_master(journal, first_epoch=3)
+    assert (resumed.epoch, resumed.read_summary()) == (2, success)
+    journal.store.delete(layout.summary(RUN))  # as --rerun does
+    again = next_master(journal, first_epoch=3)
+    assert (again.epoch, again.read_summary()) == (3, None)
+
+
+def test_S6_a_missing_part_is_noticed_before_the_end_is_decided(journal: Journal) -> None:
+    success, _ = stored_part(journal)
+    with pytest.raises(StorageError, match="is missing"):
+        journal.conclude(success, ("runs/run-1/data/reduce-0/1-bb/part",))
+    assert journal.conclude(ended("failed"), ()) == ended("failed")

@@ -17,6 +17,7 @@ from flows.server import choose_server
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, Cancelled, GomrError, UsageError
 from gomr_runtime.job import Summary
 from gomr_runtime.options import RunOptions, parse
+from gomr_runtime.place import ELSEWHERE
 from gomr_runtime.progress import output_of, summary_json, summary_text
 from gomr_runtime.runs import DEFAULT_STORE, KEPT_SECONDS, clean
 
@@ -30,10 +31,7 @@ def main(argv: list[str]) -> int:
             return clean_command(argv[1:])
         options = parse(argv, inline=False)
         as_json = options.json
-        from gomr_runtime.prepare import prepare  # not for --help
-
-        prepared = prepare(options, read_stdin=False)
-        return run(replace(options, run_id=prepared.job.run), prepared.output)
+        return run(*checked(options))
     except GomrError as error:
         return fail(error, as_json)
     except KeyboardInterrupt:
@@ -42,6 +40,23 @@ def main(argv: list[str]) -> int:
         if ending.code == EXIT_SIGTERM:
             fail(Cancelled("ended by SIGTERM"), as_json)
         raise
+
+
+def checked(options: RunOptions) -> tuple[RunOptions, Path]:
+    """The options with a run id, and where the output goes. Whatever can be refused without
+    asking a cluster is refused here, before anything is started or imported."""
+    from gomr_runtime.prepare import DEFAULT_OUTPUTS, new_run_id, prepare  # not for --help
+    from tasks.cluster.contexts import check_named, may_go_to_cluster, read_contexts
+
+    if options.worker.startswith("s3://"):
+        run = options.resume or options.run_id or new_run_id(Path(options.worker))
+        return replace(options, run_id=run), Path(options.output or Path(DEFAULT_OUTPUTS, run))
+    named, contexts = options.context or options.credentials, read_contexts()
+    place = ELSEWHERE if may_go_to_cluster(options.runtime, named, contexts) else None
+    prepared = prepare(options, place, read_stdin=False)
+    if place is not None and not options.credentials:
+        check_named(options.runtime, options.context, contexts)
+    return replace(options, run_id=prepared.job.run), prepared.output
 
 
 def run(options: RunOptions, output: Path) -> int:

@@ -22,13 +22,16 @@ from gomr_runtime.errors import Cancelled, EnvironmentFailed
 from gomr_runtime.job import Summary
 from gomr_runtime.options import RunOptions
 from tasks.build_environment import build_environment
+from tasks.build_images import build_images
 from tasks.cancellation import cancelled_by_prefect
 from tasks.clean_up import clean_up, close_processes
 from tasks.collect import collect
 from tasks.console import progress_on_stderr
 from tasks.deploy import deploy
+from tasks.load_images import load_images
 from tasks.report import report
 from tasks.start_store import start_store
+from tasks.upload_input import upload_input
 from tasks.validate import validate
 from tasks.wait_for_map import wait_for_map
 from tasks.wait_for_reduce import wait_for_reduce
@@ -43,7 +46,7 @@ def run_name() -> str:
 
 @flow(name="gomr", flow_run_name=run_name)
 def gomr(options: RunOptions) -> Summary | State[Any]:
-    """Run one MapReduce job on this machine.
+    """Run one MapReduce job on this machine or on a cluster.
 
     Args:
         options: the worker file, its inputs, and how to run it; the same as on the command line.
@@ -54,8 +57,13 @@ def gomr(options: RunOptions) -> Summary | State[Any]:
             return session.summary
         try:
             with cancelled_by_prefect(session.cancel):
-                build_environment(session)
                 start_store(session)
+                if session.target is None:
+                    build_environment(session)
+                else:
+                    upload_input(session)
+                    build_images(session)
+                    load_images(session)
                 deploy(session)
                 wait_for_map(session)
                 wait_for_reduce(session)

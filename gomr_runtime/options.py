@@ -242,6 +242,14 @@ class RunOptions:
         default="",
         metadata=_opt("kubectl context of the cluster", group="kubernetes", metavar="NAME"),
     )
+    credentials: str = field(
+        default="",
+        metadata=_opt(
+            "Prefect block of type KubernetesCredentials (default: the kubeconfig)",
+            group="kubernetes",
+            metavar="BLOCK",
+        ),
+    )
     namespace: str = field(
         default="",
         metadata=_opt(

@@ -12,7 +12,7 @@ from gomr_runtime.job import InputFile
 from gomr_runtime.options import RunOptions
 from gomr_runtime.runs import DEFAULT_STORE
 
-FOR_A_CLUSTER = ("context", "namespace", "worker_image", "master_image", "load")
+FOR_A_CLUSTER = ("context", "credentials", "namespace", "worker_image", "master_image", "load")
 
 
 def list_s3(url: str) -> Iterable[InputFile]:
@@ -24,11 +24,11 @@ def list_s3(url: str) -> Iterable[InputFile]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """note: which runtime it is and why. store: a directory or an `s3://` address. workers: how
-    many there are unless the person says. most_workers: how many fit, None for any number.
-    on_cluster: the store is not open yet, so that what lies in it is checked later."""
+    """notes: for the person, which runtime it is and why. store: a directory or an `s3://`
+    address. workers: how many there are unless the person says. most_workers: how many fit, None
+    for any number. on_cluster: the store is not open yet; what lies in it is checked later."""
 
-    note: str
+    notes: tuple[str, ...]
     store: str
     workers: int
     most_workers: int | None = None
@@ -36,17 +36,19 @@ class Place:
     list_s3: Callable[[str], Iterable[InputFile]] = list_s3
 
 
-def this_machine(options: RunOptions, why: str = "as asked") -> Place:
+ELSEWHERE = Place((), "", 1, on_cluster=True, list_s3=lambda _: ())
+"""A cluster that nobody has asked yet."""
+
+
+def this_machine(options: RunOptions, note: str = "runtime: local") -> Place:
     """Processes of this machine; UsageError for options that only a cluster understands."""
-    if options.runtime == "kubernetes":
-        raise UsageError("--runtime kubernetes: not in this version, use --runtime local")
     for name in FOR_A_CLUSTER:
         if getattr(options, name):
             raise UsageError(
-                f"--{name.replace('_', '-')} is for a cluster, and the run is local ({why}): "
+                f"--{name.replace('_', '-')} is for a cluster, and this is {note}: "
                 "add --runtime kubernetes, or leave it out"
             )
-    return Place(f"runtime: local, {why}", store_url(options), cores())
+    return Place((note,), store_url(options), cores())
 
 
 def store_url(options: RunOptions) -> str:

@@ -63,7 +63,7 @@ def prepare(
     job = _job(options, place, worker, files, earlier, run)
     if earlier is not None:
         check_same(earlier, job, rerun=options.rerun)
-    notes = (place.note, *_fewer_note(options, job), _plan_note(job))
+    notes = (*place.notes, _plan_note(job))
     if complete is not None:
         notes = (f"run {run} is complete, nothing is left to do: its output is in {output}",)
     return Prepared(options, job, worker, place.store, output, notes, complete)
@@ -154,14 +154,6 @@ def _job(
         task_timeout=options.task_timeout_seconds,
         timeout=options.timeout_seconds,
         keep=options.keep,
-    )
-
-
-def _fewer_note(options: RunOptions, job: JobSpec) -> tuple[str, ...]:
-    if options.workers is None or options.workers == job.workers:
-        return ()
-    return (
-        f"--workers {options.workers}: there is room for {job.workers}; the run starts with those",
     )
 
 

@@ -13,7 +13,8 @@ from gomr_runtime.job import Ledger, Summary
 from gomr_runtime.quantities import format_duration, format_size
 
 STEP = 0.1  # share of a phase between two plain lines
-PHASES = {"wait": "waiting", "sample": "sampling", "map": "map", "reduce": "reduce"}
+BARS = {"upload": "upload", "sample": "sampling", "map": "map", "reduce": "reduce"}
+"""The phases that have a bar, and what it is called."""
 
 
 class PhaseState(Protocol):
@@ -35,6 +36,20 @@ class PhaseState(Protocol):
     def done(self) -> int: ...
     @property
     def total(self) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transfer:
+    """How far an upload is, in bytes."""
+
+    done: int
+    total: int
+    phase: str = "upload"
+    tasks: int = 1
+    committed: int = 0
+    running: int = 1
+    failed_attempts: int = 0
+    workers: int = 0
 
 
 class Reporter(Protocol):
@@ -65,6 +80,8 @@ def fraction(state: PhaseState) -> float:
 
 def describe(state: PhaseState) -> str:
     """`7 of 9 tasks, 2 running, 1 failed attempt, 3 workers`."""
+    if state.phase == "upload":
+        return f"{format_size(state.done)} of {format_size(state.total)}"
     words = [f"{state.committed} of {_count(state.tasks, 'task')}", f"{state.running} running"]
     if state.failed_attempts:
         words.append(_count(state.failed_attempts, "failed attempt"))
@@ -96,7 +113,7 @@ class Lines:
         self._say(text if level == "info" else f"{level}: {text}")
 
     def update(self, state: PhaseState) -> None:
-        if state.phase not in {"sample", "map", "reduce"} or not state.tasks:
+        if state.phase not in BARS or not state.tasks:
             return
         share = fraction(state)
         now = time.monotonic()
@@ -142,11 +159,11 @@ class Bars:
         )
 
     def update(self, state: PhaseState) -> None:
-        if state.phase not in {"sample", "map", "reduce"} or not state.tasks:
+        if state.phase not in BARS or not state.tasks:
             return
         if state.phase not in self._bars:
             self._bars[state.phase] = self._progress.add_task(
-                PHASES[state.phase], total=1.0, amount="", speed="", detail=""
+                BARS[state.phase], total=1.0, amount="", speed="", detail=""
             )
         bar = self._bars[state.phase]
         elapsed = self._progress.tasks[bar].elapsed or 0.0

@@ -10,6 +10,7 @@ from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.job import InputFile, JobSpec, Part, Summary, from_json, to_json
 from gomr_runtime.local_processes import end_marked, part_of
+from gomr_runtime.options import RunOptions
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.success import read_success
 
@@ -64,6 +65,33 @@ def check_same(earlier: JobSpec, now: JobSpec, *, rerun: bool) -> None:
         )
 
 
+def continued(store: Store, job: JobSpec, options: RunOptions) -> JobSpec:
+    """`job` as it goes on with the run of its name in `store`: counts that were not given are
+    those of the earlier start. UsageError when there is no such run, or it was another job."""
+    try:
+        earlier = from_json(JobSpec, store.get(layout.job(job.run)))
+    except KeyError:
+        raise UsageError(
+            f"--resume {job.run}: there is no data of such a run in {store.url}: check its name, "
+            "or start a new run"
+        ) from None
+    job = dataclasses.replace(
+        job,
+        mappers=options.mappers or earlier.mappers,
+        reducers=options.reducers or earlier.reducers,
+    )
+    check_same(earlier, job, rerun=options.rerun)
+    return job
+
+
+def how_it_ended(store: Store, run: str) -> Summary | None:
+    """The summary of a run that is over."""
+    try:
+        return from_json(Summary, store.get(layout.summary(run)))
+    except (KeyError, ValueError):
+        return None
+
+
 def reopen(store: Store, job: JobSpec, *, rerun: bool) -> JobSpec:
     """Make the run ready to go on; nobody else may be running it. The job as it is stored now.
 
@@ -87,10 +115,8 @@ def reopen(store: Store, job: JobSpec, *, rerun: bool) -> JobSpec:
 
 
 def _succeeded(store: Store, run: str) -> bool:
-    try:
-        return from_json(Summary, store.get(layout.summary(run))).state == "succeeded"
-    except (KeyError, ValueError):
-        return False
+    summary = how_it_ended(store, run)
+    return summary is not None and summary.state == "succeeded"
 
 
 def _difference(earlier: JobSpec, now: JobSpec) -> str:

@@ -12,25 +12,15 @@ from tasks.session import Session
 
 @task(name="clean_up", task_run_name="clean up", cache_policy=NO_CACHE)
 def clean_up(session: Session) -> None:
-    """End the processes; after success remove the run's intermediate data, after failure keep it.
-
-    May be called again.
+    """End processes or pods; after success remove the run's intermediate data, after failure keep
+    it. The output stays in the store of a cluster. May be called again.
     """
     close_processes(session)
-    prepared, run = session.prepared, session.prepared.job.run
-    done = session.success is not None
-    remove = done and not prepared.options.keep
-    if session.claim is not None:
-        session.claim.release(remove=remove)
-        session.claim = None
-    elif session.store is not None and remove:
-        session.store.delete(layout.run_prefix(run))
-        session.store.delete(layout.output_prefix(run))
-    if session.store is not None and not done:
-        tell(
-            f"the run's data is kept in {prepared.store}/{layout.run_prefix(run)}: "
-            f"the same command with --resume {run} goes on with it"
-        )
+    try:
+        _remove_data(session)
+    finally:
+        if session.target is not None:
+            session.target.close()
 
 
 def close_processes(session: Session) -> None:
@@ -38,3 +28,23 @@ def close_processes(session: Session) -> None:
     if session.processes is not None:
         session.processes.close()
         session.processes = None
+
+
+def _remove_data(session: Session) -> None:
+    prepared, run, store = session.prepared, session.prepared.job.run, session.store
+    done = session.success is not None or (
+        session.summary is not None and not prepared.options.collect
+    )
+    remove = done and not prepared.options.keep
+    if session.claim is not None:
+        session.claim.release(remove=remove and prepared.options.collect)
+        session.claim = None
+    elif store is not None and remove:
+        store.delete(layout.run_prefix(run))
+        if session.target is None and prepared.options.collect:
+            store.delete(layout.output_prefix(run))
+    if store is not None and not done:
+        tell(
+            f"the run's data is kept in {prepared.store}/{layout.run_prefix(run)}: "
+            f"the same command with --resume {run} goes on with it"
+        )

@@ -12,14 +12,25 @@ from tasks.step import step
 
 @step
 def deploy(session: Session) -> None:
-    """Start the run's processes; they look after themselves and end with this process."""
+    """Start the run's processes here, which end with this one, or its pods, which do not."""
+    if session.target is not None:
+        from tasks.start_pods import start_pods  # not for a run of this machine
+
+        session.processes = start_pods(session)
+    else:
+        session.processes = start_processes(session)
+    session.pass_on_cancel()
+
+
+def start_processes(session: Session) -> LocalRun:
     prepared = session.prepared
-    session.processes = LocalRun(
+    processes = LocalRun(
         prepared.job,
         prepared.worker.path,
         prepared.store,
         python=session.python,
         log_folder=logs(Path(prepared.store), prepared.job.run) if session.claim else None,
     )
-    session.processes.start()
-    session.pass_on_cancel()
+    session.processes = processes  # to be ended even if it does not start
+    processes.start()
+    return processes

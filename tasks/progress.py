@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import httpx
@@ -16,6 +17,9 @@ from gomr_runtime.job import Summary
 from gomr_runtime.local import LocalRun
 from gomr_runtime.progress import PhaseState, describe, fraction
 from tasks.console import console, tell
+
+if TYPE_CHECKING:
+    from tasks.cluster.cluster_run import ClusterRun
 
 UPDATE_SECONDS = 2.0
 UPDATE_SHARE = 0.01
@@ -64,7 +68,7 @@ class _LaterPhase(Exception):
     """Leaves `LocalRun.watch`, which goes on where it was when called again."""
 
 
-def follow(processes: LocalRun, phase: str, later: set[str]) -> Summary | None:
+def follow(processes: LocalRun | ClusterRun, phase: str, later: set[str]) -> Summary | None:
     """Tell the events of `phase` until one of the phases `later` begins (None) or the run ends.
 
     Raises the error the run ended with, EnvironmentFailed when its processes cannot be kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import Cancelled
 from gomr_runtime.job import Summary
@@ -11,6 +12,11 @@ from gomr_runtime.local import LocalRun
 from gomr_runtime.prepare import Prepared
 from gomr_runtime.runs import Claim
 from gomr_runtime.storage import Store
+
+if TYPE_CHECKING:
+    from tasks.build_images import Images
+    from tasks.cluster.cluster_run import ClusterRun
+    from tasks.target import Target
 
 
 class Session:
@@ -20,12 +26,15 @@ class Session:
     a job may have a hundred thousand files.
     """
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, target: Target | None = None) -> None:
+        """target: the cluster it goes to; None for this machine."""
         self.prepared = prepared
+        self.target = target
+        self.images: Images | None = None
         self.python: str = sys.executable
         self.store: Store | None = None
         self.claim: Claim | None = None
-        self.processes: LocalRun | None = None
+        self.processes: LocalRun | ClusterRun | None = None
         self.summary: Summary | None = None
         self.success: Path | None = None  # `_SUCCESS`, once the output stands
         self._cancelled = ""

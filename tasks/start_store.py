@@ -9,7 +9,7 @@ from gomr_runtime import layout
 from gomr_runtime.errors import RunConflict
 from gomr_runtime.resume import reopen
 from gomr_runtime.runs import claim
-from gomr_runtime.storage import open_store, probe_create_only
+from gomr_runtime.storage import Store, open_store, probe_create_only
 from tasks.session import Session
 from tasks.step import step
 
@@ -18,19 +18,27 @@ from tasks.step import step
 def start_store(session: Session) -> None:
     """Open the store and claim the run id in it; raises RunConflict when it is taken.
 
-    A run that is resumed is made ready to go on.
+    On a cluster the store is started there if need be. A run of this machine that is resumed is
+    made ready to go on.
     """
     prepared = session.prepared
-    run, url, resume = prepared.job.run, prepared.store, bool(prepared.options.resume)
-    store = open_store(url)
+    run, resume = prepared.job.run, bool(prepared.options.resume)
+    store = session.store = _open(session)
     probe_create_only(store)
-    if "://" not in url:
-        session.claim = claim(Path(url), run, resume=resume)
+    if "://" not in prepared.store:
+        session.claim = claim(Path(prepared.store), run, resume=resume)
     elif not resume and next(iter(store.list(layout.run_prefix(run))), None):
+        session.store = None  # it holds another run's data, which is not ours to speak of
         raise RunConflict(
             f"--run-id {run} is taken in {store.url}: choose another id, or --resume {run}"
         )
-    session.store = store
-    if resume:
+    if resume and session.target is None:
         job = reopen(store, prepared.job, rerun=prepared.options.rerun)
         session.prepared = replace(prepared, job=job)
+
+
+def _open(session: Session) -> Store:
+    if session.target is None:
+        return open_store(session.prepared.store)
+    access = session.target.store()
+    return open_store(access.url, access.here)

@@ -13,6 +13,6 @@ def wait_for_reduce(session: Session) -> None:
 
     A map-only run may have ended before.
     """
-    assert session.processes is not None
     if session.summary is None:
+        assert session.processes is not None
         session.summary = follow(session.processes, "reduce", later=set())

@@ -103,6 +103,21 @@ def choose(
     )
 
 
+def may_go_to_cluster(runtime: str, named: str, contexts: Contexts) -> bool:
+    """Whether `choose` may come to a cluster, as far as can be told without asking one. named:
+    a context, or whatever else names a cluster."""
+    if runtime != "auto":
+        return runtime == "kubernetes"
+    current = contexts.known.get(contexts.current)
+    return bool(named or (current and current.local) or in_cluster_namespace())
+
+
+def check_named(runtime: str, context: str, contexts: Contexts) -> None:
+    """Raises what `choose` will, as far as the kubeconfig alone tells it."""
+    if not in_cluster_namespace():
+        choose(runtime, context, contexts, lambda _: "")
+
+
 def read_contexts(environ: Mapping[str, str] = os.environ) -> Contexts:
     """The contexts of `$KUBECONFIG` or `~/.kube/config`; none where there is no such file."""
     found = environ.get("KUBECONFIG") or str(Path(environ.get("HOME", "~"), ".kube", "config"))

@@ -15,7 +15,7 @@ from typing import Protocol
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from tasks.cluster.engine import Tell, ask, call, failed, follow
 from tasks.cluster.image_build import absent, build, one_at_a_time
-from tasks.cluster.images import ImagePlan, RunImages, on_node
+from tasks.cluster.images import ImagePlan, PullPolicy, RunImages, on_node
 from tasks.cluster.node_images import NodeImages, k3d_nodes, kind_nodes
 
 LOAD_SECONDS = 900.0
@@ -34,7 +34,7 @@ class Loader(Protocol):
     """One way for images to reach pods."""
 
     name: str
-    pull_policy: str
+    pull_policy: PullPolicy
 
     def missing(self, plan: ImagePlan) -> Missing:
         """Which of the plan's images are not where pods find them; empty when all are."""
@@ -106,7 +106,7 @@ class NodeLoader:
     that a run sends a layer of one file, written without Docker (`thin_image`).
     """
 
-    pull_policy = "Never"
+    pull_policy: PullPolicy = "Never"
 
     def __init__(self, name: str, nodes: NodeImages, cluster: str) -> None:
         self.name = name
@@ -188,7 +188,7 @@ class Minikube:
     """minikube, whose own command knows where its nodes keep images."""
 
     name = "minikube"
-    pull_policy = "Never"
+    pull_policy: PullPolicy = "Never"
 
     def __init__(self, profile: str) -> None:
         self.profile = profile
@@ -223,7 +223,7 @@ class Registry:
     """A registry that the nodes pull from; logins are Docker's (`docker login`)."""
 
     name = "registry"
-    pull_policy = "IfNotPresent"
+    pull_policy: PullPolicy = "IfNotPresent"
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -273,7 +273,7 @@ class Unloaded:
     """Nothing is loaded: the cluster runs the engine's own images, or has them by other means."""
 
     name = "none"
-    pull_policy = "IfNotPresent"
+    pull_policy: PullPolicy = "IfNotPresent"
 
     def missing(self, plan: ImagePlan) -> Missing:
         lacking = frozenset(absent(plan.references))

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.workerfile import WorkerFile
@@ -24,6 +25,8 @@ WORKER_PATH = "app/worker.py"  # in the image, from its root
 
 # What the images take from a checkout, beside `gomr_runtime/`.
 FILES = (MASTER_FILE, WORKER_FILE, "pyproject.toml", "uv.lock", "README.md", "LICENSE")
+
+PullPolicy = Literal["Never", "IfNotPresent"]
 
 _FORMAT = "1"  # counted up when the same sources come to mean another image
 
@@ -70,7 +73,7 @@ class RunImages:
 
     master: str
     worker: str
-    pull_policy: str
+    pull_policy: PullPolicy
 
 
 def read_sources(checkout: Path) -> dict[str, bytes]:

@@ -26,9 +26,10 @@ class Server:
 
 
 def clean_environ() -> dict[str, str]:
-    """This environment without what configures Prefect or GoMR, and with the checkout's code."""
+    """This environment without what configures Prefect or GoMR and without any cluster, with the
+    checkout's code."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "GOMR_"))}
-    return environ | {"PYTHONPATH": str(ROOT)}
+    return environ | {"PYTHONPATH": str(ROOT), "KUBECONFIG": os.devnull}
 
 
 def start(

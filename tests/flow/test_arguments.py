@@ -18,7 +18,7 @@ REFUSED = [
     (["--input", "text.txt", "no_mapper.py"], "the config has no mapper"),
     (["--input", "text.txt", "no_run.py"], "no call of gomr.run"),
     (["--input", "text.txt", "--output", "full", "worker.py"], "full is not empty"),
-    (["--input", "text.txt", "--runtime", "kubernetes", "worker.py"], "not in this version"),
+    (["--input", "text.txt", "--namespace", "n", "worker.py"], "--namespace is for a cluster"),
     (["--input", "text.txt"], "WORKER.py is missing"),
     (["worker.py"], "--input is missing"),
     *[
@@ -56,6 +56,36 @@ def test_refused_on_one_line_with_nothing_started(
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
     assert sorted(tricky.rglob("*")) == before
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: far
+clusters: [{name: far, cluster: {server: "https://198.51.100.77:6443"}}]
+contexts: [{name: far, context: {cluster: far, user: me}}]
+users: [{name: me, user: {}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "arguments", "words"),
+    [
+        ("", ["--runtime", "kubernetes"], "no cluster: neither KUBECONFIG nor ~/.kube/config"),
+        (KUBECONFIG, ["--context", "other"], "no context 'other': the kubeconfig has far"),
+        (KUBECONFIG, ["--runtime", "kubernetes"], "name it if you mean it (--context far)"),
+    ],
+)
+def test_no_cluster_is_told_at_once(
+    folder: Path, kubeconfig: str, arguments: list[str], words: str
+) -> None:
+    (folder / "kubeconfig").write_text(kubeconfig)
+    environ = clean_environ() | {"KUBECONFIG": str(folder / "kubeconfig") if kubeconfig else ""}
+    environ |= {"HOME": str(folder)}
+    done = run(folder, environ, "--input", "text.txt", *arguments, "worker.py")
+    assert done.returncode == 3
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["clean", "--help"]])

@@ -135,7 +135,7 @@ def test_prefect_shows_steps_progress_and_summary(server: Server, folder: Path) 
     mine = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
     tasks = call(server, "/task_runs/filter", mine | {"sort": "EXPECTED_START_TIME_ASC"})
     assert [task["name"] for task in tasks] == [
-        *("validate", "build environment", "start store", "deploy"),
+        *("validate", "start store", "build environment", "deploy"),
         *("wait for map", "wait for reduce", "collect", "report", "clean up"),
     ]
     artifacts = {a["key"]: a for a in call(server, "/artifacts/filter", mine)}

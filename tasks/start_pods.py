@@ -1,0 +1,55 @@
+"""A run's pods: made anew, or found where a run that is resumed goes on by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gomr_runtime.resume import continued, how_it_ended, reopen
+from tasks.cluster.cluster_run import ClusterRun
+from tasks.cluster.manifests import RunPods
+from tasks.console import tell
+from tasks.session import Session
+
+
+def start_pods(session: Session) -> ClusterRun:
+    """The run in the cluster. One to be resumed that is complete is not started: its output is all
+    that is wanted, and `session.summary` says how it ended."""
+    options, store = session.prepared.options, session.store
+    assert store is not None
+    if options.resume:
+        job = continued(store, session.prepared.job, options)
+        session.prepared = replace(session.prepared, job=job)
+        run = session.processes = _run(session)
+        if run.attach():
+            tell(f"run {job.run} is in progress; following it")
+            return run
+        ended = how_it_ended(store, job.run)
+        if ended is not None and ended.state == "succeeded" and not options.rerun:
+            tell(f"run {job.run} is complete; collecting its output")
+            session.summary = ended
+            return run
+        job = reopen(store, job, rerun=options.rerun)
+        session.prepared = replace(session.prepared, job=job)
+    run = session.processes = _run(session)
+    run.start()
+    return run
+
+
+def _run(session: Session) -> ClusterRun:
+    prepared, images, target = session.prepared, session.images, session.target
+    assert images is not None
+    assert target is not None
+    access = target.store()
+    pods = RunPods(
+        run=prepared.job.run,
+        master_image=images.run.master,
+        worker_image=images.run.worker,
+        workers=prepared.job.workers,
+        memory=prepared.job.memory,
+        store=access.url,
+        s3=access.pods,
+        timeout=prepared.job.timeout,
+        keep=prepared.options.keep,
+        pull=images.run.pull_policy,
+    )
+    return ClusterRun(prepared.job, prepared.worker.path, target.cluster, access, pods)

@@ -1,0 +1,159 @@
+"""Where a run goes: this machine, or a cluster with the store that it has there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gomr_runtime.errors import UsageError
+from gomr_runtime.job import InputFile
+from gomr_runtime.options import RunOptions
+from gomr_runtime.place import Place, this_machine
+from gomr_runtime.quantities import parse_size
+from gomr_runtime.storage import S3Settings, list_inputs, open_store, split_s3_url
+from tasks.cluster.connection import Cluster, connect, why_unreachable
+from tasks.cluster.contexts import choose, contexts_of, in_cluster_namespace, read_contexts
+from tasks.cluster.fit import fitting_workers
+from tasks.cluster.manifests import RunPods
+from tasks.cluster.minio import URL, Minio, find_or_start
+from tasks.cluster.store_access import StoreAccess, outside
+
+Tell = Callable[[str], None]
+MINIO_IMAGE = "GOMR_MINIO_IMAGE"  # a server image of one's own, for clusters without the default
+
+
+class Target:
+    """The cluster of a run. Its store is found or started when it is first needed."""
+
+    def __init__(self, cluster: Cluster, options: RunOptions, tell: Tell) -> None:
+        """tell: hears what takes long."""
+        self.cluster = cluster
+        self._tell = tell
+        self._options = options
+        self._minio: Minio | None = None
+
+    def store(self) -> StoreAccess:
+        """MinIO in the cluster, or the outside store of `--store s3://…` and its settings."""
+        if self._options.store:
+            return outside(self._options.store, S3Settings.from_env())
+        if self._minio is None:
+            size = parse_size(self._options.store_size)
+            image = os.environ.get(MINIO_IMAGE, "")
+            self._minio = find_or_start(self.cluster, size, image, self._tell)
+        return self._minio.access
+
+    def check_fits(self, needed: int) -> None:
+        """StorageError when inputs of so many bytes do not fit into the store in the cluster."""
+        if self._minio is not None:
+            self._minio.check_fits(needed, parse_size(self._options.store_size))
+
+    def list_inputs(self, url: str) -> Iterable[InputFile]:
+        """The objects below `url`, which lie where the run's store is."""
+        return list_inputs(url, self.store().here)
+
+    def fetch(self, url: str) -> Path:
+        """A copy of the object `url` in a folder of its own; UsageError when there is none."""
+        bucket, key = split_s3_url(url)
+        store = open_store(f"s3://{bucket}", self.store().here)
+        try:
+            data = store.get(key)
+        except KeyError:
+            raise UsageError(f"{url}: there is no such object") from None
+        copy = Path(tempfile.mkdtemp(prefix="gomr-worker-"), key.rpartition("/")[2])
+        copy.write_bytes(data)
+        return copy
+
+    def close(self) -> None:
+        """Hang up; safe to repeat."""
+        if self._minio is not None:
+            self._minio.close()
+            self._minio = None
+        self.cluster.close()
+
+
+def choose_target(options: RunOptions, tell: Tell) -> tuple[Place, Target | None]:
+    """The place for `prepare`, and the cluster when it is one. Raises UsageError and
+    EnvironmentFailed in plain words; a cluster that was not named is never a remote one."""
+    kubeconfig = kubeconfig_of_block(options.credentials) if options.credentials else None
+    contexts = read_contexts() if kubeconfig is None else contexts_of(kubeconfig)
+    if not contexts.known and in_cluster_namespace() and options.runtime != "local":
+        check_references(options)
+        cluster = connect(namespace=options.namespace)
+        return _on(Target(cluster, options, tell), options, "runtime: kubernetes (of this pod)")
+    choice = choose(options.runtime, options.context, contexts, why_unreachable)
+    if choice.runtime == "local":
+        return this_machine(options, choice.reason), None
+    cluster = connect(choice.context, options.namespace, kubeconfig=kubeconfig)
+    return _on(Target(cluster, options, tell), options, choice.reason)
+
+
+def check_references(options: RunOptions) -> None:
+    """UsageError for what a pod of the cluster does not have: files of somebody's machine, and
+    Docker to build images with."""
+    for name, value in (("WORKER", options.worker), *(("--input", i) for i in options.input)):
+        if not value.startswith("s3://"):
+            raise UsageError(
+                f"{name} {value}: the flow runs in the cluster and sees no files of your machine: "
+                "put it into the store and name it as s3://bucket/key"
+            )
+    for name in ("worker_image", "master_image"):
+        if not getattr(options, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is missing: the flow runs in the cluster, where no "
+                "image can be built: name one that the nodes have"
+            )
+
+
+def kubeconfig_of_block(name: str) -> dict[str, Any]:
+    """The kubeconfig in the Prefect block `KubernetesCredentials/name`, its context the current
+    one."""
+    from prefect_kubernetes.credentials import KubernetesCredentials  # takes seconds
+
+    try:
+        block = KubernetesCredentials.load(name)
+    except ValueError as error:
+        raise UsageError(f"--credentials {name}: {error}") from None
+    if block.cluster_config is None:
+        raise UsageError(f"--credentials {name}: the block holds no cluster config")
+    config = dict(block.cluster_config.config)
+    return config | {"current-context": block.cluster_config.context_name}
+
+
+def _on(target: Target, options: RunOptions, reason: str) -> tuple[Place, Target]:
+    pods = RunPods(
+        run=options.run_id or "run",
+        master_image="",
+        worker_image="",
+        workers=options.workers or 1,
+        memory=options.memory_bytes,
+        store=options.store or URL,
+        s3=S3Settings(),
+    )
+    try:
+        fit = fitting_workers(target.cluster, pods, options.workers)
+    except BaseException:
+        target.close()
+        raise
+    notes = tuple(filter(None, (reason, fit.note)))
+    place = Place(
+        notes,
+        store=options.store or URL,
+        workers=fit.workers,
+        most_workers=fit.workers,
+        on_cluster=True,
+        list_s3=target.list_inputs,
+    )
+    return place, target
+
+
+def with_worker_here(options: RunOptions, target: Target | None) -> RunOptions:
+    """The options with a worker file of this machine, where it was named as an object."""
+    if not options.worker.startswith("s3://"):
+        return options
+    if target is None:
+        raise UsageError(f"{options.worker}: a worker file in a store is for --runtime kubernetes")
+    return replace(options, worker=str(target.fetch(options.worker)))

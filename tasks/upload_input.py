@@ -1,0 +1,49 @@
+"""The step that brings the inputs of this machine to the cluster."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from gomr_runtime.progress import Transfer
+from gomr_runtime.quantities import format_size
+from gomr_runtime.storage.s3 import S3Store
+from tasks.cluster.inputs import Upload, upload
+from tasks.console import console, tell
+from tasks.session import Session
+from tasks.step import step
+
+
+@step
+def upload_input(session: Session) -> None:
+    """Put the inputs into the store by content; what is there already is not sent again."""
+    job = session.prepared.job
+    assert isinstance(session.store, S3Store)
+    told = _Told(session, sum(file.size for file in job.files))
+    done = upload(session.store, job.run, job.files, told.sent)
+    session.prepared = replace(session.prepared, job=replace(job, files=done.files))
+    tell(describe(done))
+
+
+def describe(done: Upload) -> str:
+    """`uploaded 3 files (1.2 MB), 7 were there`."""
+    files = f"{done.sent:,} file" + ("" if done.sent == 1 else "s")
+    there = f", {done.found:,} were there" if done.found else ""
+    return f"uploaded {files} ({format_size(done.sent_bytes)}){there}"
+
+
+class _Told:
+    """Bytes sent so far, from several threads; ends the upload once the run is cancelled."""
+
+    def __init__(self, session: Session, total: int) -> None:
+        self._session = session
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def sent(self, count: int) -> None:
+        self._session.check_cancelled()
+        with self._lock:
+            self._done += count
+            state = Transfer(self._done, self._total)
+            console().update(state)

@@ -106,7 +106,7 @@ def follow(
         late = not overdue.is_alive()
         overdue.cancel()
         process.kill()
-        process.wait()
+        process.communicate()
     if code and late:
         raise _too_long(tool, arguments, seconds)
     return _ended(code, b"", "\n".join(last))

@@ -126,6 +126,8 @@ class NodeLoader:
         with one_at_a_time(tell):
             seen = self._look(plan)
             missing = _missing(plan, seen)
+            if not missing:
+                return
             if whole := self.to_build(plan, missing):
                 self._load_whole(whole, [n for n in missing if missing[n] & whole], tell)
                 seen = self._look(plan)
@@ -150,7 +152,7 @@ class NodeLoader:
             )
 
     def load_given(self, references: Collection[str], tell: Tell) -> None:
-        ours = set(references) - set(absent(references))
+        ours = _in_engine(references)
         with one_at_a_time(tell):
             for reference in sorted(ours):
                 if lacking := self.nodes.without(reference):
@@ -184,6 +186,14 @@ def _missing(plan: ImagePlan, seen: Seen) -> Missing:
     return lacking
 
 
+def _in_engine(references: Collection[str]) -> set[str]:
+    """Those that Docker has; none without Docker, which images that are there do not need."""
+    try:
+        return set(references) - set(absent(references))
+    except EnvironmentFailed:
+        return set()
+
+
 class Minikube:
     """minikube, whose own command knows where its nodes keep images."""
 
@@ -207,7 +217,7 @@ class Minikube:
 
     def load_given(self, references: Collection[str], tell: Tell) -> None:
         with one_at_a_time(tell):
-            self._load(set(references) - set(absent(references)), tell)
+            self._load(_in_engine(references), tell)
 
     def _load(self, references: Collection[str], tell: Tell) -> None:
         for reference in sorted(references):

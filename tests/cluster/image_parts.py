@@ -1,0 +1,56 @@
+"""Worker files, plans and containers for the tests of images."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from pathlib import Path
+
+from gomr_runtime.environment import CHECKOUT
+from gomr_runtime.workerfile import inspect_worker
+from tasks.cluster.image_build import find_base
+from tasks.cluster.images import ImagePlan, plan_images, read_sources, read_worker
+
+_WORKER = """
+import gomr_runtime as gomr
+def mapper(ctx, chunk): ...
+gomr.run(gomr.MapReduceConfig(mapper=mapper))
+"""
+_count = itertools.count()
+
+
+def worker_file(folder: Path, *packages: str) -> Path:
+    """A worker file that no other is equal to."""
+    path = folder / "worker.py"
+    names = ", ".join(f'"{package}"' for package in packages)
+    header = f"# /// script\n# dependencies = [{names}]\n# ///\n" if packages else ""
+    path.write_text(f"{header}{_WORKER}# {os.getpid()} {next(_count)}\n", encoding="utf-8")
+    return path
+
+
+def plan_for(path: Path, base: str) -> ImagePlan:
+    worker = inspect_worker(path)
+    source = read_worker(worker)
+    return plan_images(worker, source, find_base(print, base), read_sources(CHECKOUT))
+
+
+def docker(*arguments: str, seconds: float = 600) -> str:
+    """What docker prints; its own words when it fails."""
+    done = subprocess.run(
+        ["docker", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        cwd=CHECKOUT,
+        env=os.environ | {"DOCKER_BUILDKIT": "0"},
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def in_container(image: str, code: str) -> str:
+    """What Python code prints in a container that may do as little as a pod of GoMR may."""
+    least = ("--read-only", "--network", "none", "--cap-drop", "ALL")
+    return docker("run", "--rm", *least, "--entrypoint", "python", image, "-c", code).strip()

@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo test proto check fmt clean
+.PHONY: demo test cluster cluster-down proto check fmt clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -17,6 +17,14 @@ demo: $(READY)
 # Every tier that this machine can run; what is skipped is listed with its reason.
 test: $(READY)
 	$(RUN) pytest
+
+# A real Kubernetes of three nodes for the tests; the last line is the kubeconfig's path.
+cluster: $(READY)
+	@$(RUN) tests.cluster.bring_up
+
+# Removes it with all that was started for it; what was built stays in the cache.
+cluster-down: $(READY)
+	@$(RUN) tests.cluster.take_down
 
 check: $(READY)
 	$(RUN) ruff check

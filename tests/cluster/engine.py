@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.build_cache import BuildFailed, cache_folder, locked, output
+from tests.cluster.engine_traces import remember, undo
 from tests.cluster.go_programs import runc_wrapper
 from tests.cluster.progress import say
 
@@ -29,6 +30,7 @@ _FOLDER = Path("/var/lib/gomr-engine")
 _RUN = Path("/run/gomr-engine")
 _PID = _RUN / "dockerd.pid"
 _LOG = _RUN / "dockerd.log"
+_BEFORE = _RUN / "before.json"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _SYS_RESOURCE = 24  # the bit of CAP_SYS_RESOURCE
@@ -48,20 +50,26 @@ def ensure_engine() -> None:
         )
 
 
-def stop_engine() -> bool:
-    """Stops the engine that `ensure_engine` started and removes all it holds; False: not ours."""
+def stop_engine() -> list[str]:
+    """Stops the engine that `ensure_engine` started, with all it holds; what is left, by name."""
     pid = _our_pid()
     if pid is None:
-        return False
+        return []
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
     while _our_pid() is not None:
         if time.monotonic() > deadline:
             raise BuildFailed(f"dockerd ({pid}) did not stop; its log: {_last_lines()}")
         time.sleep(0.1)
+    left = undo(_BEFORE)
     for folder in (_FOLDER, _RUN):
-        shutil.rmtree(folder, ignore_errors=True)
-    return True
+        shutil.rmtree(folder)
+    return left
+
+
+def is_ours() -> bool:
+    """Whether the engine that runs is one that `ensure_engine` started."""
+    return _our_pid() is not None
 
 
 def answers() -> bool:
@@ -99,6 +107,7 @@ def _start() -> None:
     say("starting dockerd")
     for folder in (_FOLDER, _RUN):
         _made(folder)
+    remember(_BEFORE)
     settings = {
         "bip": BRIDGE_ADDRESS,
         "default-address-pools": [{"base": POOL, "size": 27}],

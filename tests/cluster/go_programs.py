@@ -9,16 +9,26 @@ from tests.build_cache import BUILD_SECONDS, BuildFailed, cached, key_of, output
 from tests.cluster.progress import say
 
 SOURCES = Path(__file__).parent / "go"
+_PACKAGES = (
+    "./kube",
+    "./coredns",
+    "./pause",
+    "sigs.k8s.io/cri-tools/cmd/crictl",
+    "sigs.k8s.io/kind",
+)
 _VERSION = "k8s.io/component-base/version"
 
 
 def kubernetes_programs() -> Path:
-    """Folder with `kube` (all of Kubernetes), `coredns` and `kind`; built once, 20 min of CPU."""
+    """Folder with `kube` (all of Kubernetes), `coredns`, `pause`, `crictl` and `kind`.
+
+    Built once, with about ten minutes of CPU.
+    """
     version = kubernetes_version()
     major, minor, _ = version.removeprefix("v").split(".")
     stamp = f"-X {_VERSION}.gitVersion={version} -X {_VERSION}.gitMajor={major}"
     stamp += f" -X {_VERSION}.gitMinor={minor}"
-    return _built("kubernetes", ["./kube", "./coredns", "sigs.k8s.io/kind"], stamp)
+    return _built("kubernetes", list(_PACKAGES), stamp)
 
 
 def runc_wrapper() -> Path:

@@ -59,7 +59,7 @@ _LIST = [
     Image("minio", lambda: minio_binary().parent.name, lambda: [minio_binary()], base="debian"),
     Image("pause", lambda: "1", _programs("pause")),
     Image("coredns", lambda: "1", _programs("coredns")),
-    Image("gomr-node", kubernetes_version, _programs("kube"), base="debian"),
+    Image("gomr-node", kubernetes_version, _programs("kube", "crictl"), base="debian"),
 ]
 IMAGES = {image.name: image for image in _LIST}
 

@@ -1,0 +1,108 @@
+"""Brings the test cluster up, or finds it healthy; prints the kubeconfig's path as the last line.
+
+python -m tests.cluster.bring_up
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.build_cache import BuildFailed, cache_folder, locked
+from tests.cluster.engine import ensure_engine
+from tests.cluster.go_programs import kubernetes_programs
+from tests.cluster.images import ensure_image, image_archive
+from tests.cluster.kubectl import condition, kubectl, link_programs, succeeds
+from tests.cluster.layout import CONTROL_PLANE, CONTROL_PLANE_LABEL, NODES, kubeconfig_path
+from tests.cluster.nodes import create_nodes, log_of, node_states, start_nodes
+from tests.cluster.progress import say, wait_for
+
+MANIFESTS = Path(__file__).parent / "manifests"
+API_SECONDS = 90.0
+READY_SECONDS = 120.0
+ON_EVERY_NODE = ("pause", "coredns")  # from the start; others are loaded by whoever needs them
+
+
+def cannot_run() -> str | None:
+    """Why this machine can have no such cluster; None when it can."""
+    if sys.platform != "linux":
+        return "the test cluster needs Linux"
+    if os.geteuid() != 0:
+        return "the test cluster needs root, for containers that are nodes"
+    if shutil.which("go") is None:
+        return "the test cluster needs the Go toolchain (`go`) on PATH, to build Kubernetes"
+    return None
+
+
+def bring_up() -> Path:
+    """The kubeconfig's path of the healthy cluster; BuildFailed says what stands in the way."""
+    reason = cannot_run()
+    if reason:
+        raise BuildFailed(reason)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with locked(cache_folder() / "cluster.lock"):
+        with ThreadPoolExecutor() as pool:  # the longest build beside everything else
+            programs = pool.submit(kubernetes_programs)
+            ensure_engine()
+            states = node_states()
+            whole = sorted(states) == sorted(node.name for node in NODES)
+            if not (whole and kubeconfig_path().exists()):
+                ensure_image("debian")
+            link_programs(programs.result())
+        if whole and kubeconfig_path().exists():
+            start_nodes([name for name, state in states.items() if state != "running"])
+        else:
+            _create()
+        _wait_until_healthy()
+    return kubeconfig_path()
+
+
+def _create() -> None:
+    with ThreadPoolExecutor() as pool:
+        inside = {name: pool.submit(image_archive, name) for name in ON_EVERY_NODE}
+        image = ensure_image("gomr-node")
+        archives = {name: archive.result() for name, archive in inside.items()}
+    say("creating the nodes")
+    create_nodes(image, archives)
+
+
+def _wait_until_healthy() -> None:
+    wait_for(
+        "the API server",
+        lambda: succeeds("get", "--raw", "/readyz"),
+        API_SECONDS,
+        lambda: log_of(CONTROL_PLANE.name, "kube-apiserver"),
+    )
+    kubectl("apply", "--filename", str(MANIFESTS))
+    for node in NODES:
+        _wait_for_node(node.name)
+    kubectl("label", "--overwrite", "node", CONTROL_PLANE.name, f"{CONTROL_PLANE_LABEL}=")
+    wait_for(
+        "CoreDNS",
+        lambda: condition("deployment/coredns", "Available", "kube-system"),
+        READY_SECONDS,
+        lambda: kubectl("get", "events", "--namespace", "kube-system"),
+    )
+
+
+def _wait_for_node(name: str) -> None:
+    wait_for(
+        name,
+        lambda: condition(f"node/{name}", "Ready"),
+        READY_SECONDS,
+        lambda: log_of(name, "kubelet"),
+    )
+
+
+def main() -> None:
+    try:
+        print(bring_up())
+    except BuildFailed as error:
+        sys.exit(f"make cluster: {error}")
+
+
+if __name__ == "__main__":
+    main()

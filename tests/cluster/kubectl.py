@@ -1,0 +1,51 @@
+"""kubectl, as the administrator of the test cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.build_cache import BuildFailed, output
+from tests.cluster.layout import kubeconfig_path
+
+
+def link_programs(programs: Path) -> None:
+    """`kind` and `kubectl` beside the Python that runs this."""
+    for name, program in (("kind", "kind"), ("kubectl", "kube")):
+        link, target = program_path(name), programs / program
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+
+
+def program_path(name: str) -> Path:
+    return Path(sys.prefix) / "bin" / name
+
+
+def kubectl(*arguments: str, seconds: float = 60.0, given: str | None = None) -> str:
+    """Its stdout; BuildFailed with what it said."""
+    return output([*_command(), *arguments], seconds, given=given)
+
+
+def succeeds(*arguments: str, seconds: float = 15.0) -> bool:
+    try:
+        kubectl(*arguments, seconds=seconds)
+    except BuildFailed:
+        return False
+    return True
+
+
+def condition(thing: str, name: str, namespace: str = "default") -> bool:
+    """Whether `node/x` or `deployment/y` is there and has the condition."""
+    command = [*_command(), "--namespace", namespace, "get", thing, "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode != 0:
+        return False
+    conditions = json.loads(done.stdout).get("status", {}).get("conditions", [])
+    return any(one["type"] == name and one["status"] == "True" for one in conditions)
+
+
+def _command() -> list[str]:
+    return [str(program_path("kubectl")), "--kubeconfig", str(kubeconfig_path())]

@@ -1,0 +1,60 @@
+"""Removes the test cluster and the Docker engine that was started for it, and says what is left.
+
+python -m tests.cluster.take_down
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from tests.build_cache import BuildFailed, cache_folder, locked, output
+from tests.cluster import engine
+from tests.cluster.layout import CLUSTER, CLUSTER_LABEL, cluster_folder
+from tests.cluster.nodes import DOCKER_SECONDS, remove_nodes
+from tests.cluster.progress import say
+
+
+def take_down() -> list[str]:
+    """What could not be removed or belongs to others, one line each; empty: nothing is left."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with locked(cache_folder() / "cluster.lock"):
+        if engine.answers():
+            remove_nodes()
+            say("the nodes are gone")
+        shutil.rmtree(cluster_folder(), ignore_errors=True)
+        left = _left_in_engine()
+        if not left and engine.is_ours():
+            left = engine.stop_engine()
+            say("dockerd has stopped")
+    return left
+
+
+def _left_in_engine() -> list[str]:
+    """What of the cluster is still there, and what else keeps an engine of ours running."""
+    if not engine.answers():
+        return []
+    label = ["--filter", f"label={CLUSTER_LABEL}={CLUSTER}"]
+    left = []
+    for kind, command in (("container", ["ps", "--all"]), ("network", ["network", "ls"])):
+        format_ = ["--format", "{{.Names}}" if kind == "container" else "{{.Name}}"]
+        names = output(["docker", *command, *label, *format_], DOCKER_SECONDS).split()
+        left += [f"{kind} {name}" for name in names]
+    if engine.is_ours():
+        others = output(["docker", "ps", "--format", "{{.Names}}"], DOCKER_SECONDS).split()
+        left += [f"dockerd, which still runs the container {name}" for name in others]
+    return left
+
+
+def main() -> None:
+    try:
+        left = take_down()
+    except BuildFailed as error:
+        sys.exit(f"make cluster-down: {error}")
+    if left:
+        sys.exit("make cluster-down: left are " + "; ".join(left))
+    say("nothing is left but the cache, " + str(cache_folder()))
+
+
+if __name__ == "__main__":
+    main()

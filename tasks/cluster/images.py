@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -57,8 +57,8 @@ class ImagePlan:
     ground: str
     worker: str
     base: BaseImage
-    sources: Mapping[str, bytes]
-    source: bytes
+    sources: Mapping[str, bytes] = field(repr=False)
+    source: bytes = field(repr=False)
     dependencies: tuple[str, ...]
 
     @property

@@ -7,10 +7,15 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from gomr_runtime.environment import CHECKOUT
 from gomr_runtime.workerfile import inspect_worker
 from tasks.cluster.image_build import find_base
 from tasks.cluster.images import ImagePlan, plan_images, read_sources, read_worker
+from tests.build_cache import BuildFailed
+from tests.cluster.engine import ensure_engine
+from tests.cluster.images import ensure_image
 
 _WORKER = """
 import gomr_runtime as gomr
@@ -29,10 +34,21 @@ def worker_file(folder: Path, *packages: str) -> Path:
     return path
 
 
-def plan_for(path: Path, base: str) -> ImagePlan:
+def base_image() -> str:
+    """Reference of the image that the others start from."""
+    try:
+        ensure_engine()
+        return ensure_image("gomr-python")
+    except BuildFailed as error:
+        pytest.skip(f"no Docker with a Python image: {error}")
+
+
+def plan_for(path: Path, base: str, **more: bytes) -> ImagePlan:
+    """The plan for a worker file; `more` modules make images that no other run has."""
     worker = inspect_worker(path)
-    source = read_worker(worker)
-    return plan_images(worker, source, find_base(print, base), read_sources(CHECKOUT))
+    sources = read_sources(CHECKOUT)
+    sources |= {f"gomr_runtime/{name}.py": text for name, text in more.items()}
+    return plan_images(worker, read_worker(worker), find_base(print, base), sources)
 
 
 def docker(*arguments: str, seconds: float = 600) -> str:

@@ -12,10 +12,7 @@ from gomr_runtime.environment import CHECKOUT
 from gomr_runtime.errors import EnvironmentFailed
 from tasks.cluster.engine import ask
 from tasks.cluster.image_build import absent, build, find_base
-from tests.build_cache import BuildFailed
-from tests.cluster.engine import ensure_engine
-from tests.cluster.image_parts import docker, in_container, plan_for, worker_file
-from tests.cluster.images import ensure_image
+from tests.cluster.image_parts import base_image, docker, in_container, plan_for, worker_file
 
 MASTER, WORKER = "mr-master:by-hand", "mr-worker:by-hand"
 EXAMPLE = "examples/wordcount/worker.py"
@@ -24,11 +21,7 @@ EXAMPLE = "examples/wordcount/worker.py"
 @pytest.fixture(scope="module")
 def base() -> str:
     """Reference of the image that the others start from."""
-    try:
-        ensure_engine()
-        return ensure_image("gomr-python")
-    except BuildFailed as error:
-        pytest.skip(f"no Docker with a Python image: {error}")
+    return base_image()
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ clean:
 	rm -rf .venv .tools .gomr outputs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Bytecode is compiled while installing: without it every start of Prefect takes seconds longer.
-$(READY): uv.lock pyproject.toml | $(filter .tools/%,$(UV))
+$(READY): uv.lock pyproject.toml $(wildcard native/pyproject.toml native/src/*) | $(filter .tools/%,$(UV))
 	env -u PYTHONDONTWRITEBYTECODE UV_PYTHON_DOWNLOADS=never \
 		$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@

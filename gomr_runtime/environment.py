@@ -85,8 +85,9 @@ def _padded(numbers: Version) -> Version:
 def environment_key(worker: WorkerFile) -> str:
     """Name of the environment: equal for equal dependencies, Python and `gomr_runtime`."""
     content = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        content.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
+    sources = [*sorted(PACKAGE.rglob("*.py")), *sorted((CHECKOUT / "native").glob("src/*"))]
+    for path in sources:
+        content.update(path.relative_to(CHECKOUT).as_posix().encode() + b"\0")
         content.update(hashlib.sha256(path.read_bytes()).digest())
     facts = [sorted(worker.dependencies), sys.version, sys.platform, content.hexdigest()]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
@@ -109,7 +110,7 @@ def _build(worker: WorkerFile, place: Path) -> None:
 
 def _commands(built: Path, dependencies: tuple[str, ...]) -> list[list[str]]:
     python = str(built / "bin" / "python")
-    packages = [_own_package(), *dependencies]
+    packages = [*_own_packages(), *dependencies]
     uv = shutil.which("uv") or shutil.which("uv", path=str(CHECKOUT / ".tools" / "uv" / "bin"))
     if uv:
         return [
@@ -122,11 +123,11 @@ def _commands(built: Path, dependencies: tuple[str, ...]) -> list[list[str]]:
     ]
 
 
-def _own_package() -> str:
+def _own_packages() -> list[str]:
     """What to install so that `import gomr_runtime` gives this very code."""
     if (CHECKOUT / "pyproject.toml").is_file():
-        return str(CHECKOUT)
-    return f"gomr-runtime=={version('gomr-runtime')}"
+        return [str(CHECKOUT), str(CHECKOUT / "native")]
+    return [f"gomr-runtime=={version('gomr-runtime')}"]
 
 
 def _run(command: list[str], worker: WorkerFile) -> None:

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from gomr_runtime import compiled
+
+NATIVE = compiled.load()
+
+
+@pytest.fixture(scope="module", params=["compiled", "pure"])
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs a module's tests with and without the compiled part."""
+    wanted = str(request.param)
+    if wanted == "compiled" and NATIVE is None:
+        pytest.skip("gomr-native is not built: it needs a C compiler when it is installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "native", NATIVE if wanted == "compiled" else None)
+        yield wanted
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -66,7 +66,7 @@ class SumFold:
         self.combine_out = 0
         self._gatherer = gatherer
         self._budget = budget
-        self._counting = aggregate.name == "count"
+        self.counting = aggregate.name == "count"
         self._totals: dict[Kind, Counter[Any]] = {}
         self._entries = 0
         self._bytes = 0
@@ -75,7 +75,7 @@ class SumFold:
     def add(self, batch: Batch) -> None:
         keys, values = batch.keys, batch.values
         self.combine_in += len(keys)
-        if self._counting:
+        if self.counting:
             values = [1] * len(keys)
         elif batch.uniform is not int:
             keys, values = self._pass_floats(batch)

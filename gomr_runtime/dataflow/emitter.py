@@ -47,6 +47,7 @@ class Ticks(Protocol):
 class Emitter:
     """Pairs that user code emitted and that are not drained yet.
 
+    drained: told after every drain that nothing is held any more.
     count_keys: where the order of pairs does not matter, takes the keys of `ctx.count` at once.
     origins: whatever the caller notes at each mark (a record number, a key), for `origin_of`.
     failed: what ended a drain for good. User code may swallow it, so every later drain raises it
@@ -59,6 +60,7 @@ class Emitter:
         "_weighed",
         "_weight",
         "count_keys",
+        "drained",
         "emitted",
         "failed",
         "keys",
@@ -79,6 +81,7 @@ class Emitter:
         self.emitted = 0
         self.failed: BaseException | None = None
         self.count_keys: Callable[[list[Any]], None] | None = None
+        self.drained: Callable[[], None] = _silent
         self.whole_records = whole_records
         self._drain = drain
         self._tick: Ticks = _silent
@@ -126,6 +129,7 @@ class Emitter:
         count = len(self.keys)
         if not count:
             self._forget()
+            self.drained()
             return
         keys, values = self.keys[:], self.values[:]
         try:
@@ -141,6 +145,7 @@ class Emitter:
         self._forget()
         self.limit -= count
         self._weighed = self._weight = 0
+        self.drained()
 
     def check(self) -> None:
         """Between records, past the limit: weigh what is new, drain when it has become much."""

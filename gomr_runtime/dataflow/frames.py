@@ -70,7 +70,14 @@ def write_frame(
     key_kind: Kind, value_kind: Kind, rows: int, keys: bytes, values: bytes, *, compress: bool
 ) -> bytes:
     """Header and body for two encoded columns; compression needs pyarrow."""
-    codec, body = RAW, keys + values
+    return frame_of(key_kind, value_kind, rows, len(keys), keys + values, compress=compress)
+
+
+def frame_of(
+    key_kind: Kind, value_kind: Kind, rows: int, key_size: int, body: bytes, *, compress: bool
+) -> bytes:
+    """The same for both columns in one, the first `key_size` bytes of it the keys."""
+    codec, size = RAW, len(body)
     if compress:
         import pyarrow as pa
 
@@ -78,7 +85,7 @@ def write_frame(
         if len(packed) < len(body):
             codec, body = LZ4, packed
     head = _HEAD.pack(
-        MAGIC, key_kind, value_kind, codec, 0, rows, len(keys), len(values), len(body)
+        MAGIC, key_kind, value_kind, codec, 0, rows, key_size, size - key_size, len(body)
     )
     return head + _CRC.pack(zlib.crc32(body, zlib.crc32(head))) + body
 

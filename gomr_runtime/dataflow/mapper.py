@@ -11,6 +11,7 @@ from typing import Any
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import BadPair
 from gomr_runtime.dataflow.block import Block
+from gomr_runtime.dataflow.direct import Direct
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, DONE, PIECE, RECORD, TICKS, Monitor
@@ -52,9 +53,11 @@ class MapTask:
         *,
         allowed_bad: int = 0,
         known_bad: frozenset[int] = frozenset(),
+        direct: Direct | None = None,
     ) -> None:
         """name: the task's, for errors. allowed_bad: bad records to set aside. known_bad: record
-        numbers that killed earlier attempts; they are set aside without being tried."""
+        numbers that killed earlier attempts; they are set aside without being tried. direct: takes
+        pairs past the emitter, where no record has to be taken back."""
         self.books = MapBooks()
         self.bad_records: list[BadRecord] = []
         self._name = name
@@ -70,6 +73,8 @@ class MapTask:
         self._mapper = partial(program.config.mapper, ctx)
         self.emitter = Emitter(drain, whole_records=allowed_bad > 0)
         self.emitter.bind(ctx, program.description.value_type, self._tick)
+        if direct is not None and not self.emitter.whole_records:
+            direct.bind(self.emitter, ctx, monitor)
 
     def run(self, blocks: Iterable[Block]) -> None:
         """All of it: setup, every block, finish. Raises RecordFailed."""

@@ -89,9 +89,17 @@ class CutPartitioner:
         self.partitions = partitions
         self._cuts = list(cuts)
 
+    def below(self, kind: Kind) -> int:
+        """How many cuts are of kinds that come before."""
+        return sum(1 for cut in self._cuts if cut[0] < kind)
+
+    def payloads(self, kind: Kind) -> list[bytes]:
+        """The cuts of one kind without their kind byte."""
+        return [cut[1:] for cut in self._cuts if cut[0] == kind]
+
     def assign(self, kind: Kind, keys: Sequence[Any]) -> list[int]:
         same = [decode_native(cut) for cut in self._cuts if cut[0] == kind]
-        below = sum(1 for cut in self._cuts if cut[0] < kind)
+        below = self.below(kind)
         if not same or kind is Kind.NONE:  # None is equal to its cut, and has no order
             return [below + len(same)] * len(keys)
         return [below + bisect_right(same, key) for key in keys]

@@ -9,6 +9,7 @@ process's memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from gomr_runtime.dataflow import small
@@ -42,8 +43,9 @@ class RunWriter:
     def write_small(self, batches: list[Batch]) -> None:
         """One run a partition from plain batches, uncompressed."""
         for p, parts in enumerate(small.partition_sorted(batches, self.partitioner)):
-            frames = [frame for part in parts for frame in small.frames_of(part, compress=False)]
-            self._append(p, frames)
+            self.append(
+                p, (frame for part in parts for frame in small.frames_of(part, compress=False))
+            )
 
     def write_columns(self, segments: list[Segment]) -> None:
         """One run a partition from columns, compressed."""
@@ -54,31 +56,29 @@ class RunWriter:
             for segment in columns.concat(segments)
         ]
         for p in range(self.partitioner.partitions):
-            frames = [
-                frame
-                for segment, bounds in placed
-                for frame in columns.frames_of(
-                    segment.slice(bounds[p], bounds[p + 1] - bounds[p]), compress=True
-                )
-            ]
-            self._append(p, frames)
+            slices = (
+                segment.slice(bounds[p], bounds[p + 1] - bounds[p]) for segment, bounds in placed
+            )
+            self.append(
+                p, (frame for rows in slices for frame in columns.frames_of(rows, compress=True))
+            )
+
+    def append(self, partition: int, frames: Iterable[tuple[int, bytes]]) -> None:
+        """One run of a partition from (rows, frame) pairs, sorted by key; none makes no run."""
+        start, rows = self._at, 0
+        for count, frame in frames:
+            self._sink.write(frame)
+            self._at += len(frame)
+            rows += count
+        if rows:
+            self._runs[partition].append(Run(start, self._at - start, rows))
+            self.rows += rows
 
     def finish(self) -> tuple[int, int]:
         """Append the index; (size of the file, size of the index) in bytes."""
         raw = encode_index(self._runs)
         self._sink.write(raw)
         return self._at + len(raw), len(raw)
-
-    def _append(self, partition: int, frames: list[tuple[int, bytes]]) -> None:
-        if not frames:
-            return
-        rows = sum(n for n, _ in frames)
-        size = sum(len(frame) for _, frame in frames)
-        for _, frame in frames:
-            self._sink.write(frame)
-        self._runs[partition].append(Run(self._at, size, rows))
-        self._at += size
-        self.rows += rows
 
 
 class Gatherer:

@@ -20,6 +20,7 @@ from gomr_runtime.dataflow.combine import (
     aggregate_function,
 )
 from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
+from gomr_runtime.dataflow.direct import Direct, direct_emit
 from gomr_runtime.dataflow.emitter import Drain
 from gomr_runtime.dataflow.fan_in import StoredRun, windows
 from gomr_runtime.dataflow.groups import groups
@@ -64,7 +65,8 @@ def map_shuffled(
         writer = RunWriter(out, _partitioner(task, program, blobs))
         ctx = _context(task, job)
         budget = budget_of(job.memory)
-        collector = _collector(program, ctx, Gatherer(writer, budget), budget)
+        gatherer = Gatherer(writer, budget)
+        collector = _collector(program, ctx, gatherer, budget)
         value_type = program.description.value_type
         summed_by = _summed_by(program)
 
@@ -77,8 +79,12 @@ def map_shuffled(
                 collector.add(batch)
 
         sums = isinstance(collector, SumFold) and value_type in ("", "int", "number")
-        mapped = _map(task, job, program, ctx, blobs, drain, monitor, count if sums else None)
+        direct = direct_emit(collector, gatherer, writer, budget, value_type)
+        count_keys = count if sums else None
+        mapped = _map(task, job, program, ctx, blobs, drain, monitor, count_keys, direct)
         collector.finish()
+        if direct is not None:
+            direct.finish()
         size, index_bytes = writer.finish()
         file = ResultFile("map", str(out.path), size, out.close(), writer.rows, index_bytes)
         ledger = _map_ledger(mapped) + Ledger(
@@ -193,6 +199,7 @@ def _map(
     drain: Drain,
     monitor: Monitor,
     count_keys: Callable[[list[Any]], None] | None = None,
+    direct: Direct | None = None,
 ) -> MapTask:
     format = program.description.format
 
@@ -215,6 +222,7 @@ def _map(
         locate,
         allowed_bad=job.skip_bad_records,
         known_bad=frozenset(task.skipped),
+        direct=direct,
     )
     mapping.emitter.count_keys = count_keys
     monitor[TOTAL] = sum(piece.end - piece.start for piece in task.pieces)

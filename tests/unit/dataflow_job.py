@@ -14,7 +14,7 @@ from gomr_runtime import formats
 from gomr_runtime.api import MapReduceConfig
 from gomr_runtime.blobs import LocalBlobs
 from gomr_runtime.context import Context
-from gomr_runtime.dataflow import columns, emitter, fan_in, groups, shuffle, small, stages
+from gomr_runtime.dataflow import columns, direct, emitter, fan_in, groups, shuffle, small, stages
 from gomr_runtime.dataflow.ledger import Facts, check_books
 from gomr_runtime.execution import SLOTS, execute
 from gomr_runtime.job import (
@@ -48,9 +48,9 @@ class Limits:
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            for module in (shuffle, fan_in):
+            for module in (shuffle, fan_in, direct):
                 patch.setattr(module, "SMALL_ROWS", self.small_rows)
-            for module in (small, columns):
+            for module in (small, columns, direct):
                 patch.setattr(module, "TARGET_ROWS", self.frame_rows)
                 patch.setattr(module, "TARGET_BYTES", self.frame_bytes)
             patch.setattr(groups, "GIANT_ROWS", self.giant_rows)

@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gomr_runtime as gomr
+from gomr_runtime.dataflow import direct
 from gomr_runtime.testing import Result, run_local
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 LINES = 90
 WORDS = ["a", "b", "tab\there", "é", "\U0001f600", "long " * 40, ""]
@@ -84,7 +87,9 @@ VALUES: list[Any] = [None, True, 1, 2**70, 0.5, "text", b"\xff", [1, [2]], {"a":
 def paths(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
     """Module constants of the dataflow, so that small data takes the ways of large data."""
     for name, value in settings.items():
-        monkeypatch.setattr(f"gomr_runtime.dataflow.{name.replace('__', '.')}", value)
+        module, _, constant = name.partition("__")
+        for where in (module, "direct") if hasattr(direct, constant) else (module,):
+            monkeypatch.setattr(f"gomr_runtime.dataflow.{where}.{constant}", value)
 
 
 TINY: dict[str, dict[str, Any]] = {
@@ -187,7 +192,7 @@ def test_built_ins_are_equal_on_every_path(
     assert mixed_job("plain", aggregate, aggregate, mappers=7).parts == expected
 
 
-def test_the_paths_are_really_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_paths_are_really_taken(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     from gomr_runtime.dataflow import fan_in, groups, shuffle
 
     taken: Counter[str] = Counter()
@@ -202,11 +207,12 @@ def test_the_paths_are_really_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(owner, name, call)
 
     counted(shuffle.RunWriter, "write_columns")
+    counted(direct, "write_pairs")
     counted(fan_in, "_pass")
     counted(groups, "Giant")
     paths(monkeypatch, **TINY["many passes"])
     mixed_job("plain", stream, mappers=30)
-    assert taken["write_columns"] >= 30
+    assert taken["write_pairs" if engine == "compiled" else "write_columns"] >= 30
     assert taken["_pass"] >= 3
     paths(monkeypatch, **TINY["giant groups"])
     mixed_job("plain", stream)

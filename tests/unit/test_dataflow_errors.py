@@ -20,6 +20,8 @@ from gomr_runtime.job import TaskFailure, TaskSpec
 from gomr_runtime.maps import encode_maps
 from tests.unit.dataflow_job import Job, Limits, Outcome
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 SMALL = Limits(small_rows=4, frame_rows=3, drain_pairs=3, budget=200, widest=2, giant_rows=2)
 
 

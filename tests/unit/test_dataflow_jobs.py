@@ -20,6 +20,8 @@ from gomr_runtime.dataflow.output import PartWriter
 from tests.unit.dataflow_job import Job, Limits, Outcome, Pair, config_of
 from tests.unit.dataflow_strategies import KEYS, SCALAR_KEYS, VALUES
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 Records = list[list[Pair]]
 JOBS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LIMITS = st.builds(

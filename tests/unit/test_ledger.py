@@ -9,6 +9,8 @@ import pytest
 from gomr_runtime.dataflow.ledger import Facts, check_books
 from gomr_runtime.job import Ledger
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 GOOD = Ledger(
     records_read=10, bytes_read=100, mapped=7, skipped=2, set_aside=1,
     map_out=20, combine_in=18, combine_out=5, written=7, reduce_in=7,

@@ -16,6 +16,8 @@ import gomr_runtime as gomr
 from gomr_runtime.errors import JobFailed, RecordFailed
 from gomr_runtime.testing import Pair, Result, run_local
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 MANY: list[Pair] = [
     ("tab\tnl\ncr\rback\\slash", "v\t"),
     ("é\u2028\x85", 1),

@@ -17,6 +17,8 @@ import gomr_runtime as gomr
 from gomr_runtime.errors import JobFailed, RecordFailed
 from gomr_runtime.testing import Pair, Result, run_local
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 TYPES = [type(None), bool, int, float, str, bytes, tuple]
 
 

@@ -14,6 +14,8 @@ import gomr_runtime as gomr
 from gomr_runtime.errors import JobFailed, RecordFailed, UsageError
 from gomr_runtime.testing import Pair, Result, run_local, run_reducer
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def numbers(ctx: gomr.Context, line: str) -> None:
     ctx.emit("k", int(line))

@@ -1,0 +1,134 @@
+/* Shared by the files of gomr_native: pairs in one arena, their hash and their order.
+ *
+ * Only the stable ABI of Python 3.11 is used, so one build serves every later Python.
+ */
+#ifndef GOMR_NATIVE_H
+#define GOMR_NATIVE_H
+
+#define PY_SSIZE_T_CLEAN
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030B0000
+#endif
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "GoMR's frames need a little-endian machine"
+#endif
+
+/* Numbers of gomr_runtime.dataflow.keys.Kind. */
+enum { KIND_ANY = 0, KIND_INT = 4, KIND_FLOAT = 6, KIND_STR = 7, KIND_BYTES = 8 };
+
+/* Bytes in an arena. */
+typedef struct {
+    uint32_t at, size;
+} Cell;
+
+typedef union {
+    int64_t i;
+    double d;
+    Cell cell;
+} Value;
+
+/* A pair. The key is its order-preserving payload: an int is 8 big-endian bytes with the sign
+ * flipped, a str its UTF-8. */
+typedef struct {
+    Value value;
+    Cell key;
+} Row;
+
+/* An entry of the index from keys to rows; row 0 is no entry, row n is rows[n - 1]. */
+typedef struct {
+    uint32_t hash, row;
+} Entry;
+
+/* A row on its way to its place: `prefix` is 8 bytes of its key, as a big-endian number. */
+typedef struct {
+    uint64_t prefix;
+    uint32_t row, size;
+} Slot;
+
+typedef struct {
+    Row *rows;
+    uint32_t count, room;
+    char *arena;
+    size_t used, arena_room;
+    Slot *order; /* once sorted */
+} Store;
+
+/* The first `size` (at most 8) bytes as a little-endian number, nothing beyond them read. */
+static inline uint64_t load_upto8(const char *p, size_t size)
+{
+    uint64_t w = 0;
+    if (size >= 8) {
+        memcpy(&w, p, 8);
+    } else if (size >= 4) {
+        uint32_t low, high;
+        memcpy(&low, p, 4);
+        memcpy(&high, p + size - 4, 4);
+        w = low | (uint64_t)high << (8 * (size - 4));
+    } else if (size) {
+        w = (unsigned char)p[0];
+        if (size > 1) {
+            w |= (uint64_t)(unsigned char)p[1] << 8;
+        }
+        if (size > 2) {
+            w |= (uint64_t)(unsigned char)p[2] << 16;
+        }
+    }
+    return w;
+}
+
+/* The fixed hash of gomr_runtime.dataflow.hashing. */
+static inline uint64_t fixed_hash(uint64_t kind, const char *p, size_t size)
+{
+    uint64_t h = (kind * 0x9E3779B97F4A7C15ull) ^ size;
+    while (size) {
+        size_t taken = size < 8 ? size : 8;
+        h = (h ^ load_upto8(p, taken)) * 0xBF58476D1CE4E5B9ull;
+        h ^= h >> 29;
+        p += taken;
+        size -= taken;
+    }
+    h = (h ^ (h >> 33)) * 0xFF51AFD7ED558CCDull;
+    h = (h ^ (h >> 33)) * 0xC4CEB9FE1A85EC53ull;
+    return h ^ (h >> 33);
+}
+
+static inline uint64_t flip_sign(int64_t number)
+{
+    return __builtin_bswap64((uint64_t)number ^ (1ull << 63));
+}
+
+static inline int64_t unflip_sign(const char *payload)
+{
+    uint64_t w;
+    memcpy(&w, payload, 8);
+    return (int64_t)(__builtin_bswap64(w) ^ (1ull << 63));
+}
+
+static inline const char *key_of(const Store *store, uint32_t row)
+{
+    return store->arena + store->rows[row].key.at;
+}
+
+/* order.c: `where` has the partition of each row, NULL when there is one; `bounds` gets
+ * partitions + 1 places in `order`. 0, or -1 without memory. */
+int order_rows(Store *store, const uint32_t *where, uint32_t partitions, uint32_t *bounds);
+/* Of three-way byte order, as keys have it. */
+int compare_bytes(const char *a, size_t a_size, const char *b, size_t b_size);
+
+/* frames.c: rows [start, end) in order as a frame's body, at most so many rows and bytes: a tuple
+ * (rows taken, bytes of the key column, body). */
+PyObject *frame_body(const Store *store, int key_kind, int value_kind, uint32_t start, uint32_t end,
+                     uint32_t most_rows, size_t most_bytes);
+/* A Python object from a key's payload or a value; NULL with an exception. */
+PyObject *key_object(const Store *store, int kind, uint32_t row);
+PyObject *value_object(const Store *store, int kind, uint32_t row);
+
+/* pairs.c */
+extern PyType_Spec pairs_spec;
+
+#endif

@@ -181,7 +181,10 @@ class Api:
         )
         if not response.is_success:
             raise self._refused(response, "list", where.plural, "")
-        return dict(response.json())
+        found: Object = response.json()
+        for item in found["items"]:  # which say it only one by one
+            item |= {"apiVersion": where.version, "kind": kind}
+        return found
 
     async def _answer(
         self,
@@ -266,7 +269,8 @@ class Api:
             resource=resource,
             name=name,
             cluster=self.cluster,
-            namespace=self.namespace,
+            # In all namespaces, or in none.
+            namespace=self.namespace if "/namespaces/" in response.url.path else "",
         )
 
 

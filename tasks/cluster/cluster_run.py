@@ -62,7 +62,9 @@ class ClusterRun:
         self._cluster = cluster
         self._store = open_store(store.url, store.here)
         self._pods = pods
-        self._happenings: queue.SimpleQueue[pb.WatchEvent | Happening] = queue.SimpleQueue()
+        self._happenings: queue.SimpleQueue[pb.WatchEvent | Happening | BaseException] = (
+            queue.SimpleQueue()
+        )
         self._ended: MasterEnded | None = None
         self._deadline: float | None = None  # once nothing more can come but the last events
         self._client: RunClient | None = None
@@ -112,6 +114,8 @@ class ClusterRun:
                 return self._without_master()
             if isinstance(happening, GomrError):
                 return self._finished(self._stored_summary(), happening)
+            if isinstance(happening, BaseException):
+                raise happening
             if isinstance(happening, MasterEnded):
                 self._ended = happening
                 self._deadline = time.monotonic() + LATE_SUMMARY
@@ -163,6 +167,7 @@ class ClusterRun:
         run = self.job.run
         watch = PodWatch(self._cluster.api, run, self._happenings.put)
         self._watching = self._cluster.spawn(watch.run())
+        self._watching.add_done_callback(self._watched)
         from gomr_runtime.client import RunClient  # gRPC is imported while the pods start
         from gomr_runtime.rpc import Trust
 
@@ -183,6 +188,11 @@ class ClusterRun:
             for event in self._client.watch():
                 self._happenings.put(event)
         except GomrError as error:
+            self._happenings.put(error)
+
+    def _watched(self, watching: concurrent.futures.Future[None]) -> None:
+        """A defect of ours in watching the pods is not to be waited for in silence."""
+        if not watching.cancelled() and (error := watching.exception()):
             self._happenings.put(error)
 
     def _patience(self) -> float | None:

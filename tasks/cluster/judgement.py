@@ -12,12 +12,10 @@ MEMORY_DEATHS = 4  # as many attempts as a task has
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """new: troubles that were not told yet. fatal: the one that ends the run. look_again: in so
-    many seconds one may have lasted too long; None when that takes a change first."""
+    """new: troubles that are to be told now. fatal: the one that ends the run."""
 
     new: tuple[Trouble, ...]
     fatal: Trouble | None
-    look_again: float | None
 
 
 class Judge:
@@ -35,22 +33,21 @@ class Judge:
         self._since = {key: at for key, at in self._since.items() if key in keys}
         for key in keys:
             self._since.setdefault(key, now)
-        new = tuple(trouble for trouble in troubles if trouble.key not in self._told)
-        self._told.update(keys)
+        new = tuple(trouble for trouble in troubles if self._is_to_be_told(trouble, now))
+        self._told.update(trouble.key for trouble in new)
         self._memory_deaths.update(t.key for t in troubles if kind_of(t) == "memory")
-        waits = []
-        for trouble in troubles:
-            left = self._left(trouble, working, now)
-            if left is not None and left <= 0:
-                return Verdict(new, trouble, None)
-            if left is not None:
-                waits.append(left)
-        return Verdict(new, None, min(waits, default=None))
+        fatal = next((trouble for trouble in troubles if self._ends(trouble, working, now)), None)
+        return Verdict(new, fatal)
 
-    def _left(self, trouble: Trouble, working: set[str], now: float) -> float | None:
-        """Seconds until the trouble ends the run; None while it does not."""
+    def _is_to_be_told(self, trouble: Trouble, now: float) -> bool:
+        if trouble.key in self._told:
+            return False
+        return now - self._since[trouble.key] >= trouble.tell_after
+
+    def _ends(self, trouble: Trouble, working: set[str], now: float) -> bool:
+        """Whether the run cannot go on with it."""
         if kind_of(trouble) == "memory" and len(self._memory_deaths) >= MEMORY_DEATHS:
-            return 0.0
+            return True
         if trouble.patience is None or trouble.role in working:
-            return None
-        return self._since[trouble.key] + trouble.patience - now
+            return False
+        return now - self._since[trouble.key] >= trouble.patience

@@ -61,15 +61,19 @@ def refused(
     cluster: str,
     namespace: str,
 ) -> EnvironmentFailed:
-    """For an answer of the API server that is no success, by its HTTP status and message."""
+    """For an answer of the API server that is no success, by its HTTP status and message.
+
+    namespace: "" for a request that was about none.
+    """
     if status == 401:
         return EnvironmentFailed(
             f"cluster {cluster} does not accept the credentials of the kubeconfig: they may have "
             "expired; log in again"
         )
     if status == 403 and " cannot " in message:  # RBAC; quotas and policies say something else
+        where = f"namespace {namespace} of cluster" if namespace else "all of cluster"
         return NotPermitted(
-            f"you may not {verb} {resource} in namespace {namespace} of cluster {cluster}: "
+            f"you may not {verb} {resource} in {where} {cluster}: "
             f"{ROLE}; ask for it, or use another --namespace"
         )
     if status == 404 and f'namespaces "{namespace}" not found' in message:

@@ -19,6 +19,9 @@ QUOTA_PATIENCE = 5.0
 ROOM_PATIENCE = 15.0  # another pod may just be going
 SCALE_UP_PATIENCE = 600.0  # a cluster that said it is adding a node
 MOUNT_PATIENCE = 30.0
+START_PATIENCE = 90.0  # a node that is gone loses its pods before
+TELL_AFTER = 2.0
+TELL_SLOW_AFTER = 10.0
 CRASHES = 2  # restarts after which a container that keeps dying is given up
 
 PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
@@ -33,7 +36,8 @@ _PREEMPTION = re.compile(r"\s*preemption:.*", re.DOTALL)
 class Trouble:
     """One thing that is wrong. key: the same for the same trouble, whenever it is seen; it begins
     with what kind of trouble it is. role: `master` or `worker`. patience: seconds after which it
-    ends the run if no other pod of the role works; None: it is only told."""
+    ends the run if no other pod of the role works; None: it is only told. tell_after: seconds that
+    it must last to be worth a line, unless it ends the run before."""
 
     key: str
     message: str
@@ -41,6 +45,7 @@ class Trouble:
     role: str = "worker"
     exit_code: int = EXIT_ENVIRONMENT
     detail: str = ""
+    tell_after: float = TELL_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,8 @@ def with_room(trouble: Trouble, room: str) -> Trouble:
 
 
 def kind_of(trouble: Trouble) -> str:
-    """`room`, `image`, `config`, `memory`, `crash`, `evicted`, `mount`, `node`,
-    `volume` or `refused`."""
+    """`room`, `image`, `config`, `memory`, `crash`, `evicted`, `mount`, `pull`,
+    `start`, `node`, `volume` or `refused`."""
     return trouble.key.partition(":")[0]
 
 
@@ -215,6 +220,7 @@ def _killed_for_memory(evidence: Evidence) -> Trouble | None:
         AT_ONCE if count >= CRASHES else None,
         exit_code=EXIT_JOB_FAILED,
         detail=evidence.log,
+        tell_after=AT_ONCE,
     )
 
 
@@ -232,6 +238,7 @@ def _crashing(evidence: Evidence) -> Trouble | None:
         + ("; its last lines follow" if evidence.log else ""),
         AT_ONCE if count >= CRASHES else None,
         detail=evidence.log,
+        tell_after=AT_ONCE,
     )
 
 
@@ -246,22 +253,36 @@ def _evicted(evidence: Evidence) -> Trouble | None:
         f"evicted:{evidence.pod['metadata']['uid']}",
         f"{_name(evidence.pod)} was {what} on node {node}: {said or 'no reason given'}",
         None,
+        tell_after=AT_ONCE,
     )
 
 
 def _not_starting(evidence: Evidence) -> Trouble | None:
-    """Placed on a node, which has difficulties."""
-    if _phase(evidence.pod) != "Pending":
+    """Placed on a node, which has difficulties or takes its time."""
+    pod = evidence.pod
+    if _phase(pod) != "Pending" or not (node := pod["spec"].get("nodeName")):
         return None
-    for event in reversed(evidence.events):
-        if event.get("reason") in {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}:
-            return Trouble(
-                f"mount:{role_of(evidence.pod)}:{event['reason']}",
-                f"{_name(evidence.pod)} cannot start on node "
-                f"{evidence.pod['spec'].get('nodeName', '?')}: {event.get('message', '')}",
-                MOUNT_PATIENCE,
-            )
-    return None
+    last = evidence.events[-1] if evidence.events else {}
+    if last.get("reason") in {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}:
+        return Trouble(
+            f"mount:{role_of(pod)}:{last['reason']}",
+            f"{_name(pod)} cannot start on node {node}: {last.get('message', '')}",
+            MOUNT_PATIENCE,
+        )
+    if last.get("reason") == "Pulling":
+        image = _container(pod)["image"]
+        return Trouble(
+            f"pull:{image}:{node}",
+            f"node {node} is still fetching image {image}",
+            None,
+            tell_after=TELL_SLOW_AFTER,
+        )
+    return Trouble(
+        f"start:{role_of(pod)}:{node}",
+        f"{_name(pod)} was placed on node {node}, which has not started it yet: is the node well?",
+        START_PATIENCE,
+        tell_after=TELL_SLOW_AFTER,
+    )
 
 
 def _node_lost(evidence: Evidence) -> Trouble | None:
@@ -269,7 +290,10 @@ def _node_lost(evidence: Evidence) -> Trouble | None:
     if is_lost(pod):
         node = pod["spec"].get("nodeName", "?")
         return Trouble(
-            f"node:{node}", f"node {node} is lost: {_name(pod)} is started elsewhere", None
+            f"node:{node}",
+            f"node {node} is lost: {_name(pod)} is started elsewhere",
+            None,
+            tell_after=AT_ONCE,
         )
     return None
 

@@ -20,6 +20,7 @@ from tasks.cluster.store_access import StoreAccess
 
 if TYPE_CHECKING:
     from minio import Minio
+    from minio.datatypes import Object as Listed
 
     from tasks.cluster.connection import Cluster
 
@@ -83,8 +84,7 @@ def _run_of(found: Object) -> str:
 
 
 def _stored_runs(sdk: Minio) -> list[str]:
-    found = sdk.list_objects(bucket_name=BUCKET, prefix="runs/")
-    names = (str(item.object_name).split("/")[1] for item in found)
+    names = (str(item.object_name).split("/")[1] for item in _listed(sdk, "runs/"))
     return [name for name in names if layout.RUN_ID.fullmatch(name)]
 
 
@@ -93,10 +93,21 @@ def _last_touched(sdk: Minio, run: str) -> float:
     written = [
         item.last_modified.timestamp()
         for prefix in (layout.job(run), layout.summary(run), layout.epochs(run))
-        for item in sdk.list_objects(bucket_name=BUCKET, prefix=prefix)
+        for item in _listed(sdk, prefix)
         if item.last_modified is not None
     ]
     return max(written, default=0.0)
+
+
+def _listed(sdk: Minio, prefix: str) -> list[Listed]:
+    """What is directly below the prefix; the SDK also says when it was written."""
+    from minio.error import MinioException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return list(sdk.list_objects(bucket_name=BUCKET, prefix=prefix))
+    except (MinioException, HTTPError) as error:
+        raise StorageError(f"cannot list {prefix} in bucket {BUCKET}: {error}") from None
 
 
 def _sdk(access: StoreAccess) -> Minio:

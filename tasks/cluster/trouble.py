@@ -28,8 +28,7 @@ PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
 NO_IMAGE = {"ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
 CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 SIGNALS = {134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
-_COUNTED = re.compile(r"(\d+) ([^,.]+(?:\.[^,. ]+)*)")
-_PREEMPTION = re.compile(r"\s*preemption:.*", re.DOTALL)
+_COUNTED = re.compile(r"(\d+) (.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +142,19 @@ def kind_of(trouble: Trouble) -> str:
 
 
 def unpack_scheduler(message: str) -> str:
-    """The scheduler's reason without its preamble: `2 nodes: Insufficient memory; 1 node: …`."""
-    text = _PREEMPTION.sub("", message).strip().rstrip(".")
-    _, colon, rest = text.partition("nodes are available: ")
-    if not colon:
-        return text
+    """The scheduler's reasons without its preamble and its thoughts on preemption: `2 nodes: too
+    little memory; 1 node: set aside`."""
+    _, preamble, rest = message.partition("nodes are available: ")
+    if not preamble:
+        return message.strip().rstrip(".")
+    reasons = rest.partition(". ")[0].strip().rstrip(".")
     parts = []
-    for count, what in _COUNTED.findall(rest):
-        plain = what.removeprefix("node(s) ").strip()
-        parts.append(f"{count} {'node' if count == '1' else 'nodes'}: {_plain_reason(plain)}")
-    return "; ".join(parts) or rest
+    for reason in re.split(r", (?=\d)", reasons):
+        counted = _COUNTED.fullmatch(reason)
+        count, what = (counted[1], counted[2]) if counted else ("", reason)
+        plain = _plain_reason(what.removeprefix("node(s) "))
+        parts.append(f"{count} node{'' if count == '1' else 's'}: {plain}" if count else plain)
+    return "; ".join(parts)
 
 
 # Rules, each for one pod.
@@ -386,9 +388,11 @@ def _plain_reason(reason: str) -> str:
         return f"too little {reason.removeprefix('Insufficient ')}"
     if "untolerated taint" in reason:
         taint = reason.partition("{")[2].partition("}")[0].rstrip(": ")
-        return f"set aside ({taint or 'tainted'})"
+        return f"set aside ({taint})" if taint else "set aside (tainted)"
     if "volume node affinity" in reason:
         return "the volume lies on another node"
+    if "unbound immediate PersistentVolumeClaims" in reason:
+        return "its volume is not there"
     return reason.removeprefix("had ").removeprefix("were ")
 
 

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from gomr_runtime import layout
 from gomr_runtime.errors import StorageError
 from gomr_runtime.storage import open_store, probe_create_only
 from tasks.cluster import bucket
 from tasks.cluster.bucket import check_fits, ensure_bucket, free_bytes
+from tasks.cluster.clean import clean_store
+from tasks.cluster.store_access import StoreAccess
 from tests.process.minio_server import MinioServer, running_minio
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
@@ -58,3 +61,25 @@ def test_a_run_that_cannot_fit_is_refused(minio: MinioServer) -> None:
         check_fits(2 * 10**9, 10**9, minio.settings)
     with pytest.raises(StorageError, match=r"the store has .* left"):
         check_fits(free * 2, free * 4, minio.settings)
+
+
+def test_old_data_goes_and_outputs_stay(minio: MinioServer) -> None:
+    access = StoreAccess(f"s3://{NAME}", minio.settings, minio.settings)
+    store = open_store(access.url, access.here)
+    for run in ("failed-1", "kept-1", "live-1"):
+        store.put(layout.job(run), b"{}")
+        store.put(f"{layout.data(run)}map-0/1-x/map", b"data")
+        store.put(f"{layout.output_prefix(run)}output-00000.txt", b"a\t1\n")
+    store.put(layout.success("kept-1"), b"{}")
+    store.put(layout.uploaded("0" * 64), b"an input that no run uses")
+    assert clean_store(access, set(), kept_seconds=3600.0) == 1, "everything is new but unused"
+    assert clean_store(access, {"live-1"}, kept_seconds=0.0) == 2
+    assert [found.key for found in store.list("runs/")] == [
+        "runs/live-1/data/map-0/1-x/map",
+        "runs/live-1/job.json",
+    ]
+    assert [found.key for found in store.list("outputs/")] == [
+        "outputs/kept-1/_SUCCESS",
+        "outputs/kept-1/output-00000.txt",
+        "outputs/live-1/output-00000.txt",
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tasks.cluster import capacity
 
 GI = 2**30
+RECORDED = Path(__file__).parent / "kubernetes"
 
 
 def node(name: str, cpu: str, memory: str, **spec: Any) -> dict[str, Any]:
@@ -128,3 +131,11 @@ def test_what_is_free_is_said_by_node() -> None:
     nodes = [node("b", "2", "2G"), node("a", "2", "4G")]
     text = capacity.free_text(nodes, [pod("a", spec("500m", "1G"))])
     assert text == "free: a 1.5 cpu and 3.0 GB, b 2.0 cpu and 2.0 GB"
+
+
+def test_nodes_and_quotas_as_a_real_api_server_gives_them() -> None:
+    nodes = json.loads((RECORDED / "nodes.json").read_text())["nodes"]
+    found = capacity.room(nodes, [], spec("250m", "1192M"))
+    assert found.node_room == {"fake-a": 3}, "the other is tainted"
+    quotas = json.loads((RECORDED / "quotas.json").read_text())["quotas"]
+    assert capacity.quota_room(quotas, spec("1", "1"), []) == (0, "quota none: pods 0")

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
 
 from gomr_runtime.errors import EnvironmentFailed
 from tasks.cluster.api import Api, Object
@@ -28,7 +29,8 @@ LOOK_AGAIN = 0.25
 OPEN_SECONDS = 10.0
 BLOCK = 256 << 10  # bytes read from a socket at a time
 PING_SECONDS = 10.0  # a node that is gone is noticed within twice as long
-DATA, ERROR = 0, 1  # channels of the protocol
+PROTOCOL = Subprotocol("v4.channel.k8s.io")
+DATA, ERROR = 0, 1  # its channels
 STOP_SECONDS = 5.0
 
 
@@ -199,6 +201,7 @@ class Forwarder:
             ssl=access.ssl if scheme == "wss" else None,
             server_hostname=access.server_name if scheme == "wss" else None,
             additional_headers=access.headers,
+            subprotocols=[PROTOCOL],
             proxy=access.proxy or (None if access.direct else True),
             compression=None,
             max_size=None,

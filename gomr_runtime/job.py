@@ -70,6 +70,7 @@ class JobSpec:
 
     memory and max_record are in bytes, timeouts in seconds. `mappers` is the number of map tasks.
     first_epoch: of the first master since the run was started or resumed; `timeout` counts from it.
+    backup_floor: seconds that an attempt must have run before it gets a backup.
     """
 
     run: str
@@ -92,6 +93,8 @@ class JobSpec:
     max_attempts: int = 4
     max_lost: int = 16
     first_epoch: int = 1
+    backups: bool = True
+    backup_floor: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,6 +348,8 @@ def config_of(job: JobSpec, epoch: int, started: float) -> SchedulerConfig:
         max_attempts=job.max_attempts,
         max_lost=job.max_lost,
         skip_bad_records=job.skip_bad_records,
+        backups=job.backups,
+        backup_floor=job.backup_floor,
         deadline=None if job.timeout is None else started + job.timeout,
         first_attempt=(epoch - 1) * ATTEMPTS_PER_EPOCH + 1,
     )

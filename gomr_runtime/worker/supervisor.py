@@ -212,6 +212,10 @@ class Supervisor:
                 outcome = await self._outcome(running, pieces_key, scratch)
             self._used -= 1
             room_told = True
+            if isinstance(outcome, TaskFailure) and not running.abandoned:
+                # First, so that the master knows of it when it chooses what to give us next.
+                self._report(running, outcome)
+                outcome = None
             if not running.abandoned:
                 self._say_room()
             if isinstance(outcome, TaskResult):

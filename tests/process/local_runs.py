@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,13 @@ def reducer(ctx, key, values: list[int]) -> None:
 
 gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=reducer, input=gomr.lines))
 """
+WAIT = """
+held = Path({folder!r})
+(held / f"at-{{os.getpid()}}").touch()
+while not (held / "go").exists():
+    time.sleep(0.01)
+    ctx.progress()
+"""
 
 OnEvent = Callable[[LocalRun, pb.WatchEvent], None]
 
@@ -51,6 +59,7 @@ class Job:
     text: str = "a b\nb c\nc d\nd e\n" * 50
     run: str = "run-1"
     options: dict[str, Any] = field(default_factory=dict)
+    python: str = sys.executable
     summary: Summary | None = None
     events: list[pb.WatchEvent] = field(default_factory=list)
 
@@ -80,7 +89,13 @@ class Job:
         )
 
     def launch(self) -> LocalRun:
-        return LocalRun(self.spec(), self.worker, str(self.store), log_folder=self.folder / "logs")
+        return LocalRun(
+            self.spec(),
+            self.worker,
+            str(self.store),
+            python=self.python,
+            log_folder=self.folder / "logs",
+        )
 
     def go(self, on_event: OnEvent | None = None) -> Summary:
         """Run it to its end; raises what the run ended with, `summary` and `events` are set."""

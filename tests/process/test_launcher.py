@@ -22,25 +22,7 @@ from gomr_runtime.errors import (
     UsageError,
 )
 from gomr_runtime.local import LocalRun
-from tests.process.local_runs import HEAD, Job, word_count
-
-ONCE = """
-once = Path({folder!r}) / "once"
-if not once.exists() and line.startswith("b"):
-    once.touch()
-    {act}
-"""
-WAIT = """
-held = Path({folder!r})
-(held / f"at-{{os.getpid()}}").touch()
-while not (held / "go").exists():
-    time.sleep(0.01)
-    ctx.progress()
-"""
-
-
-def once(folder: Path, act: str) -> str:
-    return word_count(ONCE.format(folder=str(folder), act=act))
+from tests.process.local_runs import HEAD, WAIT, Job, word_count
 
 
 def committed(event: pb.WatchEvent, phase: str = "map") -> int:
@@ -79,17 +61,6 @@ def test_events_are_numbered_and_end_with_the_summary(folder: Path) -> None:
     assert job.events[-1].WhichOneof("body") == "summary"
 
 
-def test_a_killed_worker_is_started_again_and_nothing_is_lost(folder: Path) -> None:
-    # The mapper kills its supervisor, that is the worker, at one record.
-    kill = "import multiprocessing; os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)"
-    job = Job(folder, once(folder, kill + "; time.sleep(60)"))
-    summary = job.go()
-    assert (folder / "once").exists()
-    assert job.counts(summary) == Counter(job.text.split())
-    assert summary.lost_workers == 1
-    assert summary.ledger.records_read == 200
-
-
 def test_a_killed_master_goes_on_without_running_committed_maps_again(folder: Path) -> None:
     held = folder / "held"
     held.mkdir()
@@ -118,13 +89,6 @@ def test_a_killed_master_goes_on_without_running_committed_maps_again(folder: Pa
     assert [len(list((data / f"map-{n}").iterdir())) for n in range(3)] == [1, 1, 1]
 
 
-def test_a_task_that_takes_its_workers_with_it_ends_the_run(folder: Path) -> None:
-    kill = "import multiprocessing; os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)"
-    job = Job(folder, word_count(kill + "; time.sleep(60)"), options={"max_lost": 2})
-    with pytest.raises(EnvironmentFailed, match="2 attempts lost with their workers"):
-        job.go()
-
-
 def test_a_master_is_started_three_times_and_not_once_more(folder: Path) -> None:
     held = folder / "held"
     held.mkdir()
@@ -142,27 +106,6 @@ def test_a_master_is_started_three_times_and_not_once_more(folder: Path) -> None
     assert len(killed) == 3
 
 
-def test_a_worker_told_to_end_gives_its_task_back_at_once(folder: Path) -> None:
-    held = folder / "held"
-    held.mkdir()
-    job = Job(folder, word_count(WAIT.format(folder=str(held))), options={"lease": 60.0})
-    told: list[int] = []
-
-    def on_event(run: LocalRun, event: pb.WatchEvent) -> None:
-        if event.progress.running == 2 and not told:
-            told.append(run.pids["worker-0"])
-            os.kill(told[0], signal.SIGTERM)
-        if told and event.progress.running == 2 and run.pids.get("worker-0") != told[0]:
-            (held / "go").touch()
-
-    started = time.monotonic()
-    summary = job.go(on_event)
-    assert time.monotonic() - started < 30, "the lease alone takes 60 s"
-    assert summary.lost_workers == 1
-    assert job.counts(summary) == Counter(job.text.split())
-    assert not psutil.pid_exists(told[0])
-
-
 def test_cancel_ends_the_run(folder: Path) -> None:
     held = folder / "held"
     held.mkdir()
@@ -178,7 +121,7 @@ def test_cancel_ends_the_run(folder: Path) -> None:
     assert job.summary.state == "cancelled"
 
 
-def test_an_import_error_ends_the_run_at_once(folder: Path) -> None:
+def test_W11_an_import_error_ends_the_run_at_once(folder: Path) -> None:
     source = HEAD + "def helper():\n    raise ValueError('not today')\n\nhelper()\n" + word_count()
     job = Job(folder, source)
     with pytest.raises(UsageError, match=r"worker.py cannot be loaded: .*not today") as caught:
@@ -186,7 +129,7 @@ def test_an_import_error_ends_the_run_at_once(folder: Path) -> None:
     assert "in helper" in caught.value.detail
 
 
-def test_a_crash_on_import_ends_the_run_at_once(folder: Path) -> None:
+def test_W11_a_crash_on_import_ends_the_run_at_once(folder: Path) -> None:
     job = Job(folder, HEAD + "os.abort()\n" + word_count())
     with pytest.raises(UsageError, match=r"worker.py cannot be loaded: it died of SIGABRT"):
         job.go()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,13 @@ MASTER_FILE, WORKER_FILE = "Dockerfile.master", "Dockerfile.worker"
 ENTRYPOINT = ("python", "-m", "gomr_runtime.worker")
 WORKER_PATH = "app/worker.py"  # in the image, from its root
 
-# What the images take from a checkout, beside `gomr_runtime/`.
+# What the images take from a checkout.
+FOLDERS = ("gomr_runtime", "native")
 FILES = (MASTER_FILE, WORKER_FILE, "pyproject.toml", "uv.lock", "README.md", "LICENSE")
 
 PullPolicy = Literal["Never", "IfNotPresent"]
 
+_MADE = re.compile(r"\..*|__pycache__|build|.*\.egg-info")  # by Python, from the rest
 _FORMAT = "1"  # counted up when the same sources come to mean another image
 
 
@@ -79,11 +82,12 @@ class RunImages:
 def read_sources(checkout: Path) -> dict[str, bytes]:
     """Everything of the checkout that goes into an image, by name; symbolic links are left out."""
     names = [Path(name) for name in FILES]
-    names += (path.relative_to(checkout) for path in (checkout / "gomr_runtime").rglob("*"))
+    for folder in FOLDERS:
+        names += (path.relative_to(checkout) for path in (checkout / folder).rglob("*"))
     return {
         name.as_posix(): (checkout / name).read_bytes()
         for name in sorted(names)
-        if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+        if not any(map(_MADE.fullmatch, name.parts))
         and (checkout / name).is_file()
         and not (checkout / name).is_symlink()
     }

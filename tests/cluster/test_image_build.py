@@ -79,11 +79,17 @@ def test_the_worker_file_is_the_last_layer_on_the_masters() -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_no_compiler_and_nothing_that_the_runtime_does_without() -> None:
+def test_the_compiled_part_is_in_the_image_and_its_compiler_is_not() -> None:
+    code = "import shutil; from gomr_native import Pairs; print(shutil.which('cc'))"
+    assert in_container(WORKER, code) == "None"
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_there_is_nothing_the_runtime_does_without() -> None:
     code = (
         "import importlib.util as u, shutil;"
         "print([n for n in ('prefect', 'pandas', 'uv', 'tests') if u.find_spec(n)],"
-        "[n for n in ('cc', 'gcc', 'uv') if shutil.which(n)])"
+        "[n for n in ('gcc', 'uv') if shutil.which(n)])"
     )
     assert in_container(MASTER, code) == "[] []"
 

@@ -71,30 +71,33 @@ def _create() -> None:
 
 def _wait_until_healthy() -> None:
     wait_for(
-        "the API server",
+        "answer of the API server",
         lambda: succeeds("get", "--raw", "/readyz"),
         API_SECONDS,
         lambda: log_of(CONTROL_PLANE.name, "kube-apiserver"),
     )
+    say("the API server answers")
     kubectl("apply", "--filename", str(MANIFESTS))
     for node in NODES:
         _wait_for_node(node.name)
     kubectl("label", "--overwrite", "node", CONTROL_PLANE.name, f"{CONTROL_PLANE_LABEL}=")
     wait_for(
-        "CoreDNS",
+        "available CoreDNS",
         lambda: condition("deployment/coredns", "Available", "kube-system"),
         READY_SECONDS,
         lambda: kubectl("get", "events", "--namespace", "kube-system"),
     )
+    say("names of services resolve")
 
 
 def _wait_for_node(name: str) -> None:
     wait_for(
-        name,
+        f"Ready node {name}",
         lambda: condition(f"node/{name}", "Ready"),
         READY_SECONDS,
         lambda: log_of(name, "kubelet"),
     )
+    say(f"{name} is Ready")
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ from tests.build_cache import BuildFailed, cached, key_of, output
 from tests.cluster.debian_root import debian_root
 from tests.cluster.engine import ensure_engine
 from tests.cluster.go_programs import kubernetes_programs, kubernetes_version
+from tests.cluster.kubectl import program_path
+from tests.cluster.layout import CLUSTER
 from tests.cluster.progress import say
 from tests.process.build_minio import minio_binary
 
@@ -75,6 +77,14 @@ def ensure_image(name: str) -> str:
     return image.reference
 
 
+def ensure_on_nodes(name: str) -> str:
+    """The same, and on every node of the running cluster, put there by the kind CLI."""
+    reference = ensure_image(name)
+    command = [str(program_path("kind")), "load", "docker-image", reference, "--name", CLUSTER]
+    output(command, LOAD_SECONDS)
+    return reference
+
+
 def image_archive(name: str) -> Path:
     """The image as `docker save` writes it, from the cache or built now."""
     image = IMAGES[name]
@@ -119,7 +129,7 @@ def main() -> None:
     try:
         ensure_engine()
         for name in arguments.names:
-            print(ensure_image(name))
+            print(ensure_on_nodes(name) if arguments.on_nodes else ensure_image(name))
     except BuildFailed as error:
         sys.exit(f"images: {error}")
 

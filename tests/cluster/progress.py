@@ -23,6 +23,5 @@ def wait_for(
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
-            raise BuildFailed(f"{what} was not ready after {seconds:.0f} s; {diagnosis()}")
+            raise BuildFailed(f"no {what} within {seconds:.0f} s; {diagnosis()}")
         time.sleep(_POLL_SECONDS)
-    say(f"{what} is ready")

@@ -1,0 +1,111 @@
+"""The real cluster of the tier, brought up as `make cluster` does and left running."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.bring_up import bring_up, cannot_run
+from tests.cluster.progress import wait_for
+from tests.cluster.running_cluster import RunningCluster
+
+HERE = Path(__file__).parent
+TEST_SECONDS = 300
+GONE_SECONDS = 120.0
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cluster: needs the real Kubernetes of `make cluster`")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("cluster")
+            # Bringing the cluster up has its own deadlines: a cold build takes longer than a test.
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> RunningCluster:
+    """The cluster `gomr`; skipped where there can be none or GOMR_CLUSTER=0.
+
+    Network policies are enforced in it (kube-router's controller), Pod Security too.
+    """
+    reason = "GOMR_CLUSTER=0" if os.environ.get("GOMR_CLUSTER") == "0" else cannot_run()
+    if reason:
+        pytest.skip(reason)
+    return RunningCluster(bring_up())
+
+
+@pytest.fixture(scope="session")
+def namespaces(cluster: RunningCluster) -> Iterator[dict[str, str]]:
+    """The test of each namespace; in the end all are gone, with everything they held.
+
+    Waiting for them once, and not test by test, saves some seconds a test.
+    """
+    tests: dict[str, str] = {}
+    yield tests
+    for name, test in tests.items():
+        wait_for(
+            f"end of namespace {name} of {test}",
+            functools.partial(_is_gone, cluster, name),
+            GONE_SECONDS,
+            functools.partial(_remains, cluster, name),
+        )
+
+
+@pytest.fixture
+def namespace(
+    cluster: RunningCluster, namespaces: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """A namespace of the test's own, deleted after it."""
+    yield from _namespace(cluster, namespaces, request)
+
+
+@pytest.fixture
+def restricted_namespace(
+    cluster: RunningCluster, namespaces: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The same, and it takes only pods that meet Pod Security "restricted"."""
+    yield from _namespace(cluster, namespaces, request, RESTRICTED)
+
+
+def _namespace(
+    cluster: RunningCluster,
+    namespaces: dict[str, str],
+    request: pytest.FixtureRequest,
+    *labels: str,
+) -> Iterator[str]:
+    name = f"test-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "namespace", name)
+    if labels:
+        cluster.kubectl("label", "namespace", name, *labels)
+    try:
+        yield name
+    finally:
+        namespaces[name] = request.node.nodeid
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+        # Nothing that a test left deserves the half minute of a pod that ignores its end.
+        pods = ("delete", "pods", "--all", "--grace-period=1", "--wait=false")
+        cluster.kubectl(*pods, f"--namespace={name}")
+
+
+def _is_gone(cluster: RunningCluster, name: str) -> bool:
+    """No namespace of that name, and no volume that a claim in it had."""
+    if cluster.kubectl("get", "namespace", name, "--ignore-not-found"):
+        return False
+    path = f"jsonpath={{.items[?(@.spec.claimRef.namespace=='{name}')].metadata.name}}"
+    return not cluster.kubectl("get", "persistentvolumes", f"--output={path}")
+
+
+def _remains(cluster: RunningCluster, name: str) -> str:
+    kinds = "pods,persistentvolumeclaims,jobs,deployments,services,persistentvolumes"
+    found = cluster.kubectl("get", kinds, f"--namespace={name}", "--output=name")
+    return f"there are still {', '.join(found.split())}"

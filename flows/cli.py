@@ -3,23 +3,21 @@ the worker file and the inputs have been checked."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from flows.clean import clean_command
 from flows.server import choose_server
-from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, Cancelled, GomrError, UsageError
+from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, Cancelled, GomrError
 from gomr_runtime.job import Summary
 from gomr_runtime.options import RunOptions, parse
 from gomr_runtime.place import ELSEWHERE
 from gomr_runtime.progress import output_of, summary_json, summary_text
-from gomr_runtime.runs import DEFAULT_STORE, KEPT_SECONDS, clean
 
 
 def main(argv: list[str]) -> int:
@@ -88,35 +86,8 @@ def fail(error: GomrError, as_json: bool) -> int:
     return error.exit_code
 
 
-def clean_command(argv: list[str]) -> int:
-    """`clean`: remove the data of local runs that ended more than 7 days ago, or of all."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.gomr clean",
-        description="Remove the data that ended local runs left in the store; outputs stay.",
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    parser.error = _refuse  # type: ignore[method-assign]
-    parser.add_argument("--all", action="store_true", help="also of runs of the last 7 days")
-    parser.add_argument("--store", metavar="DIR", default=DEFAULT_STORE, help="default: .gomr")
-    given = parser.parse_args(argv)
-    store = Path(given.store)
-    if not store.is_dir():
-        say(f"nothing to remove: there is no {store}")
-        return EXIT_OK
-    removed = clean(store, time.time(), 0.0 if given.all else KEPT_SECONDS)
-    for name in removed:
-        print(name)  # noqa: T201
-    say(f"removed the data of {len(removed)} run{'' if len(removed) == 1 else 's'} from {store}")
-    return EXIT_OK
-
-
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UsageError(f"clean: {message}")
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -1,8 +1,8 @@
 """A store in S3 or anything that speaks it, through obstore.
 
 Importing this module imports obstore; `open_store` does so for `s3://` alone. An upload that was
-cut off by a killed process stays as parts that only S3 sees: give the bucket a lifecycle rule
-that aborts incomplete uploads.
+cut off by a killed process stays as parts that only S3 sees, until `delete` is called for a
+folder above: it aborts such uploads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,8 +25,10 @@ from gomr_runtime.errors import DataError, StorageError
 from gomr_runtime.storage.base import ObjectInfo
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
-from gomr_runtime.storage.s3_errors import fault_of
+from gomr_runtime.storage.outage import Outage
+from gomr_runtime.storage.s3_errors import NoAnswer, fault_of
 from gomr_runtime.storage.settings import S3Settings
+from gomr_runtime.storage.uploads import abort_unfinished
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -39,6 +41,7 @@ UPLOADS_AT_ONCE = 4
 RANGE_NOT_SATISFIABLE = 416
 PAGE = 1_000  # objects a list or delete request
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+PART_RETRIES = 10.0  # seconds for one of the requests that an upload takes
 # A silent server ends a request after `read_timeout`; this is for one that drips.
 LONGEST_REQUEST = timedelta(hours=1)
 
@@ -47,7 +50,8 @@ class S3Store:
     """Objects of `bucket` below `prefix` ("" for all of it).
 
     Every operation ends: it retries outages, 5xx and throttling with growing random pauses for
-    `settings.retry_seconds`, then raises `StorageError` with a plain cause and no credentials.
+    `settings.retry_seconds`, then raises `StorageError` with a plain cause and no credentials. An
+    outage counts once for all operations, see `Outage`.
     """
 
     copy_limit = 5 << 30  # S3 copies no larger object in one request
@@ -55,8 +59,14 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
         self._bucket_name = bucket
         self._above = f"{check_key(prefix)}/" if prefix else ""
-        self._retry_seconds = settings.retry_seconds
-        self._bucket = _open_bucket(bucket, settings)
+        self._settings = settings
+        self._outage = Outage(settings.retry_seconds)
+        self._bucket = _open_bucket(bucket, settings, 0.0)
+
+    @cached_property
+    def _parts(self) -> Bucket:
+        """For what takes many requests: one that fails is sent again, not all of them."""
+        return _open_bucket(self._bucket_name, self._settings, PART_RETRIES)
 
     @property
     def url(self) -> str:
@@ -85,11 +95,12 @@ class S3Store:
 
     def put(self, key: str, data: bytes) -> None:
         path = self._above + check_key(key)
+        bucket = self._parts if len(data) > CHUNK else self._bucket
         self._try(
             "write",
             key,
             lambda: obstore.put(
-                self._bucket, path, data, chunk_size=CHUNK, max_concurrency=UPLOADS_AT_ONCE
+                bucket, path, data, chunk_size=CHUNK, max_concurrency=UPLOADS_AT_ONCE
             ),
         )
 
@@ -101,7 +112,7 @@ class S3Store:
                 "write",
                 key,
                 lambda: obstore.put(
-                    self._bucket, target, path, chunk_size=chunk, max_concurrency=UPLOADS_AT_ONCE
+                    self._parts, target, path, chunk_size=chunk, max_concurrency=UPLOADS_AT_ONCE
                 ),
             )
             path.unlink()
@@ -127,7 +138,7 @@ class S3Store:
 
             try:
                 obstore.put(
-                    self._bucket,
+                    self._parts,
                     target,
                     chunks(),
                     chunk_size=chunk,
@@ -165,13 +176,13 @@ class S3Store:
 
     def copy(self, source: str, target: str) -> None:
         from_, to = self._above + check_key(source), self._above + check_key(target)
+        size = self._try("copy", source, lambda: obstore.head(self._bucket, from_))["size"]
 
         def step() -> None:
-            size = obstore.head(self._bucket, from_)["size"]
             if size <= self.copy_limit:
                 obstore.copy(self._bucket, from_, to)
             else:
-                asyncio.run(_copy_through(self._bucket, from_, to, size))
+                asyncio.run(_copy_through(self._parts, from_, to, size))
 
         self._try("copy", source, step)
 
@@ -204,6 +215,10 @@ class S3Store:
         while page := [self._above + key for key in itertools.islice(keys, PAGE)]:
             self._try("delete", prefix, partial(obstore.delete, self._bucket, page))
             count += len(page)
+        if prefix.endswith("/"):  # all of a run, whose killed workers may have left some
+            above = self._above + prefix
+            abort = partial(abort_unfinished, self._settings, self._bucket_name, above)
+            self._try("delete", prefix, abort)
         return count
 
     def local_path(self, key: str) -> Path | None:
@@ -212,24 +227,40 @@ class S3Store:
 
     def _try(self, action: str, key: str, step: Callable[[], T]) -> T:
         """`step()`, again and again while that can help and the time lasts."""
-        deadline = time.monotonic() + self._retry_seconds
-        pause = FIRST_PAUSE
+        began, pause = time.monotonic(), FIRST_PAUSE
         while True:
+            tried = time.monotonic()
             try:
-                return step()
+                done = step()
             except PreconditionError:
                 raise DataError(f"{self.url}/{key} changed while it was read") from None
-            except (_Again, BaseError, FileNotFoundError) as error:
-                reason = error.reason if isinstance(error, _Again) else error
-                fault = fault_of(reason)
-                if fault.absent and action in {"read", "copy"}:
-                    raise KeyError(key) from None
-                again = isinstance(error, _Again) or fault.retry
-                if not again or time.monotonic() + pause > deadline:
-                    message = f"cannot {action} {key} in {self.url}: {fault.cause}"
-                    raise StorageError(message) from None
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            except (_Again, NoAnswer, BaseError, FileNotFoundError) as error:
+                failure = self._failure(action, key, error, tried)
+                now = time.monotonic()
+                left = self._outage.deadline(began) - now
+                if left <= 0:
+                    raise StorageError(f"{failure}; gave up after {now - began:.0f} s") from None
+            else:
+                self._outage.answered()
+                return done
+            time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _failure(self, action: str, key: str, error: Exception, tried: float) -> str:
+        """What went wrong in one try that began at `tried`. Raises where no other try can help."""
+        conflict = isinstance(error, _Again)
+        fault = fault_of(error.reason if isinstance(error, _Again) else error)
+        words = f"cannot {action} {key} in {self.url}: {fault.cause}"
+        if fault.retry and not conflict:
+            self._outage.unanswered(tried)
+            return words
+        self._outage.answered()
+        # Of an upload that is complete, but whose last answer got lost, the server knows no more.
+        if conflict or (fault.code == "NoSuchUpload" and action == "write"):
+            return words
+        if fault.absent and action in {"read", "copy"}:
+            raise KeyError(key) from None
+        raise StorageError(words) from None
 
 
 class _Pages:
@@ -282,7 +313,8 @@ def _version(etag: str | None) -> str:
     return (etag or "").strip('"')
 
 
-def _open_bucket(name: str, settings: S3Settings) -> Bucket:
+def _open_bucket(name: str, settings: S3Settings, retries: float) -> Bucket:
+    """retries: seconds for which obstore itself sends a failed request again."""
     config = {
         "endpoint": settings.endpoint,
         "region": settings.region,
@@ -299,8 +331,8 @@ def _open_bucket(name: str, settings: S3Settings) -> Bucket:
             "timeout": LONGEST_REQUEST,
         },
         retry_config={
-            "max_retries": 1_000,  # the time is the limit
-            "retry_timeout": timedelta(seconds=settings.retry_seconds),
+            "max_retries": 1_000 if retries else 0,  # the time is the limit
+            "retry_timeout": timedelta(seconds=min(retries, settings.retry_seconds)),
             "backoff": {
                 "init_backoff": timedelta(seconds=FIRST_PAUSE),
                 "max_backoff": timedelta(seconds=LONGEST_PAUSE),

@@ -39,6 +39,10 @@ _NETWORK = (
 _FINAL_CODES = {"XMinioStorageFull", "QuotaExceeded", "NoSuchBucket"}
 
 
+class NoAnswer(Exception):
+    """A request that went past obstore found nobody, or one who is busy; the text is the cause."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What went wrong. status: of HTTP, 0 when no answer came. code: S3's name of it or ""."""
@@ -50,7 +54,9 @@ class Fault:
     retry: bool
 
 
-def fault_of(error: BaseError | OSError | ValueError) -> Fault:
+def fault_of(error: Exception) -> Fault:
+    if isinstance(error, NoAnswer):
+        return Fault(str(error), 0, "", absent=False, retry=True)
     text = str(error)
     status_match, code_match = _STATUS.search(text), _CODE.search(text)
     status = int(status_match[1] or status_match[2]) if status_match else 0

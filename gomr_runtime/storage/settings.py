@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from gomr_runtime.errors import StorageError, UsageError
 from gomr_runtime.storage.keys import check_prefix
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+CONNECT_TIMEOUT, READ_TIMEOUT, RETRY_SECONDS = 10.0, 60.0, 300.0
+LONGEST_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class S3Settings:
 
     endpoint: URL, or "" for AWS itself. access_key and secret_key: "" for the standard AWS
     sources (`AWS_*` variables, instance roles). read_timeout: longest silence of the server.
-    retry_seconds: how long one operation may go on trying.
+    retry_seconds: how long the store may stay away before a run gives up.
     """
 
     endpoint: str = ""
@@ -28,9 +31,9 @@ class S3Settings:
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     allow_http: bool = False
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
-    retry_seconds: float = 180.0
+    connect_timeout: float = CONNECT_TIMEOUT
+    read_timeout: float = READ_TIMEOUT
+    retry_seconds: float = RETRY_SECONDS
 
     def __post_init__(self) -> None:
         if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
@@ -42,11 +45,12 @@ class S3Settings:
 
     @staticmethod
     def from_env(environ: Mapping[str, str] | None = None) -> S3Settings:
-        """Settings from `GOMR_S3_ENDPOINT`, `_REGION`, `_ACCESS_KEY` and `_SECRET_KEY`.
+        """Settings from `GOMR_S3_ENDPOINT`, `_REGION`, `_ACCESS_KEY` and `_SECRET_KEY`, and the
+        times of `_CONNECT_TIMEOUT`, `_READ_TIMEOUT` and `_RETRY_SECONDS`.
 
         Each may be `..._FILE` instead, the path of a file that holds the value. Plain HTTP is
-        allowed where the endpoint says `http://`. UsageError for an unreadable file or a value
-        given twice.
+        allowed where the endpoint says `http://`. UsageError for an unreadable file, a value given
+        twice or a time that is none.
         """
         given = os.environ if environ is None else environ
         endpoint = _value(given, "GOMR_S3_ENDPOINT")
@@ -56,7 +60,21 @@ class S3Settings:
             access_key=_value(given, "GOMR_S3_ACCESS_KEY"),
             secret_key=_value(given, "GOMR_S3_SECRET_KEY"),
             allow_http=endpoint.startswith("http://"),
+            connect_timeout=_seconds(given, "GOMR_S3_CONNECT_TIMEOUT", CONNECT_TIMEOUT),
+            read_timeout=_seconds(given, "GOMR_S3_READ_TIMEOUT", READ_TIMEOUT),
+            retry_seconds=_seconds(given, "GOMR_S3_RETRY_SECONDS", RETRY_SECONDS),
         )
+
+
+def _seconds(environ: Mapping[str, str], name: str, usual: float) -> float:
+    text = _value(environ, name)
+    try:
+        seconds = float(text) if text else usual
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise UsageError(f"{name}={text!r}: write seconds above 0, at most {LONGEST_SECONDS:g}")
+    return seconds
 
 
 def _value(environ: Mapping[str, str], name: str) -> str:

@@ -71,10 +71,18 @@ def test_settings_from_the_environment(tmp_path: Path) -> None:
             "GOMR_S3_REGION": "eu-north-1",
             "GOMR_S3_ACCESS_KEY_FILE": str(tmp_path / "key"),
             "GOMR_S3_SECRET_KEY": "hush",
+            "GOMR_S3_RETRY_SECONDS": "2.5",
         }
     )
     assert settings == S3Settings(
-        "http://127.0.0.1:9000", "eu-north-1", "from a file", "hush", allow_http=True
+        "http://127.0.0.1:9000",
+        "eu-north-1",
+        "from a file",
+        "hush",
+        allow_http=True,
+        connect_timeout=10.0,
+        read_timeout=60.0,
+        retry_seconds=2.5,
     )
     assert "hush" not in repr(settings)
     assert "from a file" not in repr(settings)
@@ -90,6 +98,10 @@ def test_settings_from_the_environment(tmp_path: Path) -> None:
         ({"GOMR_S3_ENDPOINT": "http://me:hush@host"}, "no credentials in the URL"),
         ({"GOMR_S3_SECRET_KEY_FILE": "/nonexistent/file"}, "cannot read /nonexistent/file"),
         ({"GOMR_S3_REGION": "a", "GOMR_S3_REGION_FILE": "b"}, "both set"),
+        ({"GOMR_S3_RETRY_SECONDS": "soon"}, "GOMR_S3_RETRY_SECONDS='soon': write seconds above 0"),
+        ({"GOMR_S3_READ_TIMEOUT": "0"}, "write seconds above 0"),
+        ({"GOMR_S3_CONNECT_TIMEOUT": "inf"}, "write seconds above 0"),
+        ({"GOMR_S3_READ_TIMEOUT": "nan"}, "write seconds above 0"),
     ],
 )
 def test_wrong_settings_are_usage_errors(environ: dict[str, str], message: str) -> None:

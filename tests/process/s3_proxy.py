@@ -1,36 +1,56 @@
-"""A TCP proxy on loopback in front of an S3 server that can swallow answers or hang."""
+"""A TCP proxy on loopback in front of a real S3 server: what comes through comes unchanged, and
+what does not is counted.
+
+It takes one HTTP request a connection, so that a fault hits one request and nothing else.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
 
-Fault = Literal["swallow", "drop", "hang"]
+from gomr_runtime.storage import S3Settings
+from tests.process.s3_faults import Fault, Record, Rule, nothing
+from tests.process.s3_http import PIECE, Pace, Request, in_another_time, read_request, signed_again
+
+SECONDS = 30.0  # for a peer that does not move
+LONGEST_HANG = 300.0
+BUSY_ANSWER = (
+    "HTTP/1.1 {status} Slow\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\n"
+    "Connection: close\r\n\r\n"
+)
+BUSY_BODY = "<Error><Code>{code}</Code><Message>a fault of the test</Message></Error>"
 
 
 class S3Proxy:
-    """Forwards one HTTP request a connection to `port`.
+    """Forwards to `settings.endpoint`; `settings` of its own reach it.
 
-    `faults` are spent one for each request whose method is `method`: `swallow` lets the server
-    act and drops its answer, `drop` closes before the server sees the request, `hang` never
-    answers. `seen` counts these requests.
+    `rule` may be replaced at any time. `before` is called with each request that is to reach the
+    server, in a thread of its own; what it does, the request finds done. `rate` is in bytes a
+    second each way, 0 for no limit.
     """
 
-    def __init__(self, port: int, method: bytes, faults: list[Fault]) -> None:
-        self._server_port = port
-        self._method = method
-        self._faults = list(faults)
-        self._lock = threading.Lock()
+    def __init__(self, server: S3Settings, rule: Rule = nothing) -> None:
+        self._server = server
+        host, _, port = server.endpoint.removeprefix("http://").partition(":")
+        self._address = (host, int(port))
+        self.rule = rule
+        self.rate = 0.0
+        self.before: Callable[[Request], None] = lambda _: None
+        self.record = Record()
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.seen = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
-        self._accepting = threading.Thread(target=self._accept)
+        self._accepting = threading.Thread(target=self._accept, name="s3-proxy")
         self._accepting.start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
         self._over.set()
@@ -38,7 +58,7 @@ class S3Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._listener.close()
         for thread in [self._accepting, *self._threads]:
-            thread.join(30)
+            thread.join(SECONDS)
 
     def _accept(self) -> None:
         while not self._over.is_set():
@@ -48,60 +68,85 @@ class S3Proxy:
                 return
             thread = threading.Thread(target=self._serve, args=(client,))
             thread.start()
-            self._threads.append(thread)
+            self._threads = [t for t in self._threads if t.is_alive()] + [thread]
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
-            client.settimeout(20)
-            request = _read_request(client)
-            fault = self._next_fault(request)
-            if fault == "hang":
-                self._over.wait(60)
-            if fault in {"hang", "drop"} or not request:
+            client.settimeout(SECONDS)
+            pace = Pace(self.rate, self._over)
+            request = read_request(client, pace)
+            if request is None:
                 return
-            answer = self._forward(request)
-            if fault != "swallow":
-                client.sendall(answer)
+            self.record.came(request)
+            fault = self.rule(request)
+            if fault is not None:
+                self.record.befell(request, fault)
+            self._answer(client, request, fault, pace)
 
-    def _next_fault(self, request: bytes) -> Fault | None:
-        if not request.startswith(self._method + b" "):
-            return None
-        with self._lock:
-            self.seen += 1
-            return self._faults.pop(0) if self._faults else None
+    def _answer(
+        self, client: socket.socket, request: Request, fault: Fault | None, pace: Pace
+    ) -> None:
+        act = fault.act if fault else ""
+        if fault and act == "hang":
+            self._hang(client)
+        elif fault and act == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif fault and act == "status":
+            client.sendall(_refusal(request, int(fault.amount)))
+        elif act != "drop":
+            answer = self._forward(self._changed(request, fault))
+            if act != "lose":
+                kept = len(answer) // 2 if act == "cut" else len(answer)
+                _send(client, answer[:kept], pace)
 
-    def _forward(self, request: bytes) -> bytes:
-        head, _, body = request.partition(b"\r\n\r\n")
-        with socket.create_connection(("127.0.0.1", self._server_port), 20) as server:
-            server.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
+    def _hang(self, client: socket.socket) -> None:
+        """Until the client gives up, or the proxy is closed."""
+        client.settimeout(0.1)
+        waited = 0.0
+        while not self._over.is_set() and waited < LONGEST_HANG:
+            try:
+                if not client.recv(1):
+                    return
+            except TimeoutError:
+                waited += 0.1
+
+    def _changed(self, request: Request, fault: Fault | None) -> Request:
+        if fault and fault.act == "delay":
+            self._over.wait(fault.amount)
+        elif fault and fault.act == "forget":
+            return signed_again(request.without("if-none-match"), self._server)
+        elif fault and fault.act == "skew":
+            return in_another_time(request, fault.amount)
+        return request
+
+    def _forward(self, request: Request) -> bytes:
+        self.before(request)
+        with socket.create_connection(self._address, SECONDS) as server:
+            server.sendall(request.head + b"\r\nConnection: close\r\n\r\n" + request.body)
             answer = bytearray()
-            while piece := server.recv(1 << 16):
+            while piece := server.recv(PIECE):
                 answer += piece
-            return bytes(answer)
+        status = answer[9:12]
+        self.record.answered(request, int(status) if status.isdigit() else 0)
+        return bytes(answer)
 
 
-def _read_request(client: socket.socket) -> bytes:
-    """One whole request: its head and as much body as `Content-Length` says."""
-    data = bytearray()
-    while b"\r\n\r\n" not in data:
-        piece = client.recv(1 << 16)
-        if not piece:
-            return b""
-        data += piece
-    head = bytes(data).partition(b"\r\n\r\n")[0]
-    length = 0
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            length = int(value)
-    while len(data) < len(head) + 4 + length:
-        data += client.recv(1 << 16)
-    return bytes(data)
+def _send(client: socket.socket, answer: bytes, pace: Pace) -> None:
+    for start in range(0, len(answer), PIECE):
+        piece = answer[start : start + PIECE]
+        pace(len(piece))
+        client.sendall(piece)
+
+
+def _refusal(request: Request, status: int) -> bytes:
+    body = BUSY_BODY.format(code="SlowDown" if status == 503 else "InternalError").encode()
+    head = BUSY_ANSWER.format(status=status, length=len(body)).encode()
+    return head if request.method == "HEAD" else head + body
 
 
 @contextlib.contextmanager
-def s3_proxy(port: int, method: bytes, faults: list[Fault]) -> Iterator[S3Proxy]:
-    proxy = S3Proxy(port, method, faults)
+def s3_proxy(server: S3Settings, rule: Rule = nothing) -> Iterator[S3Proxy]:
+    proxy = S3Proxy(server, rule)
     try:
         yield proxy
     finally:

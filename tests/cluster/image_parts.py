@@ -14,6 +14,7 @@ from gomr_runtime.workerfile import inspect_worker
 from tasks.cluster.image_build import find_base
 from tasks.cluster.images import ImagePlan, plan_images, read_sources, read_worker
 from tests.build_cache import BuildFailed
+from tests.cluster.bring_up import cannot_run
 from tests.cluster.engine import ensure_engine
 from tests.cluster.images import ensure_image
 
@@ -36,6 +37,8 @@ def worker_file(folder: Path, *packages: str) -> Path:
 
 def base_image() -> str:
     """Reference of the image that the others start from."""
+    if reason := "GOMR_CLUSTER=0" if os.environ.get("GOMR_CLUSTER") == "0" else cannot_run():
+        pytest.skip(reason)
     try:
         ensure_engine()
         return ensure_image("gomr-python")

@@ -16,22 +16,18 @@ import pytest
 from tasks.cluster.image_build import build
 from tasks.cluster.image_load import NodeLoader, loader_for, run_images
 from tasks.cluster.images import ImagePlan, on_node
-from tests.build_cache import BuildFailed
-from tests.cluster.bring_up import bring_up
 from tests.cluster.image_parts import base_image, docker, plan_for, worker_file
-from tests.cluster.kubectl import kubectl
 from tests.cluster.layout import CONTEXT
+from tests.cluster.running_cluster import RunningCluster
+
+RunPod = Callable[[str, str, str], str]  # image, node, Python code: the log
 
 MARK = b"# in the images of the tests alone\n"
 
 
-@pytest.fixture(scope="module")
-def loader() -> NodeLoader:
+@pytest.fixture
+def loader(cluster: RunningCluster) -> NodeLoader:
     """The loader of the test cluster, which is up."""
-    try:
-        bring_up()
-    except BuildFailed as error:
-        pytest.skip(f"no test cluster: {error}")
     found = loader_for(CONTEXT)
     assert isinstance(found, NodeLoader)
     return found
@@ -65,40 +61,42 @@ def ctr(node: str, *arguments: str) -> str:
 
 
 @pytest.fixture
-def run_pod() -> Iterator[Callable[[str, str, list[str]], str]]:
+def run_pod(cluster: RunningCluster, restricted_namespace: str) -> RunPod:
     """Runs a pod on a node to its end and gives its log."""
-    names: list[str] = []
 
-    def run(image: str, node: str, command: list[str]) -> str:
-        name = f"image-test-{os.getpid()}-{len(names)}"
-        names.append(name)
+    def run(image: str, node: str, code: str) -> str:
+        container = {
+            "name": "worker",
+            "image": image,
+            "imagePullPolicy": "Never",
+            "command": ["python", "-c", code],
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            },
+        }
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": name},
+            "metadata": {"name": node},
             "spec": {
                 "restartPolicy": "Never",
                 "nodeSelector": {"kubernetes.io/hostname": node},
-                "securityContext": {"runAsNonRoot": True},
-                "containers": [
-                    {
-                        "name": "worker",
-                        "image": image,
-                        "imagePullPolicy": "Never",
-                        "command": command,
-                        "securityContext": {"readOnlyRootFilesystem": True},
-                    }
-                ],
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [container],
             },
         }
-        kubectl("apply", "--filename", "-", given=json.dumps(pod))
-        ended = "jsonpath={.status.phase}=Succeeded"
-        kubectl("wait", f"pod/{name}", f"--for={ended}", "--timeout=60s", seconds=70)
-        return kubectl("logs", name)
+        inside = f"--namespace={restricted_namespace}"
+        cluster.kubectl("apply", inside, "--filename=-", given=json.dumps(pod))
+        ended = "--for=jsonpath={.status.phase}=Succeeded"
+        cluster.kubectl("wait", inside, f"pod/{node}", ended, "--timeout=60s", seconds=70)
+        return cluster.kubectl("logs", inside, node)
 
-    yield run
-    for name in names:
-        kubectl("delete", "pod", name, "--wait=false", "--ignore-not-found")
+    return run
 
 
 def test_the_control_plane_takes_no_pods_and_gets_no_images(loader: NodeLoader) -> None:
@@ -109,7 +107,7 @@ def test_a_new_worker_file_is_sent_as_a_layer_and_runs_on_every_node(
     loader: NodeLoader,
     plan: ImagePlan,
     tmp_path: Path,
-    run_pod: Callable[[str, str, list[str]], str],
+    run_pod: RunPod,
 ) -> None:
     after = plan_for(worker_file(tmp_path), base_image(), mark_of_tests=MARK)
     assert after.ground == plan.ground
@@ -118,7 +116,7 @@ def test_a_new_worker_file_is_sent_as_a_layer_and_runs_on_every_node(
         "import os, gomr_runtime; print(os.getuid()); print(open('/app/worker.py').read(), end='')"
     )
     for node in loader.nodes.names:
-        log = run_pod(after.worker, node, ["python", "-c", code])
+        log = run_pod(after.worker, node, code)
         assert log == "10001\n" + after.source.decode()
     images = run_images(after, loader)
     assert (images.worker, images.pull_policy) == (after.worker, "Never")

@@ -62,6 +62,12 @@ class Api:
         self.access = access
         self.cluster = cluster
         self.namespace = namespace
+        self._away_since: float | None = None
+
+    @property
+    def seconds_away(self) -> float:
+        """For how long the API server has not answered; 0 while it does."""
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
 
     async def check(self) -> None:
         """Ask for the version, to which everybody who is known gets an answer."""
@@ -239,9 +245,11 @@ class Api:
                     timeout=REQUEST_SECONDS,
                 )
             except httpx.TransportError as error:
+                self._away_since = self._away_since or time.monotonic()
                 if time.monotonic() + pause > deadline:
                     raise no_answer(error, self.cluster, self.access.server) from None
             else:
+                self._away_since = None
                 if response.status_code == 401 and not renewed:
                     renewed = True
                     await self.access.renew()

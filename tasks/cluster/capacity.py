@@ -179,6 +179,8 @@ def _quota_need(name: str, pod: Object) -> float:
 def free_text(nodes: Iterable[Object], pods: Iterable[Object]) -> str:
     """What is free where, for people: `free: node-1 1.5 cpu and 3.2 GB, node-2 …`."""
     free = _free(nodes, pods)
+    if not free:
+        return "no node takes pods"
     shown = [
         f"{name} {max(0.0, left.get('cpu', 0.0)):.1f} cpu and "
         f"{format_size(max(0.0, left.get('memory', 0.0)))}"

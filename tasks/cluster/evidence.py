@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from gomr_runtime.errors import NotPermitted
+from gomr_runtime.errors import EnvironmentFailed
 from tasks.cluster import capacity
 from tasks.cluster.api import Api, Object
 from tasks.cluster.trouble import Evidence, Trouble, kind_of, wants_events, wants_log, with_room
@@ -16,7 +16,7 @@ FRESH = 2.0  # seconds after which events are read again
 
 
 class EvidenceReader:
-    """Asks the API server no more often than needed; where we may not ask, there is none."""
+    """Asks the API server no more often than needed; where it gives no answer, there is none."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -40,7 +40,7 @@ class EvidenceReader:
 
     async def events(self, about: Object) -> list[Object]:
         """About an object, in the order they were last seen."""
-        with contextlib.suppress(NotPermitted):
+        with contextlib.suppress(EnvironmentFailed):
             uid = about["metadata"]["uid"]
             found = await self._api.select("Event", fields=f"involvedObject.uid={uid}")
             return sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
@@ -57,16 +57,16 @@ class EvidenceReader:
     async def _log(self, pod: Object) -> str:
         status = pod["status"]["containerStatuses"][0]
         previous = "terminated" not in (status.get("state") or {})
-        with contextlib.suppress(NotPermitted):
+        with contextlib.suppress(EnvironmentFailed):
             return await self._api.log(pod["metadata"]["name"], LOG_LINES, previous=previous)
         return ""
 
 
 async def free_room(api: Api) -> str:
-    """What the nodes have free, in words; "" where we may not ask."""
+    """What the nodes have free, in words; "" where we are not told."""
     try:
         nodes = await api.select("Node")
         pods = await api.select("Pod", everywhere=True)
-    except NotPermitted:
+    except EnvironmentFailed:
         return ""
     return capacity.free_text(nodes, pods)

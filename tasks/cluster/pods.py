@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, NotPermitted
-from tasks.cluster.api import Api, Object
+from tasks.cluster.api import WATCH_PATIENCE, Api, Object
 from tasks.cluster.evidence import LOG_LINES, EvidenceReader
 from tasks.cluster.judgement import Judge
 from tasks.cluster.manifests import of_run
@@ -18,6 +18,7 @@ from tasks.cluster.trouble import (
     Trouble,
     is_going,
     is_lost,
+    no_api_server,
     refused_pods,
     role_of,
     trouble_of,
@@ -26,6 +27,8 @@ from tasks.cluster.trouble import (
 
 GRACE_SLACK = 10.0  # seconds beyond its grace period after which a pod is given up
 TICK = 1.0
+QUIET_TICK = 5.0
+AWAY = 10.0  # seconds after which it is told that the API server does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class PodWatch:
             self._changed.set()
 
     async def _look(self) -> None:
-        wait: float | None = None
+        wait = QUIET_TICK
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -106,7 +109,7 @@ class PodWatch:
             if verdict.fatal is not None:
                 self._tell(error_of(await self._reader.explained(verdict.fatal)))
                 return
-            wait = TICK if troubles or self._unfinished() else None
+            wait = TICK if troubles or self._unfinished() else QUIET_TICK
 
     def _unfinished(self) -> bool:
         """Whether time alone may bring something to light."""
@@ -126,7 +129,7 @@ class PodWatch:
         if not masters:
             return ""
         last = max(masters, key=lambda pod: pod["metadata"]["creationTimestamp"])
-        with contextlib.suppress(NotPermitted):
+        with contextlib.suppress(EnvironmentFailed):
             return await self._api.log(last["metadata"]["name"], LOG_LINES)
         return ""
 
@@ -139,6 +142,8 @@ class PodWatch:
                 # A Job says in events alone why it cannot make a pod.
                 found.append(refused_pods(job, await self._reader.events(job)))
         found += [refused_pods(deployment, ()) for deployment in self._seen["Deployment"]]
+        if self._api.seconds_away > AWAY:
+            found.append(no_api_server(self._api.cluster, WATCH_PATIENCE))
         return list({trouble.key: trouble for trouble in found if trouble is not None}.values())
 
     async def _give_up_lost(self) -> None:
@@ -150,9 +155,14 @@ class PodWatch:
                 continue
             since = self._going_since.setdefault(uid, now)
             if is_lost(pod) or now - since > grace_of(pod) + GRACE_SLACK:
-                self._given_up.add(uid)
-                with contextlib.suppress(NotPermitted):
+                try:
                     await give_up(self._api, pod)
+                except NotPermitted:
+                    self._given_up.add(uid)
+                except EnvironmentFailed:
+                    continue  # the API server is away; the pod will wait
+                else:
+                    self._given_up.add(uid)
 
 
 def how_ended(job: Object) -> str | None:

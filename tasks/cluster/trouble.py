@@ -130,6 +130,17 @@ def volume_trouble(claim: Object, events: Sequence[Object]) -> Trouble | None:
     return None
 
 
+def no_api_server(cluster: str, patience: float) -> Trouble:
+    """Told while we try again: the run itself needs no API server."""
+    return Trouble(
+        f"api:{cluster}",
+        f"cluster {cluster} does not answer; the run may go on there, trying for "
+        f"{patience / 60:.0f} minutes",
+        None,
+        tell_after=AT_ONCE,
+    )
+
+
 def with_room(trouble: Trouble, room: str) -> Trouble:
     """The trouble with what the cluster has."""
     return replace(trouble, message=f"{trouble.message}; {room}") if room else trouble
@@ -137,7 +148,7 @@ def with_room(trouble: Trouble, room: str) -> Trouble:
 
 def kind_of(trouble: Trouble) -> str:
     """`room`, `image`, `config`, `memory`, `crash`, `evicted`, `mount`, `pull`,
-    `start`, `node`, `volume` or `refused`."""
+    `start`, `node`, `volume`, `refused` or `api`."""
     return trouble.key.partition(":")[0]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, NotPermitted
@@ -144,7 +145,7 @@ class PodWatch:
         found += [refused_pods(deployment, ()) for deployment in self._seen["Deployment"]]
         if self._api.seconds_away > AWAY:
             found.append(no_api_server(self._api.cluster, WATCH_PATIENCE))
-        return list({trouble.key: trouble for trouble in found if trouble is not None}.values())
+        return each_once(trouble for trouble in found if trouble is not None)
 
     async def _give_up_lost(self) -> None:
         """Delete pods that no node will ever report as ended."""
@@ -163,6 +164,20 @@ class PodWatch:
                     continue  # the API server is away; the pod will wait
                 else:
                     self._given_up.add(uid)
+
+
+def each_once(troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Of those with the same key the one that ends the run soonest."""
+    chosen: dict[str, Trouble] = {}
+    for trouble in troubles:
+        known = chosen.get(trouble.key)
+        if known is None or _urgency(trouble) < _urgency(known):
+            chosen[trouble.key] = trouble
+    return list(chosen.values())
+
+
+def _urgency(trouble: Trouble) -> float:
+    return math.inf if trouble.patience is None else trouble.patience
 
 
 def how_ended(job: Object) -> str | None:

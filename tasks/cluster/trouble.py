@@ -180,7 +180,7 @@ def _no_room(evidence: Evidence) -> Trouble | None:
             needs = _needs(pod)
             return Trouble(
                 f"room:{role_of(pod)}",
-                f"no node has room for {_name(pod)} ({needs}): {why}"
+                f"no node takes {_name(pod)} ({needs}): {why}"
                 + ("; the cluster is adding a node" if scaling else ""),
                 SCALE_UP_PATIENCE if scaling else ROOM_PATIENCE,
             )
@@ -214,7 +214,8 @@ def _no_config(evidence: Evidence) -> Trouble | None:
         return None
     return Trouble(
         f"config:{role_of(evidence.pod)}:{reason}",
-        f"{_name(evidence.pod)}: its container cannot be made: {said or reason}",
+        f"{_name(evidence.pod)}: its container cannot be started: "
+        f"{said.rpartition('unable to start container process: ')[2] or reason}",
         CONFIG_PATIENCE,
     )
 
@@ -245,7 +246,7 @@ def _crashing(evidence: Evidence) -> Trouble | None:
         return None
     count = status.get("restartCount", 0)
     return Trouble(
-        f"crash:{pod['metadata']['uid']}:{count}",
+        f"crash:{role_of(pod)}:{ended['exitCode']}",
         f"{_name(pod)} ended with {_ending(ended)}"
         + (f" and was started again {count} times" if count > 1 else "")
         + ("; its last lines follow" if evidence.log else ""),
@@ -379,7 +380,7 @@ def _needs(pod: Object) -> str:
 
 
 def _is_pull(event: Object) -> bool:
-    return event.get("reason") == "Failed" and "pull" in event.get("message", "").lower()
+    return bool(event.get("message", "").startswith("Failed to pull image"))
 
 
 def _pull_cause(message: str) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_JOB_FAILED
+from tasks.cluster.pods import each_once
 from tasks.cluster.trouble import (
+    AT_ONCE,
+    CONFIG_PATIENCE,
+    IMAGE_PATIENCE,
+    MOUNT_PATIENCE,
     Evidence,
     Trouble,
     kind_of,
@@ -46,6 +53,80 @@ def test_no_node_has_room() -> None:
     assert trouble.role == "worker"
     assert "(it needs cpu 250m and memory 60192M)" in trouble.message
     assert trouble.message.endswith("1 node: too little memory; 1 node: set aside (tainted)")
+
+
+def test_a_pod_that_runs_has_no_trouble() -> None:
+    found = recorded("running")
+    assert trouble_of(Evidence(found["pod"], found["events"])) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "patience", "message"),
+    [
+        (
+            "image-pull",
+            "image",
+            IMAGE_PATIENCE,
+            r"node gomr-worker2 cannot get image localhost/minio:\S+: the registry cannot be "
+            r"reached \(connection refused\)",
+        ),
+        (
+            "pull-refused",
+            "image",
+            IMAGE_PATIENCE,
+            r"cannot get image localhost:1/nope/mr-worker:x: the registry cannot be reached",
+        ),
+        (
+            "never-pull",
+            "image",
+            AT_ONCE,
+            r"image mr-worker:nope is not on node gomr-worker and is not to be pulled: load it",
+        ),
+        ("no-config", "config", CONFIG_PATIENCE, r'cannot be started: secret "nope" not found'),
+        (
+            "no-program",
+            "config",
+            CONFIG_PATIENCE,
+            r'cannot be started: exec: "no-such-program": executable file not found in \$PATH',
+        ),
+        ("no-secret", "mount", MOUNT_PATIENCE, r'secret "run-words-1" not found'),
+        (
+            "evicted",
+            "evicted",
+            None,
+            r'was evicted on node gomr-worker2: Usage of EmptyDir volume "tmp" exceeds the limit',
+        ),
+        ("out-of-memory", "memory", None, r"was killed: it reached its memory limit of 492M"),
+        ("crash-loop", "crash", AT_ONCE, r"ended with exit code 1 and was started again 2 times"),
+    ],
+)
+def test_what_keeps_a_pod_from_working(
+    name: str, kind: str, patience: float | None, message: str
+) -> None:
+    trouble = of_pod(name)
+    assert kind_of(trouble) == kind
+    assert trouble.patience == patience
+    assert re.search(message, trouble.message), trouble.message
+
+
+def test_the_last_lines_of_a_container_that_died() -> None:
+    assert "No module named 'gomr_runtime'" in of_pod("crash-loop").detail
+
+
+def test_too_little_memory_is_the_jobs_fault() -> None:
+    assert of_pod("out-of-memory").exit_code == EXIT_JOB_FAILED
+    assert of_pod("crash-loop").exit_code == EXIT_ENVIRONMENT
+
+
+def test_of_several_pods_with_one_trouble_the_worst_counts() -> None:
+    found = recorded("crash-loop")
+    twice = trouble_of(Evidence(found["pod"], found["events"], found["log"]))
+    found["pod"]["status"]["containerStatuses"][0]["restartCount"] = 1
+    once = trouble_of(Evidence(found["pod"], found["events"], found["log"]))
+    assert once is not None
+    assert twice is not None
+    assert once.patience is None, "once may be an accident"
+    assert each_once([once, twice]) == each_once([twice, once]) == [twice]
 
 
 def test_a_cluster_that_grows_is_given_more_time() -> None:

@@ -23,6 +23,7 @@ Tell = Callable[[str], object]
 
 QUICK_SECONDS = 60.0  # commands that only ask
 LAST_LINES = 12
+KEPT_LINES = 60  # of a command that is followed
 
 INSTEAD = "or name images that the cluster has: --master-image and --worker-image"
 _NO_ENGINE = re.compile(
@@ -80,7 +81,7 @@ def follow(
 ) -> Ended:
     """Like `ask` for a command that takes long: `line` hears every line of its output."""
     argv = [_path(tool), *arguments]
-    last: deque[str] = deque(maxlen=LAST_LINES)
+    last: deque[str] = deque(maxlen=KEPT_LINES)
     with tempfile.TemporaryFile() as given:
         given.write(stdin)
         given.seek(0)
@@ -115,7 +116,7 @@ def follow(
 def failed(tool: str, arguments: Sequence[str], words: str) -> EnvironmentFailed:
     """The error for a command that ended badly: its last line, and all of its last lines."""
     lines = words.splitlines() or ["no word why"]
-    return EnvironmentFailed(f"{tool} {_shown(arguments)}: {lines[-1]}", detail=words)
+    return EnvironmentFailed(f"{tool} {_shown(arguments)}: {lines[-1]}", detail=_tail(words))
 
 
 def _path(tool: str) -> str:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from gomr_runtime.environment import cache_folder
 from gomr_runtime.errors import EnvironmentFailed, UsageError
-from tasks.cluster.engine import INSTEAD, Tell, ask, follow
+from tasks.cluster.engine import INSTEAD, LAST_LINES, Tell, ask, follow
 from tasks.cluster.images import DEFAULT_BASE, MASTER_FILE, WORKER_FILE, BaseImage, ImagePlan
 
 BUILD_SECONDS = 1800.0
@@ -31,6 +31,12 @@ BASE_VARIABLE = "GOMR_BASE_IMAGE"
 _INDEX_VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 # A stage begins, as the classic builder says it and as BuildKit does.
 _STAGE = re.compile(r"Step \d+/\d+ : FROM \S+ AS (\w+)|#\d+ \[(\w+) +\d+/\d+\] RUN .*")
+# What a command of the build says is wrong, and what the builders themselves say.
+_ERROR = re.compile(r"(?:#?[\d. ]+ )?ERROR: (.*)")
+_BUILDERS = re.compile(
+    r"The command '|.*failed to solve|.*(executor failed|did not complete)|-+$"
+    r"| ---> |Step \d|Removing intermediate|#\d+ (\[|DONE|CACHED|ERROR|sha256|\.\.\.)| > \["
+)
 
 
 def find_base(tell: Tell, reference: str = "") -> BaseImage:
@@ -129,16 +135,13 @@ def _not_built(plan: ImagePlan, reference: str, words: str) -> EnvironmentFailed
     hint = "the network and the package index"
     if reference != plan.master and plan.dependencies:
         hint = f"the packages of the worker file's header ({', '.join(plan.dependencies)})"
+    lines = [line[:300] for line in words.splitlines() if not _BUILDERS.match(line)]
+    errors = [found[1] for found in map(_ERROR.fullmatch, lines) if found]
+    cause = (errors or lines or ["Docker gives no reason"])[-1]
     return EnvironmentFailed(
-        f"image {reference} cannot be built: {_cause(words)}: check {hint}", detail=words
+        f"image {reference} cannot be built: {cause}: check {hint}",
+        detail="\n".join(lines[-LAST_LINES:]),
     )
-
-
-def _cause(words: str) -> str:
-    """The line of a failed build that says most: pip's last error, else the last line."""
-    lines = [line for line in words.splitlines() if not line.startswith("The command '")]
-    errors = [line for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines or ["Docker gave no reason"])[-1].removeprefix("ERROR: ")
 
 
 def build_context(plan: ImagePlan) -> bytes:

@@ -128,13 +128,27 @@ class NodeLoader:
             missing = _missing(plan, seen)
             if not missing:
                 return
-            if whole := self.to_build(plan, missing):
-                self._load_whole(whole, [n for n in missing if missing[n] & whole], tell)
+            if lower := self.to_build(plan, missing):
+                self._add_lower(plan, lower, missing, tell)
                 seen = self._look(plan)
             waiting = {node: found for node, found in seen.items() if plan.worker not in found}
             if waiting:
                 self._add_worker(plan, waiting, tell)
             self._check(plan)
+
+    def _add_lower(
+        self, plan: ImagePlan, references: Collection[str], missing: Missing, tell: Tell
+    ) -> None:
+        """What the worker file goes onto: the layers that are new, else all of it."""
+        whole = []
+        for reference in sorted(references):
+            nodes = [node for node, lacking in missing.items() if reference in lacking]
+            if self.nodes.add_upper(reference, nodes, plan.base.platform):
+                tell(f"sent the new layers of {reference} to {', '.join(nodes)}")
+            else:
+                whole.append(reference)
+        if whole:
+            self._load_whole(whole, [n for n in missing if missing[n] & set(whole)], tell)
 
     def _add_worker(self, plan: ImagePlan, waiting: Seen, tell: Tell) -> None:
         tell(f"sending {plan.worker} to {', '.join(waiting)}")

@@ -5,20 +5,31 @@ Every question goes to all nodes at once, and is answered by `ctr` in the node's
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from gomr_runtime.errors import EnvironmentFailed
 from tasks.cluster.engine import Ended, ask, call, failed
 from tasks.cluster.images import ENTRYPOINT, WORKER_PATH, ImagePlan, on_node
-from tasks.cluster.thin_image import Base, file_layer, manifest_for, thin_archive
+from tasks.cluster.saved_image import engine_layers, upper_layers
+from tasks.cluster.thin_image import (
+    Base,
+    file_layer,
+    file_on_top,
+    manifest_for,
+    thin_archive,
+)
 
 IMPORT_SECONDS = 120.0
 
 _DAYS = {"day": 1.0, "week": 7.0, "month": 30.0, "year": 365.0}
+
+LIBRARY = "docker.io/library/"
+Value = TypeVar("Value")
 
 CTR = ("ctr", "--namespace", "k8s.io")
 
@@ -85,20 +96,59 @@ class NodeImages:
         grounds: for each node the digest that `look` gave. False: a node does not take it.
         """
         layer = file_layer(WORKER_PATH, plan.source)
-        alike = defaultdict(list)
-        for node, digest in grounds.items():
-            alike[digest].append(node)
-        for digest, group in alike.items():
+        name = on_node(plan.worker)
+        for digest, nodes in _by_value(grounds).items():
             try:
-                base = self._base(group[0], digest, plan.base.platform)
+                base = self._base(nodes[0], digest, plan.base.platform)
             except (ValueError, KeyError):
                 return False
-            archive = thin_archive(base, on_node(plan.worker), layer, ENTRYPOINT)
-            command = ("images", "import", "--all-platforms", "-")
-            answers = self._all(group, *command, stdin=archive, seconds=IMPORT_SECONDS)
-            if any(ended.code for ended in answers.values()):
+            config = file_on_top(base, layer, ENTRYPOINT)
+            if not self._import(nodes, thin_archive(base.layers, config, [layer], name)):
                 return False
         return True
+
+    def add_upper(self, reference: str, nodes: Collection[str], platform: str) -> bool:
+        """Send of an image that Docker has the layers above those that nodes have already.
+
+        False: an image of GoMR with the same lower layers is not on all of them, or a node does
+        not take it.
+        """
+        grounds = self._grounds(reference, nodes)
+        if set(grounds) != set(nodes):
+            return False
+        for (digest, below), group in _by_value(grounds).items():
+            try:
+                lower = self._base(group[0], digest, platform).layers[:below]
+                upper = upper_layers(reference, lower)
+            except (ValueError, KeyError):
+                return False
+            if upper is None:
+                return False
+            archive = thin_archive(lower, upper.config, upper.layers, on_node(reference))
+            if not self._import(group, archive):
+                return False
+        return True
+
+    def _grounds(self, reference: str, nodes: Collection[str]) -> dict[str, tuple[str, int]]:
+        """For each node the image that shares most lower layers with `reference`: its digest, and
+        how many they are. Docker is asked for the layers, since it has all that it sent."""
+        held = self.listed()
+        names = {name.removeprefix(LIBRARY) for node in nodes for name, _ in held[node]}
+        layers = engine_layers([reference, *sorted(n for n in names if n.startswith("mr-"))])
+        wanted = layers[reference]
+        found: dict[str, tuple[str, int]] = {}
+        for node in nodes:
+            for name, digest in held[node]:
+                below = _shared(wanted, layers.get(name.removeprefix(LIBRARY), ()))
+                if below > found.get(node, ("", 0))[1]:
+                    found[node] = digest, below
+        return found
+
+    def _import(self, nodes: Collection[str], archive: bytes) -> bool:
+        """Whether all `nodes` took it."""
+        command = ("images", "import", "--all-platforms", "-")
+        answers = self._all(nodes, *command, stdin=archive, seconds=IMPORT_SECONDS)
+        return not any(ended.code for ended in answers.values())
 
     def listed(self) -> dict[str, list[tuple[str, str]]]:
         """For each node all its images: names with digests."""
@@ -138,6 +188,20 @@ class NodeImages:
         with ThreadPoolExecutor(len(nodes)) as pool:
             answers = pool.map(lambda node: _run(node, arguments, stdin, seconds), nodes)
             return dict(zip(nodes, answers, strict=True))
+
+
+def _by_value(values: Mapping[str, Value]) -> dict[Value, list[str]]:
+    """The nodes by what they have in common."""
+    alike: dict[Value, list[str]] = defaultdict(list)
+    for node, value in values.items():
+        alike[value].append(node)
+    return alike
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many of the first items are the same."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _run(node: str, arguments: tuple[str, ...], stdin: bytes, seconds: float) -> Ended:

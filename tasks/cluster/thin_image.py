@@ -1,8 +1,8 @@
-"""An image as a layer on top of one that is there already: pure, from bytes to bytes.
+"""An image as layers on top of one that is there already: pure, from bytes to bytes.
 
-A node that holds the base needs only the layer that is new, a config and a manifest: some
-kilobytes, written here as an OCI layout, instead of the whole image. Everything is derived from
-the base's own manifest and config, as the node holds them, so it is right for any base.
+A node that holds the lower layers needs only those that are new, a config and a manifest: some
+kilobytes, written here as an OCI layout, instead of the whole image. What lies below is taken from
+a manifest as the node holds it, so it is right however it came there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
-DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 
 # Docker's names of the types, where a manifest of that kind has others than OCI's.
@@ -42,6 +41,11 @@ class Base:
     def __post_init__(self) -> None:
         if len(self.manifest["layers"]) != len(self.config["rootfs"]["diff_ids"]):
             raise ValueError("the manifest's layers are not those of the config")
+
+    @property
+    def layers(self) -> list[Mapping[str, Any]]:
+        """Descriptors, the lowest layer first."""
+        return list(self.manifest["layers"])
 
 
 def manifest_for(stored: Mapping[str, Any], platform: str) -> str:
@@ -68,34 +72,9 @@ def file_layer(path: str, data: bytes) -> bytes:
     return out.getvalue()
 
 
-def thin_archive(base: Base, name: str, layer: bytes, entrypoint: Sequence[str]) -> bytes:
-    """An OCI layout, as a tar file, of the image `name`: `base` with `layer` on top.
-
-    It holds no layer of the base. `name` is containerd's: with a registry and a tag.
-    """
-    config = _config(base.config, layer, entrypoint)
-    manifest = _manifest(base.manifest, config, layer)
-    index = {
-        "schemaVersion": 2,
-        "mediaType": OCI_INDEX,
-        "manifests": [
-            _descriptor(OCI_MANIFEST, manifest)
-            | {
-                "annotations": {
-                    "io.containerd.image.name": name,
-                    "org.opencontainers.image.ref.name": name.rpartition(":")[2],
-                }
-            }
-        ],
-    }
-    blobs = {f"blobs/sha256/{_sha256(blob)}": blob for blob in (manifest, config, layer)}
-    return _tar(
-        {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": _json(index)} | blobs
-    )
-
-
-def _config(base: Mapping[str, Any], layer: bytes, entrypoint: Sequence[str]) -> bytes:
-    config = {key: value for key, value in base.items() if key not in _STALE}
+def file_on_top(base: Base, layer: bytes, entrypoint: Sequence[str]) -> bytes:
+    """The config of an image that is `base` with one layer more and another entrypoint."""
+    config = {key: value for key, value in base.config.items() if key not in _STALE}
     config["config"] = {**(config.get("config") or {}), "Entrypoint": [*entrypoint], "Cmd": None}
     rootfs = dict(config["rootfs"])
     rootfs["diff_ids"] = [*rootfs["diff_ids"], f"sha256:{_sha256(layer)}"]
@@ -103,19 +82,38 @@ def _config(base: Mapping[str, Any], layer: bytes, entrypoint: Sequence[str]) ->
     return _json({**config, "rootfs": rootfs, "history": [*(config.get("history") or ()), step]})
 
 
-def _manifest(base: Mapping[str, Any], config: bytes, layer: bytes) -> bytes:
-    below = [
-        {**entry, "mediaType": _OCI_TYPES.get(entry["mediaType"], entry["mediaType"])}
-        for entry in base["layers"]
-    ]
-    return _json(
+def thin_archive(
+    below: Sequence[Mapping[str, Any]], config: bytes, layers: Sequence[bytes], name: str
+) -> bytes:
+    """An OCI layout, as a tar file, of an image without the layers that its receiver has.
+
+    below: those, as a stored manifest lists them. config: of the whole image. layers: the rest, as
+    tar files. name: containerd's, with a registry and a tag.
+    """
+    manifest = _json(
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": _descriptor(OCI_CONFIG, config),
-            "layers": [*below, _descriptor(OCI_LAYER, layer)],
+            "layers": [
+                *({**entry, "mediaType": _oci_type(entry["mediaType"])} for entry in below),
+                *(_descriptor(OCI_LAYER, layer) for layer in layers),
+            ],
         }
     )
+    named = {
+        "io.containerd.image.name": name,
+        "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+    }
+    entry = _descriptor(OCI_MANIFEST, manifest) | {"annotations": named}
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
+    blobs = {f"blobs/sha256/{_sha256(blob)}": blob for blob in (manifest, config, *layers)}
+    first = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": _json(index)}
+    return _tar(first | blobs)
+
+
+def _oci_type(media_type: str) -> str:
+    return _OCI_TYPES.get(media_type, media_type)
 
 
 def _descriptor(media_type: str, blob: bytes) -> dict[str, Any]:

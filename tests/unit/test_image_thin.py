@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.cluster.thin_image import Base, file_layer, manifest_for, thin_archive
+from tasks.cluster.thin_image import Base, file_layer, file_on_top, manifest_for, thin_archive
 
 NAME = "docker.io/library/mr-worker:0123"
 DOCKER = "application/vnd.docker"
@@ -53,7 +53,9 @@ def members(archive: bytes) -> dict[str, bytes]:
 
 def thin(source: bytes = b"x = 1") -> dict[str, bytes]:
     layer = file_layer("app/worker.py", source)
-    return members(thin_archive(Base(MANIFEST, CONFIG), NAME, layer, ["python", "worker"]))
+    base = Base(MANIFEST, CONFIG)
+    config = file_on_top(base, layer, ["python", "worker"])
+    return members(thin_archive(base.layers, config, [layer], NAME))
 
 
 def blob(files: dict[str, bytes], descriptor: dict[str, Any]) -> bytes:

@@ -140,6 +140,7 @@ class NodeLoader:
         self, plan: ImagePlan, references: Collection[str], missing: Missing, tell: Tell
     ) -> None:
         """What the worker file goes onto: the layers that are new, else all of it."""
+        build(plan, references, tell, alone=True)  # a node lost an image since they were looked at
         whole = []
         for reference in sorted(references):
             nodes = [node for node, lacking in missing.items() if reference in lacking]

@@ -22,16 +22,17 @@ def prune_images(
 ) -> list[str]:
     """Remove the images that GoMR made more than `days` ago and that no pod uses.
 
-    used: what the pods of the cluster have as `image`. Images built by hand under other tags stay.
+    used: what pods have as `image`; on nodes whatever a container there runs stays anyway, as do
+    images built by hand under other tags.
     Gives `where: reference` of each that went. On nodes and in Docker; a registry has rules of its
     own for what it keeps.
     """
     spared = {on_node(reference) for reference in used}
     gone = []
     if isinstance(loader, NodeLoader):
-        ages = loader.nodes.ages()
+        ages, running = loader.nodes.ages(), loader.nodes.in_use()
         for node, listed in loader.nodes.listed().items():
-            names, aliases = removable(listed, ages[node], spared, days)
+            names, aliases = removable(listed, ages[node], spared | running[node], days)
             loader.nodes.remove(node, [*names, *aliases])
             gone += [f"{node}: {name}" for name in names]
     for reference in _old_in_docker(days):
@@ -52,8 +53,9 @@ def removable(
 
     listed: names with digests. ages: by digest, in days.
     """
+    running = {digest for name, digest in listed if name in spared}  # under any name
     old = [(n, d) for n, d in listed if _OURS.fullmatch(n) and ages.get(d, 0.0) >= days]
-    names = [name for name, _ in old if name not in spared]
+    names = [name for name, digest in old if digest not in running]
     held = {digest for name, digest in listed if name not in names and not _ALIAS.fullmatch(name)}
     free = {digest for name, digest in old if name in names} - held
     return names, [name for name, digest in listed if _ALIAS.fullmatch(name) and digest in free]

@@ -160,6 +160,11 @@ class NodeImages:
         answers = self._all(self.names, "content", "ls")
         return {node: dict(_ages(ended)) for node, ended in answers.items()}
 
+    def in_use(self) -> dict[str, set[str]]:
+        """For each node the images of its containers, whoever they belong to."""
+        answers = self._all(self.names, "containers", "ls")
+        return {node: _second_column(ended) for node, ended in answers.items()}
+
     def remove(self, node: str, names: Collection[str]) -> None:
         if names:
             ended = _run(node, ("images", "rm", *names), b"", IMPORT_SECONDS)
@@ -215,6 +220,14 @@ def _listed(ended: Ended) -> list[tuple[str, str]]:
         raise failed("docker", ["exec", "ctr", "images", "ls"], ended.err)
     rows = [line.split() for line in ended.out.decode().splitlines()[1:]]
     return [(row[0], row[2]) for row in rows]
+
+
+def _second_column(ended: Ended) -> set[str]:
+    """`ctr containers ls`: CONTAINER IMAGE RUNTIME."""
+    if ended.code:
+        raise failed("docker", ["exec", "ctr", "containers", "ls"], ended.err)
+    rows = [line.split() for line in ended.out.decode().splitlines()[1:]]
+    return {row[1] for row in rows if len(row) > 1}
 
 
 def _ages(ended: Ended) -> Iterator[tuple[str, float]]:

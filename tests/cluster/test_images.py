@@ -15,6 +15,7 @@ import pytest
 
 from tasks.cluster.image_build import build
 from tasks.cluster.image_load import NodeLoader, loader_for, run_images
+from tasks.cluster.image_prune import removable
 from tasks.cluster.images import ImagePlan, on_node
 from tests.cluster.image_parts import base_image, docker, plan_for, worker_file
 from tests.cluster.layout import CONTEXT
@@ -228,3 +229,29 @@ def test_an_image_built_by_hand_is_loaded_when_it_is_another(
         docker("rmi", reference)
         for node in loader.nodes.names:
             remove(node, reference)
+
+
+def test_what_a_container_runs_is_in_use_and_what_is_old_is_told_by_age(
+    loader: NodeLoader, plan: ImagePlan, run_pod: RunPod
+) -> None:
+    node = loader.nodes.names[0]
+    run_pod(plan.worker, node, "print('here')")
+    listed = dict(loader.nodes.listed()[node])
+    digest = listed[on_node(plan.worker)]
+    used = {listed.get(name) for name in loader.nodes.in_use()[node]}
+    assert digest in used
+    assert loader.nodes.ages()[node][digest] == 0.0
+
+
+def test_an_image_is_removed_with_every_name_that_containerd_gave_it(
+    loader: NodeLoader, plan: ImagePlan
+) -> None:
+    node = loader.nodes.names[0]
+    listed = loader.nodes.listed()[node]
+    digest = dict(listed)[on_node(plan.worker)]
+    others = {name for name, _ in listed if name.startswith("docker.io/library/mr-")}
+    spared = others - {on_node(plan.worker)}
+    names, aliases = removable(listed, loader.nodes.ages()[node], spared, 0.0)
+    assert names == [on_node(plan.worker)]
+    loader.nodes.remove(node, [*names, *aliases])
+    assert digest not in dict(loader.nodes.listed()[node]).values()

@@ -259,7 +259,7 @@ def test_a_dependency_is_no_option_of_an_installer(
 
 
 def test_only_old_images_of_ours_that_no_pod_uses_are_removed() -> None:
-    hash_, other = "0" * 20, "1" * 20
+    hash_, other, running = "0" * 20, "1" * 20, "2" * 20
     library = "docker.io/library/"
     listed = [
         (f"{library}mr-worker:{hash_}", "sha256:old"),
@@ -272,9 +272,11 @@ def test_only_old_images_of_ours_that_no_pod_uses_are_removed() -> None:
         (f"{library}mr-worker:ground-{hash_}", "sha256:named-twice"),
         (f"{library}mine:latest", "sha256:named-twice"),
         ("sha256:" + "c" * 64, "sha256:named-twice"),
+        (f"{library}mr-worker:{running}", "sha256:running"),
+        ("sha256:" + "d" * 64, "sha256:running"),
     ]
     ages = {digest: 9.0 for _, digest in listed} | {"sha256:young": 1.0}
-    spared = {f"{library}mr-master:{hash_}"}
+    spared = {f"{library}mr-master:{hash_}", "sha256:" + "d" * 64}
     assert removable(listed, ages, spared, 7.0) == (
         [f"{library}mr-worker:{hash_}", f"{library}mr-worker:ground-{hash_}"],
         ["sha256:" + "a" * 64],

@@ -18,6 +18,7 @@ from tasks.cluster.image_load import NodeLoader, loader_for, run_images
 from tasks.cluster.image_prune import removable
 from tasks.cluster.images import ImagePlan, on_node
 from tests.cluster.image_parts import base_image, docker, plan_for, worker_file
+from tests.cluster.images import ensure_image
 from tests.cluster.layout import CONTEXT
 from tests.cluster.running_cluster import RunningCluster
 
@@ -216,7 +217,9 @@ def test_an_image_built_by_hand_is_loaded_when_it_is_another(
     loader: NodeLoader, tmp_path: Path
 ) -> None:
     reference = f"mr-test:by-hand-{os.getpid()}"
-    (tmp_path / "Dockerfile").write_text(f"FROM {base_image()}\nARG TEXT\nLABEL text=$TEXT\n")
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {ensure_image('pause')}\nARG TEXT\nLABEL text=$TEXT\n"
+    )
     told: list[str] = []
     try:
         for text in ("one", "one", "two"):

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.server import QUIET, answers
-from tests.flow.command import Launch, Server, clean_environ, start
-
-SERVER_SECONDS = 120.0
+from tests.flow.command import Launch, Server, start
+from tests.flow.prefect_server import running_server
 
 WORKER = """\
 import re
@@ -38,27 +33,8 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("prefect")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    api = f"http://127.0.0.1:{port}/api"
-    environ = clean_environ() | QUIET | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    log = home / "server.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*command, "--port", str(port), "--no-ui"], env=environ, stdout=out, stderr=out
-        )
-    try:
-        deadline = time.monotonic() + SERVER_SECONDS
-        while not answers(api):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
-        yield Server(api, environ)
-    finally:
-        process.terminate()
-        process.wait(30)
+    with running_server(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,8 +38,6 @@ if __name__ == "__main__":
 """
 COUNTS = ("--workers", "2", "--mappers", "7", "--reducers", "3")
 GONE_SECONDS = 60.0
-
-Ran = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +140,8 @@ def test_two_runs_at_once_with_the_documented_rights_alone(
     environ = server.environ | {"KUBECONFIG": str(user(cluster, namespace, folder))}
     running = [
         start(
-            folder, environ, "--runtime", "kubernetes", "--context", "user", "--load", "kind",
-            "--input", "text.txt", *COUNTS, "--run-id", name, "--output", name, "worker.py",
+            folder, environ, "--runtime", "kubernetes", "--input", "text.txt", *COUNTS,
+            "--run-id", name, "--output", name, "worker.py",
         )
         for name in ("one", "two")
     ]  # fmt: skip
@@ -157,8 +154,7 @@ def test_two_runs_at_once_with_the_documented_rights_alone(
 
 
 def user(cluster: RunningCluster, namespace: str, folder: Path) -> Path:
-    """A kubeconfig for somebody who has the Role of `k8s/rbac` in the namespace and nothing else,
-    on a cluster that is called `user` and so is not known to be local."""
+    """A kubeconfig for somebody who has the Role of `k8s/rbac` and nothing else."""
     rbac = WORDCOUNT.parents[1] / "k8s" / "rbac"
     for manifest in ("role.yaml", "flow.yaml"):
         cluster.kubectl("apply", f"--namespace={namespace}", f"--filename={rbac / manifest}")
@@ -166,52 +162,47 @@ def user(cluster: RunningCluster, namespace: str, folder: Path) -> Path:
     config = json.loads(cluster.kubectl("config", "view", "--raw", "--flatten", "--output=json"))
     config["users"] = [{"name": "user", "user": {"token": token}}]
     entry = config["contexts"][0]
-    entry["name"], entry["context"]["user"] = "user", "user"
-    entry["context"]["namespace"] = namespace
-    config["contexts"], config["current-context"] = [entry], "user"
+    entry["context"] |= {"user": "user", "namespace": namespace}
+    config["contexts"] = [entry]
     path = folder / "kubeconfig"
     path.touch(0o600)
     path.write_text(json.dumps(config))
     return path
 
 
-Stage = Callable[[subprocess.Popen[str], Server], None]
-
-
-def interrupt(process: subprocess.Popen[str], _: Server) -> None:
-    process.send_signal(signal.SIGINT)
-
-
-def cancel_in_prefect(_: subprocess.Popen[str], server: Server) -> None:
-    flow_run = flow_run_of(server, "unwanted")
+def cancel_in_prefect(server: Server, name: str) -> None:
+    flow_run = flow_run_of(server, name)
     state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     call(server, f"/flow_runs/{flow_run['id']}/set_state", state)
 
 
 @pytest.mark.parametrize(
-    ("line", "end", "state"),
+    ("line", "state"),
     [
-        ("wait for MinIO", interrupt, "CRASHED"),
-        ("uploaded", interrupt, "CRASHED"),
-        ("All workers connected", interrupt, "CRASHED"),
-        ("All workers connected", cancel_in_prefect, "CANCELLED"),
+        ("wait for MinIO", "CRASHED"),
+        ("uploaded", "CRASHED"),
+        ("All workers connected", "CRASHED"),
+        ("All workers connected", "CANCELLED"),
     ],
 )
 def test_an_unwanted_run_leaves_nothing(
     cluster: RunningCluster, namespace: str, server: Server, folder: Path,
-    line: str, end: Stage, state: str, request: pytest.FixtureRequest,
+    line: str, state: str,
 ) -> None:  # fmt: skip
-    del request
+    """By Ctrl-C, or by a cancel in Prefect."""
     process = start(
         folder, server.environ, "--runtime", "kubernetes", "--namespace", namespace,
-        "--input", "lines.txt", *COUNTS, "--run-id", "unwanted", "slow.py",
+        "--input", "lines.txt", *COUNTS, "--run-id", namespace, "slow.py",
     )  # fmt: skip
     wait_for_line(process, line)
-    end(process, server)
+    if state == "CANCELLED":
+        cancel_in_prefect(server, namespace)
+    else:
+        process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    assert state_of(server, "unwanted", state) == state
+    assert state_of(server, namespace, state) == state
     wait_until_only_minio(cluster, namespace)
     assert not (folder / "outputs").exists()
 

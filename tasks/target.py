@@ -63,7 +63,10 @@ class Target:
             data = store.get(key)
         except KeyError:
             raise UsageError(f"{url}: there is no such object") from None
-        copy = Path(tempfile.mkdtemp(prefix="gomr-worker-"), key.rpartition("/")[2])
+        folder, _, name = key.rpartition("/")
+        # The folder's name goes into a run id that is made up.
+        copy = Path(tempfile.mkdtemp(prefix="gomr-"), folder.rpartition("/")[2] or "job", name)
+        copy.parent.mkdir()
         copy.write_bytes(data)
         return copy
 

@@ -82,9 +82,24 @@ def output(
     cwd: Path | str = "/",  # outside any Go module, whatever directory the tests run in
 ) -> str:
     """Its stdout; BuildFailed with its last lines when it fails or takes longer than `seconds`."""
-    line = " ".join(command)
+    done = ended(command, seconds, extra=extra, given=given, cwd=cwd)
+    if done.returncode != 0:
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-LAST_LINES:])
+        raise BuildFailed(f"`{' '.join(command)}` ended with {done.returncode}:\n{last}")
+    return done.stdout
+
+
+def ended(
+    command: list[str],
+    seconds: float,
+    *,
+    extra: Mapping[str, str] | None = None,
+    given: str | None = None,
+    cwd: Path | str = "/",
+) -> subprocess.CompletedProcess[str]:
+    """The command once it has ended, well or not; BuildFailed when it takes too long."""
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             env={**os.environ, **(extra or {})},
             cwd=cwd,
@@ -95,13 +110,10 @@ def output(
             check=False,
         )
     except subprocess.TimeoutExpired:
+        line = " ".join(command)
         raise BuildFailed(f"`{line}` did not end within {seconds:.0f} s") from None
     except FileNotFoundError:
         raise BuildFailed(f"`{command[0]}` is not on PATH") from None
-    if done.returncode != 0:
-        last = "\n".join((done.stdout + done.stderr).splitlines()[-LAST_LINES:])
-        raise BuildFailed(f"`{line}` ended with {done.returncode}:\n{last}")
-    return done.stdout
 
 
 @contextlib.contextmanager

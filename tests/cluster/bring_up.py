@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.build_cache import BuildFailed, cache_folder, locked
-from tests.cluster.engine import ensure_engine
+from tests.cluster.debian_root import debian_root
+from tests.cluster.engine import ensure_engine, install_packages
 from tests.cluster.go_programs import kubernetes_programs
-from tests.cluster.images import ensure_image, image_archive
+from tests.cluster.images import IMAGES, ensure_image, image_archive
 from tests.cluster.kubectl import condition, kubectl, link_programs, succeeds
 from tests.cluster.layout import CONTROL_PLANE, CONTROL_PLANE_LABEL, NODES, kubeconfig_path
-from tests.cluster.nodes import create_nodes, log_of, node_states, start_nodes
+from tests.cluster.nodes import create_nodes, log_of, made_from, node_states, start_nodes
 from tests.cluster.progress import say, wait_for
 
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -46,18 +47,24 @@ def bring_up() -> Path:
     with locked(cache_folder() / "cluster.lock"):
         with ThreadPoolExecutor() as pool:  # the longest build beside everything else
             programs = pool.submit(kubernetes_programs)
+            install_packages()
+            root = pool.submit(debian_root)
             ensure_engine()
-            states = node_states()
-            whole = sorted(states) == sorted(node.name for node in NODES)
-            if not (whole and kubeconfig_path().exists()):
-                ensure_image("debian")
+            root.result()
             link_programs(programs.result())
-        if whole and kubeconfig_path().exists():
-            start_nodes([name for name, state in states.items() if state != "running"])
+        states = node_states()
+        if kubeconfig_path().exists() and sorted(states) == sorted(node.name for node in NODES):
+            _find(states)
         else:
             _create()
         _wait_until_healthy()
     return kubeconfig_path()
+
+
+def _find(states: dict[str, str]) -> None:
+    start_nodes([name for name, state in states.items() if state != "running"])
+    if made_from() != IMAGES["gomr-node"].key():
+        say("this cluster was made from other sources: `make cluster-down` first for a new one")
 
 
 def _create() -> None:

@@ -13,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.build_cache import BuildFailed, cache_folder, locked, output
+from tests.build_cache import BuildFailed, cache_folder, ended, locked, output
 from tests.cluster.engine_traces import remember, undo
 from tests.cluster.go_programs import runc_wrapper
 from tests.cluster.progress import say
@@ -25,12 +25,18 @@ RUNTIME = "runc-here"  # runc behind our wrapper
 # them. The cluster's own network is 198.51.100.64/26.
 BRIDGE_ADDRESS = "198.51.100.1/26"
 POOL = "198.51.100.128/25"
-PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "iptables"}
+PACKAGES = {
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+}
 _FOLDER = Path("/var/lib/gomr-engine")
 _RUN = Path("/run/gomr-engine")
 _PID = _RUN / "dockerd.pid"
 _LOG = _RUN / "dockerd.log"
 _BEFORE = _RUN / "before.json"
+_ASK_SECONDS = 30.0
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _SYS_RESOURCE = 24  # the bit of CAP_SYS_RESOURCE
@@ -74,7 +80,7 @@ def is_ours() -> bool:
 
 def answers() -> bool:
     command = ["docker", "version", "--format", "{{.Server.Version}}"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return ended(command, _ASK_SECONDS).returncode == 0
 
 
 def runtime_options() -> list[str]:
@@ -91,7 +97,7 @@ def lacks_sys_resource() -> bool:
 
 def install_packages() -> None:
     """What Debian has and this machine has not, by apt."""
-    missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+    missing = {package for program, package in PACKAGES.items() if shutil.which(program) is None}
     if not missing:
         return
     if shutil.which("apt-get") is None:
@@ -150,7 +156,7 @@ def _our_pid() -> int | None:
 
 def _info() -> dict[str, dict[str, object]]:
     answer: dict[str, dict[str, object]] = json.loads(
-        output(["docker", "info", "--format", "{{json .}}"], 60)
+        output(["docker", "info", "--format", "{{json .}}"], _ASK_SECONDS)
     )
     return answer
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.build_cache import BuildFailed, cached, key_of, output
+from tests.build_cache import BuildFailed, cached, ended, key_of, output
 from tests.cluster.debian_root import debian_root
 from tests.cluster.engine import ensure_engine
 from tests.cluster.go_programs import kubernetes_programs, kubernetes_version
@@ -113,7 +112,7 @@ def _fill(image: Image, context: Path) -> None:
 def _key_in_engine(image: Image) -> str | None:
     command = ["docker", "image", "inspect", image.reference]
     command += ["--format", "{{json .Config.Labels}}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = ended(command, LOAD_SECONDS)
     if done.returncode != 0:
         return None
     labels = json.loads(done.stdout) or {}

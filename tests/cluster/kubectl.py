@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.build_cache import BuildFailed, output
+from tests.build_cache import BuildFailed, ended, output
 from tests.cluster.layout import kubeconfig_path
 
 
 def link_programs(programs: Path) -> None:
-    """`kind` and `kubectl` beside the Python that runs this."""
+    """`kind` and `kubectl` in the checkout's `.venv/bin`."""
     for name, program in (("kind", "kind"), ("kubectl", "kube")):
         link, target = program_path(name), programs / program
         if not link.is_symlink() or link.readlink() != target:
@@ -21,7 +19,7 @@ def link_programs(programs: Path) -> None:
 
 
 def program_path(name: str) -> Path:
-    return Path(sys.prefix) / "bin" / name
+    return Path(__file__).parents[2] / ".venv" / "bin" / name
 
 
 def kubectl(*arguments: str, seconds: float = 60.0, given: str | None = None) -> str:
@@ -40,7 +38,7 @@ def succeeds(*arguments: str, seconds: float = 15.0) -> bool:
 def condition(thing: str, name: str, namespace: str = "default") -> bool:
     """Whether `node/x` or `deployment/y` is there and has the condition."""
     command = [*_command(), "--namespace", namespace, "get", thing, "--output", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = ended(command, 60)
     if done.returncode != 0:
         return False
     conditions = json.loads(done.stdout).get("status", {}).get("conditions", [])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.build_cache import output
+from tests.build_cache import ended, output
 from tests.cluster.certificates import Authority, service_account_keys, write_secret
 from tests.cluster.engine import runtime_options
+from tests.cluster.images import KEY_LABEL
 from tests.cluster.layout import (
     CLUSTER,
     CLUSTER_LABEL,
@@ -39,6 +40,12 @@ def node_states() -> dict[str, str]:
     return dict(line.split() for line in lines)
 
 
+def made_from() -> str:
+    """The key of the image that the nodes were made from."""
+    command = ["docker", "inspect", "--format", f'{{{{index .Config.Labels "{KEY_LABEL}"}}}}']
+    return output([*command, CONTROL_PLANE.name], DOCKER_SECONDS).strip()
+
+
 def create_nodes(image: str, archives: Mapping[str, Path]) -> None:
     """All nodes, started, each with the images of the archives; an earlier cluster goes first."""
     remove_nodes()
@@ -46,8 +53,9 @@ def create_nodes(image: str, archives: Mapping[str, Path]) -> None:
     _write_files(port, archives)
     command = ["docker", "network", "create", "--subnet", SUBNET, "--gateway", GATEWAY]
     output([*command, "--label", f"{CLUSTER_LABEL}={CLUSTER}", NETWORK], DOCKER_SECONDS)
-    for node in NODES:
-        output(_run_command(node, image, port), DOCKER_SECONDS)
+    with ThreadPoolExecutor() as pool:
+        commands = [_run_command(node, image, port) for node in NODES]
+        list(pool.map(lambda command: output(command, DOCKER_SECONDS), commands))
 
 
 def start_nodes(names: list[str]) -> None:
@@ -70,7 +78,7 @@ def remove_nodes() -> None:
 def log_of(node: str, program: str, lines: int = 15) -> str:
     """The last lines of one program's log, or why there are none."""
     command = ["docker", "exec", node, "tail", f"-n{lines}", f"/var/log/kube/{program}.log"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = ended(command, DOCKER_SECONDS)
     text = (done.stdout + done.stderr).strip()
     return f"the last lines of {program} on {node}:\n{text}"
 

@@ -9,12 +9,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 from tests.build_cache import BuildFailed, cache_folder, ended, locked, output
-from tests.cluster.engine_traces import remember, undo
+from tests.cluster.engine_traces import remember, remove, undo
 from tests.cluster.go_programs import runc_wrapper
 from tests.cluster.progress import say
 
@@ -69,7 +68,7 @@ def stop_engine() -> list[str]:
         time.sleep(0.1)
     left = undo(_BEFORE)
     for folder in (_FOLDER, _RUN):
-        shutil.rmtree(folder)
+        remove(folder)
     return left
 
 
@@ -129,29 +128,35 @@ def _start() -> None:
         settings["runtimes"] = {RUNTIME: {"path": str(path)}}
     config = _RUN / "daemon.json"
     config.write_text(json.dumps(settings, indent=1))
-    with _LOG.open("ab") as log:
-        process = subprocess.Popen(
-            ["dockerd", "--config-file", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # it outlives this process, and Ctrl-C is not for it
-        )
+    pid = _in_background(["dockerd", "--config-file", str(config)])
     deadline = time.monotonic() + _START_SECONDS
     while not answers():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise BuildFailed(f"dockerd did not start; its log ({_LOG}): {_last_lines()}")
+        if not _is_dockerd(pid) or time.monotonic() > deadline:
+            raise BuildFailed(f"dockerd did not start; its log: {_last_lines()}")
         time.sleep(0.1)
+
+
+def _in_background(command: list[str]) -> int:
+    """Its pid; no child of this process, which it outlives, and Ctrl-C is not for it."""
+    script = 'exec setsid "$@" >>"$0" 2>&1 </dev/null & echo $!'
+    return int(output(["sh", "-c", script, str(_LOG), *command], _ASK_SECONDS))
 
 
 def _our_pid() -> int | None:
     """The pid of the engine that we started, if it runs."""
     try:
         pid = int(_PID.read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError, ValueError):
+    except (FileNotFoundError, ValueError):
         return None
-    return pid if b"dockerd" in command else None
+    return pid if _is_dockerd(pid) else None
+
+
+def _is_dockerd(pid: int) -> bool:
+    """Whether it runs: one that has ended and waits for its parent has no command line."""
+    try:
+        return b"dockerd" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _info() -> dict[str, dict[str, object]]:

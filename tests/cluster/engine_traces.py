@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.build_cache import output
+from tests.build_cache import ended, output
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-_FOLDERS = (Path("/etc/docker"), Path("/run/docker"))
+_FOLDERS = (Path("/etc/docker"), Path("/run/docker"), Path("/run/containerd"))
+_MOUNTS = Path("/proc/self/mounts")
 _CGROUPS = Path("/sys/fs/cgroup")
 _BRIDGE = "docker0"
 # Docker's own chains, and rules for its bridges: docker0 and br- with the network's id.
@@ -49,6 +50,15 @@ def undo(file: Path) -> list[str]:
     return list(_left(state["folders"]))
 
 
+def remove(folder: Path) -> None:
+    """The folder with all in it; an engine leaves some mounts there when it stops."""
+    points = [Path(line.split()[1]) for line in _MOUNTS.read_text().splitlines()]
+    for point in sorted(points, reverse=True):  # what is mounted inside another goes first
+        if point == folder or folder in point.parents:
+            output(["umount", str(point)], _SECONDS)
+    shutil.rmtree(folder)
+
+
 def _left(folders: Iterable[str]) -> Iterable[str]:
     if _RULE.search(output(["iptables-save"], _SECONDS)):
         yield "rules of iptables"
@@ -59,7 +69,7 @@ def _left(folders: Iterable[str]) -> Iterable[str]:
 
 
 def _bridge_exists() -> bool:
-    return Path("/sys/class/net", _BRIDGE).exists()
+    return ended(["ip", "link", "show", _BRIDGE], _SECONDS).returncode == 0
 
 
 def _cgroups() -> list[Path]:

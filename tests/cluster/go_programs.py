@@ -22,7 +22,7 @@ _VERSION = "k8s.io/component-base/version"
 def kubernetes_programs() -> Path:
     """Folder with `kube` (all of Kubernetes), `coredns`, `pause`, `crictl` and `kind`.
 
-    Built once, with about ten minutes of CPU.
+    Built once, with ten to twenty minutes of CPU.
     """
     version = kubernetes_version()
     major, minor, _ = version.removeprefix("v").split(".")

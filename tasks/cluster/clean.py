@@ -15,7 +15,7 @@ from tasks.cluster.api import Api, Object
 from tasks.cluster.inputs import sweep_uploads
 from tasks.cluster.manifests import PART_OF, RUN
 from tasks.cluster.minio import BUCKET, CLAIM, NAME
-from tasks.cluster.pods import how_ended
+from tasks.cluster.pod_state import how_ended
 from tasks.cluster.store_access import StoreAccess
 
 if TYPE_CHECKING:

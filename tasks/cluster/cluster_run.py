@@ -22,8 +22,9 @@ from gomr_runtime.job import JobSpec, Summary, from_json, to_json
 from gomr_runtime.storage import open_store
 from tasks.cluster import run_objects
 from tasks.cluster.manifests import COMPONENT, RunPods, master_name, of_run
+from tasks.cluster.pod_state import is_running
 from tasks.cluster.pods import Happening, MasterEnded, PodWatch, Told
-from tasks.cluster.port_forward import PortForward, is_running
+from tasks.cluster.port_forward import PortForward
 from tasks.cluster.store_access import StoreAccess
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tasks.cluster.trouble import Object, Trouble, kind_of, role_of, works
+from tasks.cluster.pod_state import Object, role_of, works
+from tasks.cluster.trouble import Trouble, kind_of
 
 MEMORY_DEATHS = 4  # as many attempts as a task has
 

@@ -18,8 +18,9 @@ from tasks.cluster.bucket import check_fits, ensure_bucket
 from tasks.cluster.evidence import EvidenceReader
 from tasks.cluster.judgement import Judge
 from tasks.cluster.manifests import MINIO_ENDPOINT, PART_OF
+from tasks.cluster.pod_state import is_ready
 from tasks.cluster.pods import error_of
-from tasks.cluster.port_forward import PortForward, is_ready
+from tasks.cluster.port_forward import PortForward
 from tasks.cluster.store_access import StoreAccess
 from tasks.cluster.trouble import Trouble, refused_pods, trouble_of, volume_trouble
 

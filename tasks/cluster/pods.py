@@ -15,13 +15,12 @@ from tasks.cluster.api import WATCH_PATIENCE, Api, Object
 from tasks.cluster.evidence import LOG_LINES, EvidenceReader
 from tasks.cluster.judgement import Judge
 from tasks.cluster.manifests import of_run
+from tasks.cluster.pod_state import grace_of, how_ended, is_going, is_lost, role_of
 from tasks.cluster.trouble import (
     Trouble,
-    is_going,
-    is_lost,
+    master_gives_up,
     no_api_server,
     refused_pods,
-    role_of,
     trouble_of,
     wants_events,
 )
@@ -145,7 +144,8 @@ class PodWatch:
         found += [refused_pods(deployment, ()) for deployment in self._seen["Deployment"]]
         if self._api.seconds_away > AWAY:
             found.append(no_api_server(self._api.cluster, WATCH_PATIENCE))
-        return each_once(trouble for trouble in found if trouble is not None)
+        there = each_once(trouble for trouble in found if trouble is not None)
+        return master_gives_up(self._seen["Pod"], there)
 
     async def _give_up_lost(self) -> None:
         """Delete pods that no node will ever report as ended."""
@@ -178,19 +178,6 @@ def each_once(troubles: Iterable[Trouble]) -> list[Trouble]:
 
 def _urgency(trouble: Trouble) -> float:
     return math.inf if trouble.patience is None else trouble.patience
-
-
-def how_ended(job: Object) -> str | None:
-    """Why a Job is over, for people; None while it is not."""
-    for condition in job.get("status", {}).get("conditions") or ():
-        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
-            return str(condition.get("message") or condition.get("reason") or condition["type"])
-    return None
-
-
-def grace_of(pod: Object) -> float:
-    """Seconds that the pod has for its end."""
-    return float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
 
 
 async def give_up(api: Api, pod: Object) -> None:

@@ -19,6 +19,7 @@ from websockets.typing import Subprotocol
 
 from gomr_runtime.errors import EnvironmentFailed
 from tasks.cluster.api import Api, Object
+from tasks.cluster.pod_state import is_ready
 from tasks.cluster.refusals import refused
 
 if TYPE_CHECKING:
@@ -32,19 +33,6 @@ PING_SECONDS = 10.0  # a node that is gone is noticed within twice as long
 PROTOCOL = Subprotocol("v4.channel.k8s.io")
 DATA, ERROR = 0, 1  # its channels
 STOP_SECONDS = 5.0
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether the pod takes connections and is not on its way out."""
-    if "deletionTimestamp" in pod["metadata"]:
-        return False
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def is_running(pod: Object) -> bool:
-    """Whether the pod has been started: it will soon take connections, for clients that try."""
-    return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") == "Running"
 
 
 class PortForward:

@@ -14,9 +14,9 @@ from gomr_runtime.errors import EnvironmentFailed, NotPermitted
 from tasks.cluster import manifests
 from tasks.cluster.api import Api, Object
 from tasks.cluster.manifests import RunPods, master_name, of_run, secret_name
-from tasks.cluster.pods import GRACE_SLACK, give_up, grace_of, how_ended
+from tasks.cluster.pod_state import grace_of, how_ended, is_going, is_lost
+from tasks.cluster.pods import GRACE_SLACK, give_up
 from tasks.cluster.tls import make_certificates
-from tasks.cluster.trouble import is_going, is_lost
 
 if TYPE_CHECKING:
     from tasks.cluster.connection import Cluster

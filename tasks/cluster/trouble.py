@@ -5,11 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_JOB_FAILED
-
-Object = dict[str, Any]
+from tasks.cluster.pod_state import (
+    CRASHES,
+    Object,
+    container,
+    container_status,
+    dies_young,
+    ending,
+    is_going,
+    is_lost,
+    name_of,
+    phase,
+    role_of,
+    terminated,
+    waiting,
+)
 
 # Seconds that a trouble may last before it ends the run, if nothing else can go on.
 AT_ONCE = 0.0
@@ -22,12 +34,10 @@ MOUNT_PATIENCE = 30.0
 START_PATIENCE = 90.0  # a node that is gone loses its pods before
 TELL_AFTER = 2.0
 TELL_SLOW_AFTER = 10.0
-CRASHES = 2  # restarts after which a container that keeps dying is given up
 
 PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
 NO_IMAGE = {"ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
 CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-SIGNALS = {134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 _COUNTED = re.compile(r"(\d+) (.+)", re.DOTALL)
 
 
@@ -58,13 +68,13 @@ class Evidence:
 
 def wants_events(pod: Object) -> bool:
     """Whether the pod's state does not say enough by itself."""
-    return _phase(pod) == "Pending" or bool(pod.get("status", {}).get("reason"))
+    return phase(pod) == "Pending" or bool(pod.get("status", {}).get("reason"))
 
 
 def wants_log(pod: Object) -> bool:
     """Whether a container of the pod died."""
-    status = _container_status(pod)
-    ended = _terminated(status)
+    status = container_status(pod)
+    ended = terminated(status)
     return ended is not None and bool(ended.get("exitCode"))
 
 
@@ -76,16 +86,16 @@ def trouble_of(evidence: Evidence) -> Trouble | None:
     return None
 
 
-def works(pod: Object) -> bool:
-    """Whether the pod runs and did not just come back from a crash."""
-    status = _container_status(pod)
-    running = "running" in (status.get("state") or {})
-    return running and not is_going(pod) and status.get("restartCount", 0) < CRASHES
-
-
-def is_going(pod: Object) -> bool:
-    """Whether somebody deleted the pod."""
-    return "deletionTimestamp" in pod["metadata"]
+def master_gives_up(pods: Iterable[Object], troubles: Iterable[Trouble]) -> list[Trouble]:
+    """The troubles, those of a master that died young as often as CRASHES now at once fatal: its
+    Job would try again for minutes."""
+    young = sum(role_of(pod) == "master" and dies_young(pod) for pod in pods)
+    if young < CRASHES:
+        return list(troubles)
+    return [
+        replace(t, patience=AT_ONCE) if t.role == "master" and kind_of(t) == "crash" else t
+        for t in troubles
+    ]
 
 
 def refused_pods(workload: Object, events: Iterable[Object]) -> Trouble | None:
@@ -180,7 +190,7 @@ def _no_room(evidence: Evidence) -> Trouble | None:
             needs = _needs(pod)
             return Trouble(
                 f"room:{role_of(pod)}",
-                f"no node takes {_name(pod)} ({needs}): {why}"
+                f"no node takes {name_of(pod)} ({needs}): {why}"
                 + ("; the cluster is adding a node" if scaling else ""),
                 SCALE_UP_PATIENCE if scaling else ROOM_PATIENCE,
             )
@@ -188,8 +198,8 @@ def _no_room(evidence: Evidence) -> Trouble | None:
 
 
 def _no_image(evidence: Evidence) -> Trouble | None:
-    status = _container_status(evidence.pod)
-    reason, said = _waiting(status)
+    status = container_status(evidence.pod)
+    reason, said = waiting(status)
     image, node = status.get("image", ""), evidence.pod["spec"].get("nodeName", "?")
     if reason in NO_IMAGE:
         cause = {
@@ -197,39 +207,39 @@ def _no_image(evidence: Evidence) -> Trouble | None:
             "load it again",
             "InvalidImageName": f"{image!r} is no image name",
         }.get(reason, said)
-        return Trouble(f"image:{image}", f"{_name(evidence.pod)}: {cause}", AT_ONCE)
+        return Trouble(f"image:{image}", f"{name_of(evidence.pod)}: {cause}", AT_ONCE)
     if reason not in PULLING:
         return None
     cause = next((e["message"] for e in reversed(evidence.events) if _is_pull(e)), said)
     return Trouble(
         f"image:{image}",
-        f"{_name(evidence.pod)}: node {node} cannot get image {image}: {_pull_cause(cause)}",
+        f"{name_of(evidence.pod)}: node {node} cannot get image {image}: {_pull_cause(cause)}",
         IMAGE_PATIENCE,
     )
 
 
 def _no_config(evidence: Evidence) -> Trouble | None:
-    reason, said = _waiting(_container_status(evidence.pod))
+    reason, said = waiting(container_status(evidence.pod))
     if reason not in CONFIG:
         return None
     return Trouble(
         f"config:{role_of(evidence.pod)}:{reason}",
-        f"{_name(evidence.pod)}: its container cannot be started: "
+        f"{name_of(evidence.pod)}: its container cannot be started: "
         f"{said.rpartition('unable to start container process: ')[2] or reason}",
         CONFIG_PATIENCE,
     )
 
 
 def _killed_for_memory(evidence: Evidence) -> Trouble | None:
-    status = _container_status(evidence.pod)
-    ended = _terminated(status)
+    status = container_status(evidence.pod)
+    ended = terminated(status)
     if ended is None or ended.get("reason") != "OOMKilled":
         return None
-    limit = _container(evidence.pod).get("resources", {}).get("limits", {}).get("memory", "?")
+    limit = container(evidence.pod).get("resources", {}).get("limits", {}).get("memory", "?")
     count = status.get("restartCount", 0)
     return Trouble(
         f"memory:{evidence.pod['metadata']['uid']}:{count}",
-        f"{_name(evidence.pod)} was killed: it reached its memory limit of {limit}; "
+        f"{name_of(evidence.pod)} was killed: it reached its memory limit of {limit}; "
         "raise --memory or keep less at once",
         AT_ONCE if count >= CRASHES else None,
         exit_code=EXIT_JOB_FAILED,
@@ -240,14 +250,14 @@ def _killed_for_memory(evidence: Evidence) -> Trouble | None:
 
 def _crashing(evidence: Evidence) -> Trouble | None:
     pod = evidence.pod
-    status = _container_status(pod)
-    ended = _terminated(status)
+    status = container_status(pod)
+    ended = terminated(status)
     if ended is None or not ended.get("exitCode") or is_going(pod):
         return None
     count = status.get("restartCount", 0)
     return Trouble(
         f"crash:{role_of(pod)}:{ended['exitCode']}",
-        f"{_name(pod)} ended with {_ending(ended)}"
+        f"{name_of(pod)} ended with {ending(ended)}"
         + (f" and was started again {count} times" if count > 1 else "")
         + ("; its last lines follow" if evidence.log else ""),
         AT_ONCE if count >= CRASHES else None,
@@ -258,14 +268,14 @@ def _crashing(evidence: Evidence) -> Trouble | None:
 
 def _evicted(evidence: Evidence) -> Trouble | None:
     status = evidence.pod.get("status", {})
-    if _phase(evidence.pod) != "Failed" or not status.get("reason"):
+    if phase(evidence.pod) != "Failed" or not status.get("reason"):
         return None
     said = status.get("message", "").strip()
     node = evidence.pod["spec"].get("nodeName", "?")
     what = "evicted" if status["reason"] == "Evicted" else f"ended ({status['reason']})"
     return Trouble(
         f"evicted:{evidence.pod['metadata']['uid']}",
-        f"{_name(evidence.pod)} was {what} on node {node}: {said or 'no reason given'}",
+        f"{name_of(evidence.pod)} was {what} on node {node}: {said or 'no reason given'}",
         None,
         tell_after=AT_ONCE,
     )
@@ -274,17 +284,17 @@ def _evicted(evidence: Evidence) -> Trouble | None:
 def _not_starting(evidence: Evidence) -> Trouble | None:
     """Placed on a node, which has difficulties or takes its time."""
     pod = evidence.pod
-    if _phase(pod) != "Pending" or not (node := pod["spec"].get("nodeName")):
+    if phase(pod) != "Pending" or not (node := pod["spec"].get("nodeName")):
         return None
     last = evidence.events[-1] if evidence.events else {}
     if last.get("reason") in {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}:
         return Trouble(
             f"mount:{role_of(pod)}:{last['reason']}",
-            f"{_name(pod)} cannot start on node {node}: {last.get('message', '')}",
+            f"{name_of(pod)} cannot start on node {node}: {last.get('message', '')}",
             MOUNT_PATIENCE,
         )
     if last.get("reason") == "Pulling":
-        image = _container(pod)["image"]
+        image = container(pod)["image"]
         return Trouble(
             f"pull:{image}:{node}",
             f"node {node} is still fetching image {image}",
@@ -293,7 +303,8 @@ def _not_starting(evidence: Evidence) -> Trouble | None:
         )
     return Trouble(
         f"start:{role_of(pod)}:{node}",
-        f"{_name(pod)} was placed on node {node}, which has not started it yet: is the node well?",
+        f"{name_of(pod)} was placed on node {node}, which has not started it yet: "
+        "is the node well?",
         START_PATIENCE,
         tell_after=TELL_SLOW_AFTER,
     )
@@ -305,7 +316,7 @@ def _node_lost(evidence: Evidence) -> Trouble | None:
         node = pod["spec"].get("nodeName", "?")
         return Trouble(
             f"node:{node}",
-            f"node {node} is lost: {_name(pod)} is started elsewhere",
+            f"node {node} is lost: {name_of(pod)} is started elsewhere",
             None,
             tell_after=AT_ONCE,
         )
@@ -318,63 +329,8 @@ RULES = (
 )
 
 
-def is_lost(pod: Object) -> bool:
-    """Whether the pod was given up because its node does not answer."""
-    for condition in pod.get("status", {}).get("conditions") or ():
-        lost = condition["type"] == "DisruptionTarget" and condition["status"] == "True"
-        if lost and condition.get("reason") == "DeletionByTaintManager":
-            return True
-    return False
-
-
-# Reading pods.
-
-
-def _phase(pod: Object) -> str:
-    return str(pod.get("status", {}).get("phase", ""))
-
-
-def _name(pod: Object) -> str:
-    return f"pod {pod['metadata']['name']}"
-
-
-def role_of(pod: Object) -> str:
-    """The component the pod is of."""
-    return str(pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", "pod"))
-
-
-def _container(pod: Object) -> Object:
-    found: Object = pod["spec"]["containers"][0]
-    return found
-
-
-def _container_status(pod: Object) -> Object:
-    statuses = pod.get("status", {}).get("containerStatuses") or [{}]
-    found: Object = statuses[0]
-    return found
-
-
-def _waiting(status: Object) -> tuple[str, str]:
-    waiting = (status.get("state") or {}).get("waiting") or {}
-    return waiting.get("reason", ""), waiting.get("message", "")
-
-
-def _terminated(status: Object) -> Object | None:
-    """How the container ended last; None when it never did."""
-    for when in ("state", "lastState"):
-        if ended := (status.get(when) or {}).get("terminated"):
-            found: Object = ended
-            return found
-    return None
-
-
-def _ending(ended: Object) -> str:
-    code = ended["exitCode"]
-    return f"exit code {code}" + (f" ({SIGNALS[code]})" if code in SIGNALS else "")
-
-
 def _needs(pod: Object) -> str:
-    requests = _container(pod).get("resources", {}).get("requests", {})
+    requests = container(pod).get("resources", {}).get("requests", {})
     named = [f"{what} {requests[what]}" for what in ("cpu", "memory") if what in requests]
     return "it needs " + " and ".join(named) if named else "it needs nothing special"
 

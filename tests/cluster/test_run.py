@@ -1,0 +1,159 @@
+"""Runs through `ClusterRun` on the real cluster, well and with pods that die."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from gomr_runtime.errors import EXIT_SIGINT, Cancelled, EnvironmentFailed, RunConflict
+from gomr_runtime.job import Summary
+from gomr_runtime.local import LocalRun
+from tasks.cluster import run_objects
+from tasks.cluster.cluster_run import ClusterRun
+from tasks.cluster.manifests import of_run
+from tests.cluster.running_cluster import RunningCluster
+from tests.cluster.runs_on_cluster import (
+    SLOW,
+    TEXT,
+    Log,
+    Runs,
+    counted,
+    images_for,
+    namespace_for,
+    once,
+    runs_in,
+    words,
+)
+
+FORCE = ("--force", "--grace-period=0", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def runs(
+    cluster: RunningCluster, namespaces: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runs]:
+    folder = tmp_path_factory.mktemp("runs")
+    with (
+        namespace_for(cluster, namespaces, __name__) as namespace,
+        runs_in(cluster, namespace, images_for(folder), folder) as found,
+    ):
+        yield found
+
+
+@pytest.fixture(scope="module")
+def expected(runs: Runs) -> dict[str, bytes]:
+    """The parts as processes of this machine make them."""
+    folder = runs.folder / "local"
+    spec = runs.make(run="local").job
+    path = runs.folder / "text.txt"
+    path.write_text(TEXT)
+    files = tuple(replace(file, location=str(path), version="") for file in spec.files)
+    with LocalRun(replace(spec, files=files), runs.worker, str(folder)) as processes:
+        summary = processes.watch()
+    return {part.name: (folder / part.key).read_bytes() for part in summary.parts}
+
+
+def delete_pods(runs: Runs, run: ClusterRun, component: str, *how: str) -> None:
+    selector = f"{of_run(run.job.run)},app.kubernetes.io/component={component}"
+    name = runs.kubectl("get", "pods", "-l", selector, "--output=name").split()[0]
+    runs.kubectl("delete", name, *how)
+
+
+def test_a_run_gives_the_same_bytes_as_local_processes(
+    runs: Runs, expected: dict[str, bytes]
+) -> None:
+    log = Log()
+    summary = runs.finish(runs.make(), log)
+    assert runs.parts(summary) == expected
+    assert words(expected) == counted(TEXT)
+    wanted = ["All workers connected", "All map tasks completed!", "Map reduce completed"]
+    assert [line for line in log.lines if line in wanted] == wanted
+    assert summary.lost_workers == 0
+    run = summary.run
+    keys = {info.key for info in runs.store.list(f"outputs/{run}/")}
+    assert {part.key for part in summary.parts} | {f"outputs/{run}/_SUCCESS"} <= keys
+
+
+def test_two_runs_at_once(runs: Runs, expected: dict[str, bytes]) -> None:
+    summaries: list[Summary] = []
+    other = threading.Thread(target=lambda: summaries.append(runs.finish(runs.make())))
+    other.start()
+    summaries.append(runs.finish(runs.make()))
+    other.join(120)
+    assert [runs.parts(summary) for summary in summaries] == [expected, expected]
+
+
+@pytest.mark.parametrize("phase", ["map", "reduce"])
+@pytest.mark.parametrize("component", ["worker", "master"])
+def test_W9_M1_a_pod_that_dies_costs_nothing_but_time(
+    runs: Runs, expected: dict[str, bytes], component: str, phase: str
+) -> None:
+    run = runs.make(params=SLOW)
+    how = FORCE if component == "worker" else ("--wait=false",)
+    killed = once(phase, lambda: delete_pods(runs, run, component, *how))
+    log = Log(then=killed)
+    summary = runs.finish(run, log)
+    assert runs.parts(summary) == expected
+    if component == "worker":
+        assert summary.lost_workers >= 1
+    else:
+        assert [line for line in log.lines if line.startswith("master 2 goes on")]
+
+
+def test_cancel_leaves_nothing(runs: Runs) -> None:
+    run = runs.make(params=SLOW)
+    with pytest.raises(Cancelled) as caught:
+        runs.finish(run, once("map", lambda: run.cancel("enough")))
+    assert caught.value.exit_code == EXIT_SIGINT
+    assert run.summary is not None
+    assert run.summary.state == "cancelled"
+
+
+def test_a_client_that_dies_is_no_cancel(runs: Runs, expected: dict[str, bytes]) -> None:
+    gone = runs.make(params=SLOW)
+    gone.start()
+    run = gone.job.run
+    gone.leave()  # as if killed: nothing is cancelled, nothing deleted
+    assert run_objects.is_running(runs.cluster, run)
+    follower = runs.make(run=run, params=SLOW)
+    assert follower.attach()
+    try:
+        assert runs.parts(follower.watch()) == expected
+    finally:
+        follower.leave()
+    runs.wait_until_over(run, 30)
+    assert not runs.make(run=run, params=SLOW).attach()
+    runs.wait_until_gone(run, 90)
+
+
+def test_a_run_that_is_over_is_told_by_the_store(runs: Runs, expected: dict[str, bytes]) -> None:
+    """Its Job was kept, its master is gone: nobody is left to ask."""
+    kept = runs.make(pods={"keep": True})
+    try:
+        kept.start()
+        runs.wait_until_over(kept.job.run, 90)
+        assert runs.parts(kept.watch()) == expected
+        kept.close()
+        assert f"job.batch/master-{kept.job.run}" in runs.left(kept.job.run)
+    finally:
+        run_objects.delete(runs.cluster, kept.job.run)
+    assert runs.left(kept.job.run) == []
+
+
+def test_a_run_whose_objects_are_deleted_ends(runs: Runs) -> None:
+    run = runs.make(params=SLOW)
+
+    def delete() -> None:
+        runs.kubectl("delete", f"job/master-{run.job.run}", "--wait=false")
+
+    with pytest.raises(EnvironmentFailed, match="its objects were deleted"):
+        runs.finish(run, once("map", delete))
+
+
+def test_a_run_id_that_is_taken(runs: Runs) -> None:
+    summary = runs.finish(runs.make())
+    with pytest.raises(RunConflict, match="exists already"):
+        runs.finish(runs.make(run=summary.run, params={"other": "1"}))

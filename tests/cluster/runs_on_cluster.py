@@ -222,8 +222,8 @@ def words(parts: dict[str, bytes]) -> dict[str, int]:
     return found
 
 
-def once(phase: str, act: Callable[[], None], committed: int = 1) -> OnEvent:
-    """Calls `act` when so many tasks of the phase are committed and others are not."""
+def once(phase: str, act: Callable[[], None]) -> OnEvent:
+    """Calls `act` when a task of the phase runs."""
     done = False
 
     def on_event(event: pb.WatchEvent) -> None:
@@ -231,7 +231,7 @@ def once(phase: str, act: Callable[[], None], committed: int = 1) -> OnEvent:
         progress = event.progress
         if done or event.WhichOneof("body") != "progress" or progress.phase != phase:
             return
-        if committed <= progress.committed < progress.tasks:
+        if progress.running:
             done = True
             act()
 

@@ -91,7 +91,8 @@ def test_two_runs_at_once(runs: Runs, expected: dict[str, bytes]) -> None:
 def test_W9_M1_a_pod_that_dies_costs_nothing_but_time(
     runs: Runs, expected: dict[str, bytes], component: str, phase: str
 ) -> None:
-    run = runs.make(params=SLOW)
+    slow = {"map": "0.01"} if phase == "map" else {"reduce": "0.05"}
+    run = runs.make(params=slow)
     how = FORCE if component == "worker" else ("--wait=false",)
     killed = once(phase, lambda: delete_pods(runs, run, component, *how))
     log = Log(then=killed)

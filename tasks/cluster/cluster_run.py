@@ -26,6 +26,7 @@ from tasks.cluster.pod_state import is_running
 from tasks.cluster.pods import Happening, MasterEnded, PodWatch, Told
 from tasks.cluster.port_forward import PortForward
 from tasks.cluster.store_access import StoreAccess
+from tasks.cluster.trouble import last_line
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
@@ -206,7 +207,7 @@ class ClusterRun:
             self._stored_summary(),
             EnvironmentFailed(
                 f"run {self.job.run}: {self._ended.reason}"
-                + ("; its last lines follow" if self._ended.log else ""),
+                + (f": {last_line(self._ended.log)}" if self._ended.log else ""),
                 detail=self._ended.log,
             ),
         )

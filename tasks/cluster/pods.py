@@ -26,6 +26,7 @@ from tasks.cluster.trouble import (
 )
 
 GRACE_SLACK = 10.0  # seconds beyond its grace period after which a pod is given up
+WATCHED = ("Pod", "Job", "Deployment")
 TICK = 1.0
 QUIET_TICK = 5.0
 AWAY = 10.0  # seconds after which it is told that the API server does not answer
@@ -70,9 +71,12 @@ class PodWatch:
 
     async def run(self) -> None:
         """Until the run's Job is over, a trouble ends it, or it is cancelled."""
-        tasks = [asyncio.create_task(self._follow(k)) for k in ("Pod", "Job", "Deployment")]
-        tasks.append(asyncio.create_task(self._look()))
+        tasks: list[asyncio.Task[None]] = []
         try:
+            for kind in WATCHED:  # one by one: a right that is missing shows before any watch
+                self._seen[kind] = await self._api.select(kind, self._selector)
+            tasks += [asyncio.create_task(self._follow(kind)) for kind in WATCHED]
+            tasks.append(asyncio.create_task(self._look()))
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -95,8 +99,6 @@ class PodWatch:
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
             self._changed.clear()
-            if len(self._seen) < 3:
-                continue
             if ended := await self._ended():
                 self._tell(ended)
                 return

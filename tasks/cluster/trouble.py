@@ -259,7 +259,7 @@ def _crashing(evidence: Evidence) -> Trouble | None:
         f"crash:{role_of(pod)}:{ended['exitCode']}",
         f"{name_of(pod)} ended with {ending(ended)}"
         + (f" and was started again {count} times" if count > 1 else "")
-        + ("; its last lines follow" if evidence.log else ""),
+        + (f": {last_line(evidence.log)}" if evidence.log else ""),
         AT_ONCE if count >= CRASHES else None,
         detail=evidence.log,
         tell_after=AT_ONCE,
@@ -327,6 +327,11 @@ RULES = (
     *(_evicted, _no_room, _no_image, _no_config, _killed_for_memory),
     *(_node_lost, _crashing, _not_starting),
 )
+
+
+def last_line(log: str) -> str:
+    """What a program said last, which mostly is why it ended."""
+    return next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
 
 
 def _needs(pod: Object) -> str:

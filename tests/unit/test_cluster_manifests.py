@@ -18,7 +18,7 @@ from tasks.cluster.capacity import quantity
 from tasks.cluster.manifests import RunPods
 
 K8S = Path(__file__).parents[2] / "k8s"
-FILES = sorted(K8S.rglob("*.yaml"))
+FILES = sorted(set(K8S.rglob("*.yaml")) - {K8S / "flow" / "prefect.yaml"})  # that one is Prefect's
 CANARY = "canary-S3cr3t"
 
 PODS = RunPods(

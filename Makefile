@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo test cluster cluster-down proto check fmt clean
+.PHONY: demo test simulate digests pythons cluster cluster-down proto check fmt clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -17,6 +17,25 @@ demo: $(READY)
 # Every tier that this machine can run; what is skipped is listed with its reason.
 test: $(READY)
 	$(RUN) pytest
+
+# Simulated schedules: `make simulate N=100000` on every core, `make simulate SEED=17` to see one.
+simulate: $(READY)
+	@$(RUN) tests.simulation.run $(if $(SEED),--seed $(SEED) $(ARGS),--count $(or $(N),2000) $(ARGS))
+
+# What each simulated seed does, for the test of determinism, after a change that is meant.
+digests: $(READY)
+	$(RUN) tests.simulation.run --digests | cut -f 1,2 > tests/simulation/digests.txt
+
+# The same seeds on every Python that we support: their traces must be equal. Where pyenv has the
+# Pythons, all of them are made visible.
+pythons: export PYENV_VERSION = $(shell pyenv versions --bare 2>/dev/null | paste -sd:)
+pythons: $(READY)
+	@for python in 3.11 3.12 3.13; do \
+		UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.pythons/$$python $(UV) sync --frozen \
+			--quiet --no-default-groups --group simulation --python $$python && \
+		.pythons/$$python/bin/python -m tests.simulation.run --digests > .pythons/$$python.txt && \
+		cmp .pythons/3.11.txt .pythons/$$python.txt && echo "Python $$python: equal traces" || exit 1; \
+	done
 
 # A real Kubernetes of three nodes for the tests; the last line is the kubeconfig's path.
 cluster: $(READY)
@@ -40,7 +59,7 @@ proto: $(READY)
 		--python_out=. --pyi_out=. --grpc_python_out=. proto/*.proto
 
 clean:
-	rm -rf .venv .tools .gomr outputs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools .pythons .gomr outputs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Bytecode is compiled while installing: without it every start of Prefect takes seconds longer.
 $(READY): uv.lock pyproject.toml $(wildcard native/pyproject.toml native/src/*) | $(filter .tools/%,$(UV))

@@ -17,6 +17,7 @@ from gomr_runtime.dataflow.groups import (
 )
 from gomr_runtime.dataflow.index import Run
 from gomr_runtime.dataflow.shuffle import SMALL_BYTES, SMALL_ROWS
+from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.execution import Blobs, open_scratch
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def _one_by_one(runs: Sequence[StoredRun], blobs: Blobs) -> Iterator[Cursor]:
 
 
 def _open(stored: StoredRun, blobs: Blobs, stack: ExitStack) -> Cursor:
-    blob = blobs.open(stored.location)
+    try:
+        blob = blobs.open(stored.location)
+    except DataError as error:  # not the user's data: a committed object is gone by now
+        raise CorruptBlock(f"{stored.where} is missing: {error}").of_map(stored.map_task) from None
     stack.callback(blob.close)
     window = max(64 << 10, min(1 << 20, stored.run.length))
     return Cursor(blob, stored.run, stored.where, window, stored.map_task)

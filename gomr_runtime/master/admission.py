@@ -45,6 +45,7 @@ class Admission:
         """The worker's session. Raises Refusal or Expired."""
         driver = self._driver
         check_identity(register, driver.job, driver.journal.epoch)
+        await driver.ready.wait()  # or it would be planned beside what the store knows
         if driver.feed.ended:
             raise Refusal(f"run {driver.job.run} is over", EXIT_OK)
         if register.highest_epoch > driver.journal.epoch:

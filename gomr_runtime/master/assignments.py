@@ -38,6 +38,10 @@ class Assignments:
         self.plan = plan
         self._flights: dict[AttemptId, Flight] = {}
 
+    def __len__(self) -> int:
+        """How many attempts are remembered."""
+        return len(self._flights)
+
     @property
     def has_sample(self) -> bool:
         return self.plan.description.partitioner == "total_order"
@@ -78,6 +82,11 @@ class Assignments:
 
     def land(self, attempt: AttemptId) -> None:
         self._flights.pop(attempt, None)
+
+    def keep(self, matters: Callable[[AttemptId], bool]) -> None:
+        """Forget every attempt that does not matter any more."""
+        for attempt in [attempt for attempt in self._flights if not matters(attempt)]:
+            self.land(attempt)
 
     def in_flight(self, kind: TaskKind, committed: Iterable[TaskId]) -> int:
         """Bytes or pairs that running attempts of uncommitted tasks have done."""

@@ -34,7 +34,7 @@ from gomr_runtime.master.effects import (
     Reported,
     Yield,
 )
-from gomr_runtime.master.journal import Manifest
+from gomr_runtime.master.journal import Manifest, Unfinished
 from gomr_runtime.scheduler.commands import (
     AbandonAttempt,
     Command,
@@ -60,6 +60,7 @@ from gomr_runtime.scheduler.events import (
     OutputPromoted,
     StoreFailed,
     TasksPlanned,
+    Tick,
     WorkerHeard,
 )
 from gomr_runtime.scheduler.machine import Scheduler
@@ -148,6 +149,11 @@ class Core:
             self._fail(error)
             return
         self._decide(AttemptSucceeded(self._now, worker, attempt))
+
+    def _on_tick(self, event: Tick) -> None:
+        self._decide(event)
+        if self.assignments is not None:
+            self.assignments.keep(self.scheduler.matters)
 
     def _on_failing(self, event: Failing) -> None:
         self._fail(event.error)
@@ -304,7 +310,11 @@ class Core:
             self._decide(StoreFailed(self._now, str(answer)))
         else:
             self._log(f"cannot store how the run ended: {answer}", "error")
-            self._write(duty.summary)
+            if isinstance(answer, Unfinished):
+                self._error = answer
+                self._write(self._summary(answer, ()))
+            else:
+                self._write(duty.summary)
 
     def _write(self, summary: Summary) -> None:
         phases = ending.durations(self._phases, self._now)
@@ -364,6 +374,7 @@ _HANDLERS: dict[type[Event], Callable[[Core, Any], None]] = {
     Beaten: Core._on_beaten,
     Reported: Core._on_reported,
     Answered: Core._on_answered,
+    Tick: Core._on_tick,
     Failing: Core._on_failing,
     Replaced: Core._on_replaced,
 }

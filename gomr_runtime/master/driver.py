@@ -59,6 +59,7 @@ class Driver:
         self.sessions = Sessions(journal.epoch)
         self.plan: Plan | None = None
         self.error: GomrError | None = None
+        self.ready = asyncio.Event()  # the store is replayed: workers may register
         self.finished = asyncio.Event()  # the summary is told, or this master was superseded
         self.superseded = False
         self._connected_told = False
@@ -93,6 +94,7 @@ class Driver:
         ticker = asyncio.create_task(self._tick())
         fence = asyncio.create_task(self._fence())
         loop = asyncio.create_task(self._loop())
+        self.ready.set()
         try:
             await loop
         finally:
@@ -119,8 +121,8 @@ class Driver:
                 await asyncio.to_thread(self.journal.check_epoch)
             except RunConflict as error:
                 self.supersede(error)
-            except GomrError as error:
-                self.feed.log(f"cannot look for a newer master: {error}", "warning")
+            except GomrError as error:  # the store is out of reach, beyond all its retries
+                self.fail(error)
 
     # Effects.
 
@@ -178,6 +180,7 @@ class Driver:
             self.feed.log(f"run {self.job.run} {summary.state}: {summary.message}", "error")
         self.feed.end(to_json(summary).decode("utf-8", "surrogateescape"))
         self.sessions.finish(summary.state)
+        self.ready.set()
         self.finished.set()
 
     # What people see.

@@ -63,6 +63,10 @@ class Manifest:
     generation: int = 0
 
 
+class Unfinished(StorageError):
+    """It is decided that the run succeeded, but not all of its output is made."""
+
+
 class Journal:
     """One run's records in the store, as the master with one epoch sees them."""
 
@@ -226,7 +230,12 @@ class Journal:
             if found is None:
                 raise self._replaced_by(self.newest_epoch())
             end = found
-        self._make_output(end)
+        try:
+            self._make_output(end)
+        except StorageError as error:
+            raise Unfinished(
+                f"run {self.run} succeeded, but its output could not be made: {error}; resume it"
+            ) from None
         return end.summary
 
     def read_summary(self) -> Summary | None:

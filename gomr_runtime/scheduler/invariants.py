@@ -18,7 +18,7 @@ from gomr_runtime.scheduler.commands import (
     RepeatMap,
     StartAttempt,
 )
-from gomr_runtime.scheduler.events import AttemptId, Event, TaskId, TaskWanted
+from gomr_runtime.scheduler.events import AttemptId, Event, TaskId, TaskWanted, Tick
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import (
     KIND_OF_PHASE,
@@ -33,6 +33,9 @@ _ORDER = {phase: position for position, phase in enumerate(Phase)}
 _SETTLED = (AttemptState.SUCCEEDED, AttemptState.COMMITTED)
 
 
+Rest = tuple[TaskState, int, int, int]
+
+
 class InvariantViolated(GomrError):
     """The scheduler contradicts itself: a defect. `detail` holds the histories concerned."""
 
@@ -41,16 +44,30 @@ class InvariantViolated(GomrError):
         super().__init__(f"scheduler invariant broken: {rule}", detail="\n".join(lines))
 
 
-def check(scheduler: Scheduler) -> None:
-    """Raise InvariantViolated unless the state is consistent and nobody waits without need."""
+def check(scheduler: Scheduler, at_rest: dict[Task, Rest] | None = None) -> None:
+    """Raise InvariantViolated unless the state is consistent and nobody waits without need.
+
+    at_rest: tasks that were found well when nothing ran of them; they are not looked at again
+    until they have changed.
+    """
+    bad_maps = sum(task.generation for task in scheduler.tasks["map"])
+    at_rest = {} if at_rest is None else at_rest
     for kind, tasks in scheduler.tasks.items():
         committed = running = 0
         for task in tasks:
-            _check_task(scheduler, task)
-            committed += task.state is TaskState.COMMITTED
-            running += task.state in (TaskState.RUNNING, TaskState.COMMITTING)
-        counts = scheduler.counts(kind)
-        if (counts.committed, counts.running) != (committed, running):
+            state = task.state
+            if state is TaskState.COMMITTED:
+                committed += 1
+            elif state is not TaskState.PENDING:
+                running += 1
+                _check_task(scheduler, task, bad_maps)
+                continue
+            rest = (state, len(task.attempts), task.generation, task.live)
+            if at_rest.get(task) != rest:
+                _check_task(scheduler, task, bad_maps)
+                at_rest[task] = rest
+        counts = scheduler.counts(kind) if tasks else None
+        if counts and (counts.committed, counts.running) != (committed, running):
             raise InvariantViolated(f"{kind}: {committed} committed, {running} running: {counts}")
     for worker in scheduler.workers.values():
         _check_worker(scheduler, worker)
@@ -63,7 +80,7 @@ def _require(holds: bool, rule: str, *tasks: Task) -> None:
         raise InvariantViolated(rule, tasks)
 
 
-def _check_task(scheduler: Scheduler, task: Task) -> None:
+def _check_task(scheduler: Scheduler, task: Task, bad_maps: int) -> None:
     open_attempts = running = won = backups = own = highest = 0
     numbers: dict[int, None] = {}
     for attempt in task.attempts:
@@ -87,7 +104,8 @@ def _check_task(scheduler: Scheduler, task: Task) -> None:
         broken = "more than one backup"
     if task.generation >= max(scheduler.config.max_attempts, 1):
         broken = f"generation {task.generation}"
-    if own > _most_attempts(scheduler, task) or task.failures > scheduler.config.max_attempts:
+    bad = bad_maps if task.id.kind == "reduce" else task.generation
+    if own > _most_attempts(scheduler, task, bad) or task.failures > scheduler.config.max_attempts:
         broken = f"{own} attempts, {task.failures} failures"
     if broken:
         raise InvariantViolated(f"{task.id}: {broken}", [task])
@@ -113,13 +131,10 @@ def _broken_rule(
     return ""
 
 
-def _most_attempts(scheduler: Scheduler, task: Task) -> int:
+def _most_attempts(scheduler: Scheduler, task: Task, bad: int) -> int:
     """Every budget spent, a pair for each record set aside, the winner and one beside it; a pair
     for each time that data was proven bad, its own or what a reducer read."""
     config = scheduler.config
-    bad = sum(source.generation for source in scheduler.tasks["map"])
-    if task.id.kind != "reduce":
-        bad = task.generation
     return config.max_attempts + config.max_lost + 2 * (len(task.skipped) + bad) + 1
 
 
@@ -140,17 +155,23 @@ def _check_phase(scheduler: Scheduler) -> None:
     repeating = scheduler.sealed > 0 and phase in (Phase.MAP, Phase.SEAL)
     succeeded = phase is Phase.FINISHED and scheduler.error is None
     for ran_in, kind in KIND_OF_PHASE.items():
+        if not tasks[kind] and phase is not ran_in:
+            continue
         open_tasks = [task for task in tasks[kind] if task.state is not TaskState.COMMITTED]
         if succeeded or (phase is not Phase.FINISHED and _ORDER[phase] > _ORDER[ran_in]):
-            _require(not open_tasks, f"{kind} tasks open in phase {phase.value}", *open_tasks)
+            if open_tasks:
+                raise InvariantViolated(f"{kind} tasks open in phase {phase.value}", open_tasks)
         elif phase is ran_in:
-            _require(bool(open_tasks), f"phase {phase.value} goes on without open tasks")
+            if not open_tasks:
+                raise InvariantViolated(f"phase {phase.value} goes on without open tasks")
         elif phase is not Phase.FINISHED and not repeating:
             early = [task for task in open_tasks if task.state is not TaskState.PENDING]
-            _require(not early, f"{kind} tasks run in phase {phase.value}", *early)
+            if early:
+                raise InvariantViolated(f"{kind} tasks run in phase {phase.value}", early)
     if phase is Phase.FINISHED:
         for worker in scheduler.workers.values():
-            _require(not worker.running, f"{worker.name} still runs something after the end")
+            if worker.running:
+                raise InvariantViolated(f"{worker.name} still runs something after the end")
 
 
 def _check_matching(scheduler: Scheduler) -> None:
@@ -166,7 +187,7 @@ def _check_matching(scheduler: Scheduler) -> None:
     if matching.healthy != len(healthy) or sorted(w.name for w in waiting) != usable:
         names = [worker.name for worker in waiting]
         raise InvariantViolated(f"{names} wait for tasks, not {usable}")
-    for worker in waiting:
+    for worker in waiting if pending else ():
         idle = [task for task in pending if matching.allowed(task, worker)]
         if idle:
             raise InvariantViolated(f"{worker.name} idles beside a task it could run", idle)
@@ -177,20 +198,23 @@ class Watch:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._phase = scheduler.phase
-        self._committed: dict[tuple[TaskId, int], AttemptId] = {}
+        self._handle = scheduler.handle
+        self._winners: dict[Task, tuple[int, AttemptId | None]] = {}
         self._credit: dict[str, int] = {}
         self._commits: set[AttemptId] = set()
         self._started: set[AttemptId] = set()
         self._finished = False
+        self._at_rest: dict[Task, Rest] = {}
 
     def handle(self, event: Event) -> list[Command]:
         """`Scheduler.handle` with every check; raises InvariantViolated."""
         if isinstance(event, TaskWanted) and event.worker in self._scheduler.workers:
             self._credit[event.worker] = event.count
         before = self._scheduler.phase
-        commands = self._scheduler.handle(event)
-        check(self._scheduler)
+        commands = self._handle(event)
+        if isinstance(event, Tick):
+            self._at_rest.clear()  # now and then everything
+        check(self._scheduler, self._at_rest)
         if before is Phase.FINISHED:
             _require(not commands, f"{commands} after the end")
         repeats = any(isinstance(command, RepeatMap) for command in commands)
@@ -205,12 +229,12 @@ class Watch:
     def _check_commits_stand(self) -> None:
         for tasks in self._scheduler.tasks.values():
             for task in tasks:
-                key = (task.id, task.generation)
-                if task.committed is not None:
-                    winner = self._committed.setdefault(key, task.committed.id)
-                    _require(winner == task.committed.id, f"{task.id}: winner changed", task)
-                else:
-                    _require(key not in self._committed, f"{task.id}: commit undone", task)
+                found = task.committed
+                generation, winner = self._winners.get(task, (-1, None))
+                if found is not None and generation != task.generation:
+                    self._winners[task] = (task.generation, found.id)
+                elif generation == task.generation and (found is None or found.id != winner):
+                    raise InvariantViolated(f"{task.id}: {winner} had won, now {found}", [task])
 
     def _check_commands(self, commands: Sequence[Command]) -> None:
         for position, command in enumerate(commands):

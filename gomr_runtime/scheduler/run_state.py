@@ -83,6 +83,11 @@ class RunState:
         running = known is not None and known.state is AttemptState.RUNNING
         return known.worker if known and running else None
 
+    def matters(self, attempt: AttemptId) -> bool:
+        """Whether what this attempt reports can still make a difference."""
+        known = self._known(attempt)
+        return known is not None and known.state in (AttemptState.RUNNING, AttemptState.SUCCEEDED)
+
     # Steps, for the machine alone.
 
     def _end_attempt(self, task: Task, attempt: Attempt, trigger: Trigger, note: str = "") -> None:

@@ -1,35 +1,37 @@
-"""What goes wrong in a simulated run: drawn from its seed, a different mix for each."""
+"""What goes wrong in a simulated run: drawn from its seed, a different mix for each.
+
+A seed has a random subset of the faults, at random rates: were all of them there each time, the
+frequent ones would hide what the rare ones do.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
-FAULTS = (
-    "drop",
-    "duplicate",
-    "reorder",
-    "crash",
-    "leave",
-    "pause",
-    "fail",
-    "sick",
-    "slow",
-    "lost_acks",
-    "restart",
-    "cancel",
-    "deadline",
-    "outage",
-)
+LEASE = 10.0
+MAX_ATTEMPTS = 4
+MAX_LOST = 16
+
+Moments = tuple[float, ...]
+Spans = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job and its weather. Rates are chances from 0 to 1, a message, beat or attempt each.
+    """A job and its weather. Rates are chances from 0 to 1: a message, beat, attempt, request or
+    object each. Moments and spans are seconds of virtual time.
 
     sick: workers on which everything fails. slow: how many times longer the last worker takes.
-    restarts, cancel, deadline, outage: moments in seconds of virtual time; the store is out of
-    reach for good after `outage`. heal: when every fault but `outage` ends.
+    poison: a map that always fails. restarts: moments at which every master is killed; lethal:
+    the chance to die at each request to the store. doubles: moments at which one more master is
+    started while the old ones live; naps: when a master is stopped, for how long. cuts: (worker,
+    which way: to the masters, from them, both or the store; from, to). massacre: every worker dies.
+    outages: spans without a store; blackout: it never comes back. full: spans of a full disk.
+    rot and journal_rot: objects that are damaged some time; rotten: a map whose every output is.
+    skews: moments of a step of the wall clocks, and by how much. heal: when everything but
+    `blackout`, `rotten`, `full` and `poison` ends.
     """
 
     maps: int
@@ -46,43 +48,103 @@ class Plan:
     fail: float = 0.0
     sick: int = 0
     slow: float = 1.0
+    poison: int | None = None
+    massacre: float | None = None
+    cuts: tuple[tuple[int, str, float, float], ...] = ()
+    restarts: Moments = ()
+    lethal: float = 0.0
+    doubles: Moments = ()
+    naps: Spans = ()
+    skews: Spans = ()
+    lost_requests: float = 0.0
     lost_acks: float = 0.0
-    restarts: tuple[float, ...] = ()
+    slow_store: float = 1.0
+    list_lag: float = 0.0
+    outages: Spans = ()
+    blackout: float | None = None
+    full: Spans = ()
+    rot: float = 0.0
+    journal_rot: float = 0.0
+    rotten: int | None = None
     cancel: float | None = None
     deadline: float | None = None
-    outage: float | None = None
     heal: float = 80.0
 
 
+FAULTS = (
+    *("drop", "duplicate", "reorder", "crash", "leave", "pause", "fail", "sick", "slow", "poison"),
+    *("massacre", "cuts", "restarts", "lethal", "doubles", "naps", "skews", "lost_requests"),
+    *("lost_acks", "slow_store", "list_lag", "outages", "blackout", "full", "rot"),
+    *("journal_rot", "rotten", "cancel", "deadline"),
+)
+RARE = {"poison": 0.1, "blackout": 0.08, "full": 0.15, "rotten": 0.15, "cancel": 0.2,
+        "deadline": 0.2, "massacre": 0.4, "journal_rot": 0.4}  # fmt: skip
+
+
 def draw(seed: int) -> Plan:
-    """The plan of a seed. Rare ends (cancel, deadline, outage) come to one seed in ten or so."""
-    rng = Random(seed)
+    """The plan of a seed."""
+    rng = Random(f"plan {seed}")
     workers = rng.randint(1, 5)
     plan = Plan(
-        maps=rng.choice((0, 1, 2, 5, 9)),
-        reduces=rng.choice((0, 1, 3)),
+        maps=rng.choice((0, 1, 2, 3, 5, 9)),
+        reduces=rng.choice((0, 1, 2, 3)),
         sample=rng.random() < 0.3,
         workers=workers,
         slots=rng.randint(1, 2),
     )
-    chosen = [name for name in FAULTS if rng.random() < 0.4]
-    drawn: dict[str, object] = {
-        "drop": rng.choice((0.02, 0.1, 0.3)),
-        "duplicate": rng.choice((0.05, 0.3)),
-        "reorder": rng.choice((0.5, 4.0)),
-        "crash": rng.choice((0.005, 0.05)),
-        "leave": rng.choice((0.005, 0.03)),
-        "pause": rng.choice((0.01, 0.05)),
-        "fail": rng.choice((0.05, 0.2, 0.6)),
-        "sick": rng.randint(1, max(1, workers - 1)) if workers > 1 else 0,
-        "slow": rng.choice((3.0, 15.0)),
-        "lost_acks": rng.choice((0.1, 0.5)),
-    }
-    chances: dict[str, object] = {name: drawn[name] for name in chosen if name in drawn}
-    plan = replace(plan, **chances)  # type: ignore[arg-type]
-    if "restart" in chosen:
-        plan = replace(plan, restarts=tuple(sorted(rng.uniform(0, 60) for _ in range(2))))
-    for name in ("cancel", "deadline", "outage"):
-        if name in chosen and rng.random() < 0.25:
-            plan = replace(plan, **{name: rng.uniform(1, 60)})  # type: ignore[arg-type]
-    return plan
+    chosen = [name for name in FAULTS if rng.random() < 0.35 * RARE.get(name, 1.0)]
+    faults = {name: _draw(rng, plan, name) for name in chosen}
+    return replace(plan, **faults)
+
+
+def _draw(rng: Random, plan: Plan, fault: str) -> Any:
+    """How bad the fault is in this run."""
+    workers = plan.workers
+
+    def moment() -> float:
+        return rng.uniform(0, rng.choice((15, 60)))
+
+    if fault in _RATES:
+        return rng.choice(_RATES[fault])
+    match fault:
+        case "sick":
+            return rng.randint(1, workers - 1) if workers > 1 else 0
+        case "poison" | "rotten":
+            return rng.randrange(plan.maps) if plan.maps else None
+        case "cuts":
+            ways = ("to", "from", "both", "store")
+            return tuple(
+                (rng.randrange(workers), rng.choice(ways), begin, begin + rng.uniform(3, 40))
+                for begin in (moment() for _ in range(rng.randint(1, 3)))
+            )
+        case "restarts" | "doubles":
+            return tuple(sorted(moment() for _ in range(rng.randint(1, 3))))
+        case "naps":
+            return tuple((moment(), rng.uniform(1, 40)) for _ in range(rng.randint(1, 2)))
+        case "skews":
+            return tuple((moment(), rng.choice((-3600.0, 3600.0, 5.0))) for _ in range(2))
+        case "outages" | "full":
+            longest = rng.choice((5, 15, 50))
+            return tuple(
+                (begin, begin + rng.uniform(1, longest)) for begin in sorted((moment(), moment()))
+            )
+    return rng.uniform(1, 60)  # massacre, blackout, cancel, deadline
+
+
+_RATES: dict[str, tuple[float, ...]] = {
+    "drop": (0.02, 0.1, 0.3),
+    "duplicate": (0.05, 0.3),
+    "reorder": (0.5, 4.0),
+    "crash": (0.005, 0.05),
+    "leave": (0.005, 0.03),
+    "pause": (0.01, 0.05),
+    "fail": (0.05, 0.2, 0.6),
+    "slow": (3.0, 15.0),
+    "lethal": (0.005, 0.03, 0.1),
+    "lost_requests": (0.02, 0.1),
+    "lost_acks": (0.02, 0.1, 0.3),
+    "slow_store": (10.0, 40.0),
+    "list_lag": (0.1, 0.5),
+    "rot": (0.1, 0.4),
+    "journal_rot": (0.05, 0.2),
+}

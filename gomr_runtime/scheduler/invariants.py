@@ -234,7 +234,8 @@ class Watch:
                 if found is not None and generation != task.generation:
                     self._winners[task] = (task.generation, found.id)
                 elif generation == task.generation and (found is None or found.id != winner):
-                    raise InvariantViolated(f"{task.id}: {winner} had won, now {found}", [task])
+                    changed = "winner changed" if found else "commit undone"
+                    raise InvariantViolated(f"{task.id}: {changed}, it was {winner}", [task])
 
     def _check_commands(self, commands: Sequence[Command]) -> None:
         for position, command in enumerate(commands):

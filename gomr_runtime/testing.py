@@ -156,7 +156,7 @@ def run_reducer(
         emitted.extend(zip(keys, map(thaw, out), strict=True))
 
     ctx = Context(params or {}, "test/reduce-0/1")
-    task = ReduceTask("reduce-0", program, ctx, drain, [0] * SLOTS, 1 << 30)
+    task = ReduceTask("reduce-0", program, ctx, drain, [0] * SLOTS, Path(), 1 << 29)
     task.run([_window(key, values, program.description.value_type)])
     return emitted
 

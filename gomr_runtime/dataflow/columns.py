@@ -19,7 +19,7 @@ from gomr_runtime.dataflow.frames import (
     TARGET_BYTES,
     TARGET_ROWS,
     Frame,
-    write_frame,
+    frame_of,
 )
 from gomr_runtime.dataflow.hashing import hash_column, partition_column
 from gomr_runtime.dataflow.keys import Kind
@@ -172,15 +172,16 @@ def frames_of(segment: Segment, *, compress: bool) -> Iterator[tuple[int, bytes]
         start = end
         yield (
             part.rows,
-            write_frame(
-                part.key_kind,
-                part.value_kind,
-                part.rows,
-                _column_bytes(part.key_kind, part.keys),
-                _column_bytes(part.value_kind, part.values),
-                compress=compress,
-            ),
+            _frame(part, compress=compress),
         )
+
+
+def _frame(part: Segment, *, compress: bool) -> bytes:
+    # Joined once: a single value may be a good part of the memory.
+    keys = _column_parts(part.key_kind, part.keys)
+    body = b"".join((*keys, *_column_parts(part.value_kind, part.values)))
+    size = sum(map(len, keys))
+    return frame_of(part.key_kind, part.value_kind, part.rows, size, body, compress=compress)
 
 
 def _row_ends(segment: Segment) -> Rows:
@@ -238,13 +239,14 @@ def _column(kind: Kind, cells: list[Any]) -> Any:
     return pa.array(cells, pa.binary())
 
 
-def _column_bytes(kind: Kind, column: Any) -> bytes:
+def _column_parts(kind: Kind, column: Any) -> tuple[memoryview, ...]:
+    """What the stored column consists of; bytes."""
     if kind is Kind.NONE:
-        return b""
+        return ()
     if kind in _FIXED_TYPES:
-        return _numbers(column).tobytes()
+        return (_numbers(column).view(np.uint8).data,)
     offsets, data = binary_parts(column)
-    return np.diff(offsets).astype(np.uint32).tobytes() + data.tobytes()
+    return np.diff(offsets).astype(np.uint32).view(np.uint8).data, data.data
 
 
 def _array(kind: Kind, rows: int, raw: memoryview) -> Any:

@@ -59,6 +59,10 @@ class Cursor:
 
     def _take(self, size: int) -> memoryview:
         missing = size - len(self._buffer)
+        if missing > self._window:
+            # A huge frame: read it as a whole, which costs less memory than joining two pieces.
+            self._at -= len(self._buffer)
+            self._buffer, missing = memoryview(b""), size
         if missing > 0:
             wanted = min(max(missing, self._window), self._end - self._at)
             fetched = self._fetch(wanted) if wanted else b""
@@ -69,7 +73,9 @@ class Cursor:
                 )
             held = bytes(self._buffer)
             self._buffer = memoryview(held + fetched if held else fetched)
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        taken, rest = self._buffer[:size], self._buffer[size:]
+        # A view of the rest would keep all that was fetched in memory, a huge frame included.
+        self._buffer = memoryview(bytes(rest)) if size > self._window else rest
         return taken
 
     def _fetch(self, size: int) -> bytes:

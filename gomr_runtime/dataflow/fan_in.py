@@ -16,7 +16,7 @@ from gomr_runtime.dataflow.groups import (
     windows_of_columns,
 )
 from gomr_runtime.dataflow.index import Run
-from gomr_runtime.dataflow.shuffle import SMALL_BYTES, SMALL_ROWS
+from gomr_runtime.dataflow.shuffle import SMALL_BYTES, SMALL_ROWS, write_run
 from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.execution import Blobs, open_scratch
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from gomr_runtime.dataflow.columns import Segment
 
 CURSOR_BYTES = 3 << 20
-"""What a run costs while it is merged: its window of bytes and a decoded frame."""
+"""What a run of usual frames costs while it is merged: bytes read ahead, a frame, sorted rows."""
+FRAME_COPIES = 4
+"""How often the largest frame of a run is in memory while it is merged."""
+MOST_RUNS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,21 @@ class StoredRun:
     map_task: int = -1
 
 
-def fan_in_of(budget: int) -> int:
-    """How many runs are merged at once."""
-    return max(8, min(256, budget // CURSOR_BYTES))
+def lots(runs: Sequence[StoredRun], budget: int) -> list[list[StoredRun]]:
+    """Neighbours that can be merged at once: as many as fit, and at least two.
+
+    budget: of a task (`execution.budget_of`); sorting pairs takes four times that, and so may this.
+    """
+    made: list[list[StoredRun]] = []
+    left = 0
+    for stored in runs:
+        cost = max(CURSOR_BYTES, FRAME_COPIES * stored.run.largest)
+        if not made or len(made[-1]) == MOST_RUNS or (cost > left and len(made[-1]) > 1):
+            made.append([])
+            left = 4 * budget
+        made[-1].append(stored)
+        left -= cost
+    return made
 
 
 def windows(
@@ -57,11 +72,10 @@ def windows(
             return
     from gomr_runtime.dataflow.merge import merge
 
-    widest = fan_in_of(budget)
     with ExitStack() as stack:
         level = 0
-        while len(runs) > widest:
-            runs = _pass(runs, blobs, scratch, widest, level, stack)
+        while len(together := lots(runs, budget)) > 1:
+            runs = _pass(together, blobs, scratch, level, stack)
             level += 1
         cursors = [_open(stored, blobs, stack) for stored in runs]
         yield from windows_of_columns(merge(cursors))
@@ -84,33 +98,30 @@ def _open(stored: StoredRun, blobs: Blobs, stack: ExitStack) -> Cursor:
 
 
 def _pass(
-    runs: Sequence[StoredRun],
-    blobs: Blobs,
-    scratch: Path,
-    widest: int,
-    level: int,
-    until: ExitStack,
+    together: list[list[StoredRun]], blobs: Blobs, scratch: Path, level: int, until: ExitStack
 ) -> list[StoredRun]:
-    """Merge neighbours, `widest` at a time, each lot into one run in the scratch folder."""
+    """Merge each lot into one run in the scratch folder."""
     from gomr_runtime.dataflow.merge import merge
 
     merged = []
-    for start in range(0, len(runs), widest):
+    for number, lot in enumerate(together):
         with ExitStack() as stack:
-            cursors = [_open(stored, blobs, stack) for stored in runs[start : start + widest]]
-            merged.append(_write(merge(cursors), scratch, f"merge-{level}-{start}", until))
+            cursors = [_open(stored, blobs, stack) for stored in lot]
+            merged.append(_write(merge(cursors), scratch, f"merge-{level}-{number}", until))
     return merged
 
 
 def _write(segments: Iterator[Segment], scratch: Path, name: str, until: ExitStack) -> StoredRun:
-    from gomr_runtime.dataflow import columns
-
     path = scratch / name
     until.callback(path.unlink)
-    size = rows = 0
     with open_scratch(path) as file:
-        for segment in segments:
-            for count, frame in columns.frames_of(segment, compress=True):
-                size += file.write(frame)
-                rows += count
-    return StoredRun(str(path), Run(0, size, rows), f"intermediate {path}")
+        run = write_run(file, _frames_of(segments))
+    return StoredRun(str(path), run, f"intermediate {path}")
+
+
+def _frames_of(segments: Iterator[Segment]) -> Iterator[tuple[int, bytes]]:
+    from gomr_runtime.dataflow import columns
+
+    for segment in segments:
+        yield from columns.frames_of(segment, compress=True)
+        del segment  # before the next one is made: each may hold a huge value

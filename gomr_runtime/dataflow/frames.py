@@ -84,10 +84,17 @@ def frame_of(
         packed = pa.compress(body, codec="lz4_raw", asbytes=True)
         if len(packed) < len(body):
             codec, body = LZ4, packed
+        del packed  # a huge value is copied once more below
     head = _HEAD.pack(
         MAGIC, key_kind, value_kind, codec, 0, rows, key_size, size - key_size, len(body)
     )
     return head + _CRC.pack(zlib.crc32(body, zlib.crc32(head))) + body
+
+
+def size_of(frame: bytes) -> int:
+    """Bytes of the columns in a frame just made, uncompressed."""
+    _, _, _, _, _, _, keys, values, _, _ = HEADER.unpack_from(frame)
+    return int(keys + values)
 
 
 def read_header(raw: bytes | memoryview, where: str) -> Header:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GIANT_ROWS = 65_536
 GIANT_BYTES = 8 << 20
+WINDOW_ROWS = 65_536
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ def windows_of_columns(segments: Iterable[Segment]) -> Iterator[Window]:
     from gomr_runtime.dataflow import columns
     from gomr_runtime.dataflow.merge import group_starts
 
-    for segment in segments:
+    for segment in _sliced(segments):
         starts = group_starts(segment)
         distinct = segment.keys.take(starts[:-1])
         native = columns.native_keys(
@@ -69,6 +70,14 @@ def windows_of_columns(segments: Iterable[Segment]) -> Iterator[Window]:
             segment.nbytes,
             segment.value_kind is Kind.INT,
         )
+
+
+def _sliced(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The same rows, at most `WINDOW_ROWS` at once: as Python objects they take several times the
+    room."""
+    for segment in segments:
+        for start in range(0, segment.rows, WINDOW_ROWS):
+            yield segment.slice(start, min(WINDOW_ROWS, segment.rows - start))
 
 
 def read_small(cursors: Iterable[Cursor], most_bytes: int) -> list[Batch] | None:

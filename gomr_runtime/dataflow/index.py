@@ -1,8 +1,9 @@
 """The partition index at the end of a map output: where each partition's sorted runs lie.
 
-"gmI1", partitions (uint32), CRC-32 of that number and of what follows (uint32)
+"gmI2", partitions (uint32), CRC-32 of that number and of what follows (uint32)
 partitions + 1 entry numbers (uint32): partition p owns entries [e[p], e[p + 1])
-entries: offset, length in bytes, rows (uint64 each), in the order the runs were made
+entries: offset, length in bytes, rows, bytes of the largest frame once it is uncompressed (uint64
+each), in the order the runs were made
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ from itertools import accumulate
 from gomr_runtime.errors import CorruptBlock
 
 _HEAD = struct.Struct("<4sII")
-_MAGIC = b"gmI1"
+_MAGIC = b"gmI2"
+_WORDS = 4  # of an entry
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A sorted run of one partition: frames in bytes `[offset, offset + length)`."""
+    """A sorted run of one partition: frames in bytes `[offset, offset + length)`.
+
+    largest: bytes of its largest frame, uncompressed: what reading it takes.
+    """
 
     offset: int
     length: int
     rows: int
+    largest: int
 
 
 def encode_index(partitions: list[list[Run]]) -> bytes:
@@ -34,7 +40,7 @@ def encode_index(partitions: list[list[Run]]) -> bytes:
     entries = array("Q")
     for runs in partitions:
         for run in runs:
-            entries.extend((run.offset, run.length, run.rows))
+            entries.extend((run.offset, run.length, run.rows, run.largest))
     body = starts.tobytes() + entries.tobytes()
     return _HEAD.pack(_MAGIC, len(partitions), _crc(len(partitions), body)) + body
 
@@ -49,10 +55,10 @@ def decode_partition(raw: bytes, partition: int, where: str) -> list[Run]:
         raise CorruptBlock(f"{where}: the partition index does not match its checksum")
     starts = body[: 4 * (partitions + 1)].cast("I")
     entries = body[4 * (partitions + 1) :].cast("Q")
-    if 3 * starts[partitions] != len(entries):
+    if _WORDS * starts[partitions] != len(entries):
         raise CorruptBlock(f"{where}: the partition index lists other runs than it holds")
     return [
-        Run(entries[3 * i], entries[3 * i + 1], entries[3 * i + 2])
+        Run(*entries[_WORDS * i : _WORDS * (i + 1)])
         for i in range(starts[partition], starts[partition + 1])
     ]
 

@@ -28,6 +28,9 @@ def merge(cursors: Sequence[Cursor]) -> Iterator[Segment]:
         yield from _merge_kind([_Head(c, kind) for c in cursors if _next_is(c, kind)])
 
 
+_NO_ROWS = pa.array([], pa.int64())  # to take: a slice of no rows would keep the frame in memory
+
+
 class _Head:
     """The rows of one run that are loaded and not yet taken, all of one kind."""
 
@@ -48,6 +51,9 @@ class _Head:
         return self.rows.keys[-1].as_py()
 
     def take(self, rows: int) -> Segment:
+        if rows == self.rows.rows:
+            taken, self.rows = self.rows, self.rows.take(_NO_ROWS)
+            return taken
         taken = self.rows.slice(0, rows)
         self.rows = self.rows.slice(rows, self.rows.rows - rows)
         return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from gomr_runtime.aggregates import Aggregate, final
@@ -12,6 +13,7 @@ from gomr_runtime.dataflow.batch import BadPair
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.groups import Giant, Window
+from gomr_runtime.dataflow.value_order import Chunks, ValueSorter, bytes_of
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
 from gomr_runtime.program import Delivery, Program
@@ -52,22 +54,27 @@ class ReduceTask:
         ctx: Context,
         drain: Drain,
         monitor: Monitor,
+        scratch: Path,
         budget: int,
     ) -> None:
-        """name: the task's, for errors. budget: bytes that one key's list of values may take."""
+        """name: the task's, for errors. budget: of the task (`execution.budget_of`); one key's list
+        of values may take twice that."""
         self.groups = 0
         self.rows = 0
         self._name = name
         self._program = program
         self._ctx = ctx
         self._monitor = monitor
-        self._budget = budget
+        self._most = 2 * budget
         self.emitter = Emitter(drain)
         self.emitter.bind(ctx, "", self._tick)
         reducer = program.config.reducer
         self._aggregate = reducer if isinstance(reducer, Aggregate) else None
         self._adds = self._aggregate is not None and self._aggregate.name in ("sum", "count")
         self._call = _caller(program, ctx)
+        self._sorter: ValueSorter | None = None
+        if program.description.sort_values:
+            self._sorter = ValueSorter(program.config.sort_key, scratch, budget, self._tick)
 
     def run(self, groups: Iterable[Window | Giant]) -> None:
         """All of it: setup, every group, finish. Raises RecordFailed."""
@@ -136,10 +143,13 @@ class ReduceTask:
         self.emitter.begin(key)
         rest = self._counted(giant.chunks)
         try:
-            if self._streams:
-                self._stream(key, chain.from_iterable(rest))
+            if not self._streams:
+                self._call(key, self._whole(key, rest))
+            elif self._sorter is None or self._aggregate is not None:
+                self._stream(key, chain.from_iterable(values for values, _ in rest))
             else:
-                self._call(key, self._whole(key, giant, rest))
+                self._stream(key, self._read(key, self._in_order(self._sorter, key, rest)))
+                self._sorter.clear()
             for _ in rest:  # what the reducer left unread
                 pass
             self._drain()
@@ -155,9 +165,7 @@ class ReduceTask:
 
     @property
     def _streams(self) -> bool:
-        if self._aggregate is not None:
-            return True
-        return self._program.delivery == "iterator" and not self._program.description.sort_values
+        return self._aggregate is not None or self._program.delivery == "iterator"
 
     def _stream(self, key: Any, values: Iterator[Any]) -> None:
         if self._aggregate is not None:
@@ -168,27 +176,45 @@ class ReduceTask:
         assert not isinstance(reducer, Aggregate)
         emit_yielded(self._ctx, reducer(self._ctx, key, OnePass(values)))
 
-    def _counted(self, chunks: Iterator[tuple[list[Any], int]]) -> Iterator[list[Any]]:
+    def _counted(self, chunks: Iterator[tuple[list[Any], int]]) -> Iterator[tuple[list[Any], int]]:
         try:
-            for values, _ in chunks:
+            for values, size in chunks:
                 self.rows += len(values)
                 self._monitor[DONE] = self.rows
                 self._monitor[TICKS] += 1
-                yield values
-        except GomrError as error:  # the reducer, which is reading this, may swallow it
+                yield values, size
+        except (GomrError, OSError) as error:  # the reducer, which reads this, may swallow it
             self.emitter.failed = error
             raise
 
-    def _whole(self, key: Any, giant: Giant, rest: Iterator[list[Any]]) -> list[Any]:
+    def _in_order(self, sorter: ValueSorter, key: Any, chunks: Chunks) -> Iterator[Any]:
+        try:
+            return sorter.sort(chunks)
+        except OSError as error:
+            self.emitter.failed = error  # of the scratch space, and no key's
+            raise
+
+    def _read(self, key: Any, values: Iterator[Any]) -> Iterator[Any]:
+        """The values; what comes from merging them is no error of the reducer that reads them."""
+        try:
+            yield from values
+        except (GomrError, OSError) as error:
+            self.emitter.failed = error
+            raise
+        except Exception as error:
+            self.emitter.failed = self._failure(key, error)  # two values that do not compare
+            raise self.emitter.failed from None
+
+    def _whole(self, key: Any, rest: Chunks) -> list[Any]:
         held: list[Any] = []
         size = 0
-        for values in rest:
+        for values, stored in rest:
             held += values
-            size += 64 * len(values) + sum(len(v) for v in values if isinstance(v, str | bytes))
-            if size > self._budget:
+            size += bytes_of(values, stored)
+            if size > self._most:
                 raise RecordFailed(
                     f"{self._name}, key {key!r:.80}: its values need more than "
-                    f"{self._budget >> 20} MiB as a list; annotate `values: Iterator[...]` to "
+                    f"{self._most >> 20} MiB as a list; annotate `values: Iterator[...]` to "
                     "stream them, or raise --memory"
                 )
         return held
@@ -211,9 +237,12 @@ class ReduceTask:
     def _failed(self, key: Any, error: BaseException) -> None:
         if self.emitter.failed is not None:
             raise self.emitter.failed from None
-        raise RecordFailed(
+        raise self._failure(key, error) from None
+
+    def _failure(self, key: Any, error: BaseException) -> RecordFailed:
+        return RecordFailed(
             f"{self._name}, key {key!r:.80}: {describe(error)}", detail=user_frames(error)
-        ) from None
+        )
 
     def _edge(self, which: str, function: Callable[[Context], Any] | None) -> None:
         if function is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gomr_runtime.dataflow import small
 from gomr_runtime.dataflow.batch import Batch, weight
+from gomr_runtime.dataflow.frames import size_of
 from gomr_runtime.dataflow.index import Run, encode_index
 from gomr_runtime.dataflow.partitioner import Partitioner
 
@@ -65,20 +66,29 @@ class RunWriter:
 
     def append(self, partition: int, frames: Iterable[tuple[int, bytes]]) -> None:
         """One run of a partition from (rows, frame) pairs, sorted by key; none makes no run."""
-        start, rows = self._at, 0
-        for count, frame in frames:
-            self._sink.write(frame)
-            self._at += len(frame)
-            rows += count
-        if rows:
-            self._runs[partition].append(Run(start, self._at - start, rows))
-            self.rows += rows
+        run = write_run(self._sink, frames, self._at)
+        if run.rows:
+            self._runs[partition].append(run)
+            self._at += run.length
+            self.rows += run.rows
 
     def finish(self) -> tuple[int, int]:
         """Append the index; (size of the file, size of the index) in bytes."""
         raw = encode_index(self._runs)
         self._sink.write(raw)
         return self._at + len(raw), len(raw)
+
+
+def write_run(sink: Sink, frames: Iterable[tuple[int, bytes]], offset: int = 0) -> Run:
+    """Write (rows, frame) pairs to the sink, which is at `offset`."""
+    length = rows = largest = 0
+    for count, frame in frames:
+        sink.write(frame)
+        length += len(frame)
+        rows += count
+        largest = max(largest, size_of(frame))
+        del frame  # before the next one is made: each may hold a huge value
+    return Run(offset, length, rows, largest)
 
 
 class Gatherer:

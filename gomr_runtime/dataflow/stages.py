@@ -153,7 +153,7 @@ def reduce(
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
         ctx = _context(task, job)
         budget = budget_of(job.memory)
-        reducer = ReduceTask(task.name, program, ctx, part.add, monitor, 2 * budget)
+        reducer = ReduceTask(task.name, program, ctx, part.add, monitor, scratch, budget)
         reducer.run(groups(windows(runs, blobs, scratch, budget)))
         sha256 = part.finish()
         out.close()

@@ -58,7 +58,8 @@ class Limits:
             patch.setattr(emitter, "CHECK_PAIRS", min(self.drain_pairs, 4_096))
             patch.setattr(emitter, "LEAST_PAIRS", 1)
             patch.setattr(stages, "budget_of", lambda memory: memory)
-            patch.setattr(fan_in, "fan_in_of", lambda budget: self.widest)
+            patch.setattr(fan_in, "MOST_RUNS", self.widest)
+            patch.setattr(fan_in, "CURSOR_BYTES", 1)
             yield
 
 

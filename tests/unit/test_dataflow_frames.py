@@ -152,7 +152,7 @@ def test_a_huge_row_does_not_widen_its_frame() -> None:
 def test_an_index_gives_each_partition_its_runs(
     sizes: list[list[int]], data: st.DataObject
 ) -> None:
-    runs = [[Run(size, size + 1, size % 7) for size in some] for some in sizes]
+    runs = [[Run(size, size + 1, size % 7, size // 2) for size in some] for some in sizes]
     raw = encode_index(runs)
     assert [decode_partition(raw, p, "x") for p in range(len(runs))] == runs
     for bad in (len(runs), len(runs) + 5):

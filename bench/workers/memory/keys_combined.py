@@ -1,0 +1,17 @@
+"""The same keys with a combiner of the user's own."""
+
+import gomr_runtime as gomr
+
+
+def mapper(ctx: gomr.Context, line: str) -> None:
+    ctx.emit(line, 1)
+
+
+def reducer(ctx: gomr.Context, key: str, values: list[int]) -> None:
+    ctx.emit(key, sum(values))
+
+
+if __name__ == "__main__":
+    gomr.run(
+        gomr.MapReduceConfig(mapper=mapper, reducer=reducer, combiner=reducer, input=gomr.lines)
+    )

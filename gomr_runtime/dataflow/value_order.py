@@ -1,0 +1,139 @@
+"""The values of one key in order, of which there may be more than fit in memory.
+
+What fits is sorted as a list. Of more, sorted runs go to files in the scratch folder and are merged
+from there, in passes when there are many. Equal values keep their input order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from gomr_runtime.blobs import FileBlob
+from gomr_runtime.dataflow import small
+from gomr_runtime.dataflow.batch import Batch
+from gomr_runtime.dataflow.cursor import Cursor
+from gomr_runtime.dataflow.frames import decode_values
+from gomr_runtime.dataflow.index import Run
+from gomr_runtime.dataflow.keys import Kind
+from gomr_runtime.dataflow.shuffle import write_run
+from gomr_runtime.dataflow.values import Packed, freeze
+from gomr_runtime.execution import open_scratch
+
+READ_AHEAD = 64 << 10  # bytes
+FRAME_ROWS = 4_096
+FRAME_BYTES = 256 << 10
+RUN_COST = 1 << 20
+"""What a run costs while it is merged: one frame, most of it as Python objects."""
+_SIZED: Final = frozenset({str, bytes, Packed})
+_CONTAINERS: Final = frozenset({list, tuple, dict})
+
+SortKey = Callable[[Any], Any] | None
+Chunks = Iterable[tuple[list[Any], int]]
+"""(values, bytes of them as stored) pieces in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """A file of sorted values."""
+
+    path: Path
+    run: Run
+
+
+class ValueSorter:
+    """Sorts the values of one key after the other; call `clear` between them."""
+
+    def __init__(self, key: SortKey, scratch: Path, budget: int, tick: Callable[[], None]) -> None:
+        """key: as of `sorted`. budget: bytes of values held at once. tick: for signs of life."""
+        self._key = key
+        self._scratch = scratch
+        self._budget = budget
+        self._tick = tick
+        self._widest = max(4, budget // RUN_COST)
+        self._numbers = count()
+        self._files: list[_Sorted] = []
+
+    def sort(self, chunks: Chunks) -> Iterator[Any]:
+        """All values in order. Every chunk is read, and everything is written, before this
+        returns."""
+        held: list[Any] = []
+        size = 0
+        for values, stored in chunks:
+            held += values
+            size += bytes_of(values, stored)
+            if size > self._budget:
+                held.sort(key=self._key)
+                self._files.append(self._write(held))
+                held, size = [], 0
+        held.sort(key=self._key)
+        if not self._files:
+            return iter(held)
+        if held:
+            self._files.append(self._write(held))
+        while len(files := self._files) > self._widest:
+            self._files = []
+            for start in range(0, len(files), self._widest):
+                lot = files[start : start + self._widest]
+                self._files.append(self._write(self._merged(lot)))
+                _remove(lot)
+        return self._merged(self._files)
+
+    def clear(self) -> None:
+        """Remove the files of the last key."""
+        _remove(self._files)
+        self._files = []
+
+    def _merged(self, files: list[_Sorted]) -> Iterator[Any]:
+        """Earlier files hold earlier values, so equal ones keep their order."""
+        with ExitStack() as stack:
+            yield from heapq.merge(*(self._read(file, stack) for file in files), key=self._key)
+
+    def _read(self, file: _Sorted, stack: ExitStack) -> Iterator[Any]:
+        blob = FileBlob(file.path)
+        stack.callback(blob.close)
+        for frame in Cursor(blob, file.run, f"sorted values {file.path}", READ_AHEAD).frames():
+            self._tick()
+            yield from decode_values(frame)
+
+    def _write(self, values: Iterable[Any]) -> _Sorted:
+        path = self._scratch / f"values-{next(self._numbers)}"
+        with open_scratch(path) as file:
+            return _Sorted(path, write_run(file, _frames(values)))
+
+
+def bytes_of(values: list[Any], stored: int) -> int:
+    """What the values take as Python objects, roughly: a count of our own, never a measurement."""
+    types = set(map(type, values))
+    size = 64 * len(values)
+    if not types.isdisjoint(_SIZED):
+        size += sum(len(value) for value in values if type(value) in _SIZED)
+    return size if types.isdisjoint(_CONTAINERS) else size + 8 * stored
+
+
+def _frames(values: Iterable[Any]) -> Iterator[tuple[int, bytes]]:
+    some: list[Any] = []
+    size = 0
+    for value in values:
+        cell = freeze(value)
+        some.append(cell)
+        if type(cell) in _SIZED:
+            size += len(cell)
+        if len(some) >= FRAME_ROWS or size >= FRAME_BYTES:
+            yield from _frames_of(some)
+            some, size = [], 0
+    yield from _frames_of(some)
+
+
+def _frames_of(cells: list[Any]) -> Iterator[tuple[int, bytes]]:
+    return small.frames_of(Batch(Kind.NONE, [None] * len(cells), cells), compress=True)
+
+
+def _remove(files: list[_Sorted]) -> None:
+    for file in files:
+        file.path.unlink(missing_ok=True)

@@ -40,8 +40,8 @@ class MapReduceConfig:
     it keeps the key. Or a built-in.
     partitioner(key, n): the reducer for a key, an int from 0 to n - 1; or `gomr.total_order`.
     input: a record format, such as `gomr.lines`.
-    sort_values, sort_key(value): each key's values sorted before the reducer sees them (in
-    memory: a key's values must fit).
+    sort_values, sort_key(value): each key's values sorted before the reducer sees them; where it
+    takes an Iterator, of any number of values.
     setup(ctx), finish(ctx): around each task; both may emit in map and reduce tasks alike.
     """
 

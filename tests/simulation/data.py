@@ -164,7 +164,7 @@ def _partitions(numbers: list[int], reducers: int) -> tuple[bytes, int]:
         keys = [n for n in numbers if n % reducers == partition]
         columns = encode_keys(Kind.INT, keys), encode_values(Kind.INT, keys)
         frame = write_frame(Kind.INT, Kind.INT, len(keys), *columns, compress=False)
-        index.append([Run(len(data), len(frame), len(keys))] if keys else [])
+        index.append([Run(len(data), len(frame), len(keys), 16 * len(keys))] if keys else [])
         data += frame if keys else b""
     tail = encode_index(index)
     return data + tail, len(tail)

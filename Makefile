@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo test simulate digests pythons cluster cluster-down proto check fmt clean
+.PHONY: demo test simulate digests mutants pythons cluster cluster-down proto check fmt clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -25,6 +25,10 @@ simulate: $(READY)
 # What each simulated seed does, for the test of determinism, after a change that is meant.
 digests: $(READY)
 	$(RUN) tests.simulation.run --digests | cut -f 1,2 > tests/simulation/digests.txt
+
+# Looks for a simulated seed that shows each seeded defect.
+mutants: $(READY)
+	@$(RUN) tests.simulation.hunt
 
 # The same seeds on every Python that we support: their traces must be equal. Where pyenv has the
 # Pythons, all of them are made visible.

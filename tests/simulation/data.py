@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gomr_runtime import layout
@@ -113,7 +114,7 @@ def mapped(task: TaskSpec, blobs: Blobs, map_only: bool) -> tuple[TaskResult, by
     ledger = Ledger(
         records_read=count, bytes_read=count, mapped=count, map_out=count, written=count
     )
-    data, index_bytes = (_part(numbers), 0) if map_only else _partitions(numbers, task.reducers)
+    data, index_bytes = (_part(numbers), 0) if map_only else _partitions(numbers, task)
     role = "part" if map_only else "map"
     file = ResultFile(
         role,  # type: ignore[arg-type]
@@ -157,11 +158,12 @@ def _part(numbers: list[int]) -> bytes:
     return json.dumps(numbers).encode()
 
 
-def _partitions(numbers: list[int], reducers: int) -> tuple[bytes, int]:
+def _partitions(numbers: list[int], task: TaskSpec) -> tuple[bytes, int]:
     """A map output of sorted runs, and how many bytes its index takes at the end."""
-    data, index = b"", []
-    for partition in range(reducers):
-        keys = [n for n in numbers if n % reducers == partition]
+    # No two attempts store the same bytes, so that it shows when one's key is written by another.
+    data, index = task.nonce.encode(), []
+    for partition in range(task.reducers):
+        keys = [n for n in numbers if n % task.reducers == partition]
         columns = encode_keys(Kind.INT, keys), encode_values(Kind.INT, keys)
         frame = write_frame(Kind.INT, Kind.INT, len(keys), *columns, compress=False)
         index.append([Run(len(data), len(frame), len(keys), 16 * len(keys))] if keys else [])
@@ -171,6 +173,4 @@ def _partitions(numbers: list[int], reducers: int) -> tuple[bytes, int]:
 
 
 def _stored(task: TaskSpec, file: ResultFile) -> ResultFile:
-    from dataclasses import replace
-
     return replace(file, key=layout.attempt_data(task, file.role))

@@ -51,6 +51,7 @@ class Master(Process):
         self.trouble: GomrError | None = None  # why it could not start
         self.heard: dict[str, float] = {}  # by worker: when its last message came
         self.replayed_from = 0.0
+        self.cancelled = False
         self._world = world
         self._client = Client(world.server, danger=self._danger)
         self._journal = Journal(self._client, RUN, nonce=world.nonce, clock=world.wall_clock)
@@ -84,6 +85,7 @@ class Master(Process):
             elapsed = journal.elapsed(job.first_epoch)
             self.core = Core(job, journal.epoch, self.clock(), elapsed, world.nonce)
             self.watch = Observed(self, world.oracle)
+            world.oracle.took(self)
             summary = journal.read_summary()
             if summary is not None:
                 self.ready = True

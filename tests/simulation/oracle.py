@@ -18,13 +18,14 @@ from gomr_runtime import checked, layout
 from gomr_runtime.errors import GomrError
 from gomr_runtime.job import Summary, TaskSpec, build
 from gomr_runtime.maps import decode_maps
-from gomr_runtime.master.effects import Announce, Answered, Assign, Effect, Expire
+from gomr_runtime.master.duties import Conclude
+from gomr_runtime.master.effects import Announce, Answered, Assign, Effect, Expire, Perform
 from gomr_runtime.master.journal import Manifest, _decode_manifest
 from gomr_runtime.scheduler.commands import Command, ExpireWorker, RepeatMap, StartAttempt
-from gomr_runtime.scheduler.events import CommitSettled, Event, TaskId, Tick
-from gomr_runtime.scheduler.invariants import Watch
+from gomr_runtime.scheduler.events import CancelRequested, CommitSettled, Event, TaskId, Tick
+from gomr_runtime.scheduler.invariants import InvariantViolated, Watch
 from gomr_runtime.scheduler.machine import Scheduler
-from gomr_runtime.scheduler.state import AttemptState, Phase
+from gomr_runtime.scheduler.state import AttemptState, InvalidTransition, Phase
 from tests.simulation.data import RUN, expected_parts, records_of
 from tests.simulation.kernel import Kernel
 from tests.simulation.swarm import LEASE, Plan
@@ -54,7 +55,10 @@ class Observed(Watch):
         scheduler.handle = self.handle  # type: ignore[method-assign]
 
     def handle(self, event: Event) -> list[Command]:
-        commands = super().handle(event)
+        try:
+            commands = super().handle(event)
+        except (InvariantViolated, InvalidTransition) as error:
+            raise Violation(f"{error}\n{error.detail}") from None
         self._oracle.decided(self._master, event, commands)
         return commands
 
@@ -72,6 +76,8 @@ class Oracle:
         self.written: dict[str, bytes] = {}
         self.end: Summary | None = None
         self.repeats: Counter[TaskId] = Counter()
+        self.began = float("inf")
+        self._holders: dict[int, Master] = {}
         self._known: dict[int, set[TaskId]] = {}  # by epoch: what that master knows as committed
         self._starts: dict[int, Counter[TaskId]] = {}
 
@@ -100,9 +106,13 @@ class Oracle:
         task = manifest.attempt.task
         self.manifests[key] = manifest
         self._committed_at[key] = self._kernel.now
+        number, nonce = manifest.attempt.attempt, manifest.nonce
+        own = TaskSpec(RUN, task.kind, task.index, number, nonce)
         for file in manifest.result.files:
             if file.key not in self.written:
                 raise Violation(f"{manifest.attempt} is committed before {file.key} is stored")
+            if file.key != layout.attempt_data(own, file.role):
+                raise Violation(f"{manifest.attempt} is committed with data of another: {file.key}")
         if manifest.generation:
             before = layout.commit(RUN, str(task), manifest.generation - 1)
             if not self._is_bad(before):
@@ -138,6 +148,15 @@ class Oracle:
             raise Violation(f"V6: _SUCCESS lists {sorted(parts)}, there are {sorted(there)}")
 
     # The masters.
+
+    def took(self, master: Master) -> None:
+        """A master has its epoch, and its core."""
+        self.began = min(self.began, self._kernel.now)
+        if self.end is not None:
+            return  # it only tells the end
+        holder = self._holders.setdefault(master.epoch, master)
+        if holder is not master:
+            raise Violation(f"V7: masters {holder.number} and {master.number} have one epoch")
 
     def recovered(self, master: Master, commits: list[Manifest]) -> None:
         """A master that starts has replayed the store."""
@@ -211,6 +230,8 @@ class Oracle:
         assert core is not None
         if isinstance(event, Tick):
             self._check_memory(core.scheduler, master)
+        if isinstance(event, CancelRequested):
+            master.cancelled = True
         if isinstance(event, Answered) and isinstance(event.answer, Manifest):
             key = layout.commit(RUN, str(event.answer.attempt.task), event.answer.generation)
             if self.manifests.get(key) != event.answer:
@@ -222,6 +243,19 @@ class Oracle:
                     raise Violation(f"V10: {effect.worker} is lost and gets a task")
             if isinstance(effect, Announce):
                 self.announced(effect.summary, effect.error)
+            if isinstance(effect, Perform) and isinstance(effect.duty, Conclude):
+                self._check_in_time(master, effect.duty.summary)
+
+    def _check_in_time(self, master: Master, summary: Summary) -> None:
+        """A master decides to end the run."""
+        if summary.state != "succeeded":
+            return
+        if master.cancelled:
+            raise Violation("G4: the run was cancelled, and goes on to its output")
+        deadline = self.plan.deadline
+        late = deadline is not None and self._kernel.now > self.began + deadline + 2.5
+        if late and not self.plan.skews:
+            raise Violation(f"the deadline of {deadline:.1f} s passed, and the run goes on")
 
     def _check_memory(self, scheduler: Scheduler, master: Master) -> None:
         assert master.core is not None

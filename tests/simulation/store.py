@@ -124,9 +124,9 @@ class Server:
         if how == "deleted" and "/data/" in key:
             del self.objects[key]
         elif how == "cut short":
-            self.objects[key] = data[: self._kernel.rng.randrange(len(data))]
+            self.objects[key] = data[: int(self._kernel.rng.random() * len(data))]
         else:
-            position = self._kernel.rng.randrange(len(data))
+            position = int(self._kernel.rng.random() * len(data))
             flipped = data[position] ^ 1 << self._kernel.rng.randrange(8)
             self.objects[key] = data[:position] + bytes([flipped]) + data[position + 1 :]
         self.damaged[key] = how

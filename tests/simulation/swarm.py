@@ -12,7 +12,7 @@ from typing import Any
 
 LEASE = 10.0
 MAX_ATTEMPTS = 4
-MAX_LOST = 16
+MAX_LOST = 10
 
 Moments = tuple[float, ...]
 Spans = tuple[tuple[float, float], ...]
@@ -24,14 +24,15 @@ class Plan:
     object each. Moments and spans are seconds of virtual time.
 
     sick: workers on which everything fails. slow: how many times longer the last worker takes.
-    poison: a map that always fails. restarts: moments at which every master is killed; lethal:
-    the chance to die at each request to the store. doubles: moments at which one more master is
-    started while the old ones live; naps: when a master is stopped, for how long. cuts: (worker,
-    which way: to the masters, from them, both or the store; from, to). massacre: every worker dies.
-    outages: spans without a store; blackout: it never comes back. full: spans of a full disk.
-    rot and journal_rot: objects that are damaged some time; rotten: a map whose every output is.
-    skews: moments of a step of the wall clocks, and by how much. heal: when everything but
-    `blackout`, `rotten`, `full` and `poison` ends.
+    poison: a map that always fails; deadly: one that kills its worker. massacre: every worker dies.
+    cuts: (worker, which way: to the masters, from them, both or the store; from, to). restarts:
+    moments at which every master is killed; lethal: the chance to die at each request to the store.
+    doubles: moments at which one more master is started while the old ones live; naps: when a
+    master is stopped, for how long. skews: moments of a step of the wall clocks, and by how much.
+    outages: spans without a store; blackout: it never comes back. full: spans of a full disk. rot
+    and journal_rot: objects that are damaged some time; rotten: a map whose every output is.
+    late_cancel: seconds from the promote phase to a cancel. heal: when everything ends but
+    `blackout`, `full`, `rotten`, `poison` and `deadly`.
     """
 
     maps: int
@@ -49,6 +50,7 @@ class Plan:
     sick: int = 0
     slow: float = 1.0
     poison: int | None = None
+    deadly: int | None = None
     massacre: float | None = None
     cuts: tuple[tuple[int, str, float, float], ...] = ()
     restarts: Moments = ()
@@ -67,18 +69,29 @@ class Plan:
     journal_rot: float = 0.0
     rotten: int | None = None
     cancel: float | None = None
+    late_cancel: float | None = None
     deadline: float | None = None
     heal: float = 80.0
 
 
 FAULTS = (
     *("drop", "duplicate", "reorder", "crash", "leave", "pause", "fail", "sick", "slow", "poison"),
-    *("massacre", "cuts", "restarts", "lethal", "doubles", "naps", "skews", "lost_requests"),
-    *("lost_acks", "slow_store", "list_lag", "outages", "blackout", "full", "rot"),
-    *("journal_rot", "rotten", "cancel", "deadline"),
+    *("deadly", "massacre", "cuts", "restarts", "lethal", "doubles", "naps", "skews"),
+    *("lost_requests", "lost_acks", "slow_store", "list_lag", "outages", "blackout", "full", "rot"),
+    *("journal_rot", "rotten", "cancel", "late_cancel", "deadline"),
 )
-RARE = {"poison": 0.1, "blackout": 0.08, "full": 0.15, "rotten": 0.15, "cancel": 0.2,
-        "deadline": 0.2, "massacre": 0.4, "journal_rot": 0.4}  # fmt: skip
+RARE = {
+    "poison": 0.1,
+    "deadly": 0.1,
+    "massacre": 0.4,
+    "blackout": 0.08,
+    "full": 0.15,
+    "journal_rot": 0.4,
+    "rotten": 0.15,
+    "cancel": 0.2,
+    "late_cancel": 0.2,
+    "deadline": 0.2,
+}
 
 
 def draw(seed: int) -> Plan:
@@ -109,7 +122,7 @@ def _draw(rng: Random, plan: Plan, fault: str) -> Any:
     match fault:
         case "sick":
             return rng.randint(1, workers - 1) if workers > 1 else 0
-        case "poison" | "rotten":
+        case "poison" | "rotten" | "deadly":
             return rng.randrange(plan.maps) if plan.maps else None
         case "cuts":
             ways = ("to", "from", "both", "store")
@@ -117,8 +130,11 @@ def _draw(rng: Random, plan: Plan, fault: str) -> Any:
                 (rng.randrange(workers), rng.choice(ways), begin, begin + rng.uniform(3, 40))
                 for begin in (moment() for _ in range(rng.randint(1, 3)))
             )
-        case "restarts" | "doubles":
+        case "restarts":
             return tuple(sorted(moment() for _ in range(rng.randint(1, 3))))
+        case "doubles":  # some of them twins
+            moments = [moment() for _ in range(rng.randint(1, 2))]
+            return tuple(sorted(moments + moments[: rng.randint(0, 1)]))
         case "naps":
             return tuple((moment(), rng.uniform(1, 40)) for _ in range(rng.randint(1, 2)))
         case "skews":
@@ -128,6 +144,8 @@ def _draw(rng: Random, plan: Plan, fault: str) -> Any:
             return tuple(
                 (begin, begin + rng.uniform(1, longest)) for begin in sorted((moment(), moment()))
             )
+    if fault == "late_cancel":
+        return rng.uniform(0, 0.3)
     return rng.uniform(1, 60)  # massacre, blackout, cancel, deadline
 
 

@@ -72,9 +72,9 @@ def test_kept_seeds_pass(seed: int) -> None:
 
 def test_the_weather_is_as_bad_as_it_claims() -> None:
     """Every fault strikes and every kind of end happens, or the seeds above prove little."""
-    struck = Counter(fault for seed in range(400) for fault in run(seed).struck)
+    struck = Counter(fault for seed in range(1000) for fault in run(seed).struck)
     assert {fault: struck[fault] for fault in FAULTS if struck[fault] < 4} == {}
-    ends = {run(seed).end for seed in range(400)}
+    ends = {run(seed).end for seed in range(1000)}
     assert {None, Cancelled, DeadlineExceeded, StorageError, CorruptBlock} < ends
     assert any(end is not None and issubclass(end, JobFailed) for end in ends)
 

@@ -31,6 +31,7 @@ def latest_end(plan: Plan) -> float:
     alone = plan.workers == 1 or plan.sick or plan.fail  # or the others are quarantined
     slow_tasks = tasks if alone else 3
     once = 8 * tasks + 4 * plan.slow * slow_tasks
+    once += (LEASE + 25) * MAX_LOST if plan.deadly is not None else 0
     damaged = plan.rot or plan.journal_rot or plan.rotten is not None
     return plan.heal + 120 + 6 * LEASE + once * (MAX_ATTEMPTS if damaged else 1)
 
@@ -48,8 +49,10 @@ def check_verdict(world: World) -> None:
 def _causes(world: World) -> list[tuple[type[GomrError], bool]]:
     plan, faults, now = world.plan, world.faults, world.kernel.now
     failures: Counter[TaskId] = Counter()
+    lost: Counter[TaskId] = Counter()
     for (attempt, kind), times in world.outcomes.items():
         failures[attempt.task] += times if kind in CHARGED else 0
+        lost[attempt.task] += times if kind in ("storage", "worker") else 0
     starts = [n for counts in world.oracle.all_starts() for n in counts.values()]
     lossy = ("lost_requests", "lost_acks", "outages", "blackout", "full", "cuts")
     store_failed = plan.slow_store > 1 or any(faults[fault] for fault in lossy)
@@ -62,7 +65,7 @@ def _causes(world: World) -> list[tuple[type[GomrError], bool]]:
         (DeadlineExceeded, late),
         (JobFailed, max(failures.values(), default=0) >= MAX_ATTEMPTS),
         (CorruptBlock, faults["damage"] > 0),
-        (StorageError, store_failed),
+        (StorageError, store_failed or max(lost.values(), default=0) >= MAX_LOST),
         (EnvironmentFailed, lonely or max(starts, default=0) >= MAX_LOST),
         (EnvironmentFailed, store_failed or faults["damage"] > 0),  # as a summary tells it
     ]

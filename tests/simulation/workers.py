@@ -62,6 +62,7 @@ class Worker(Process):
         self.running: dict[tuple[AttemptId, str], Running] = {}
         self.over = False
         self._world = world
+        self._unsent: list[tuple[Any, ...]] = []
         self._seen: set[tuple[AttemptId, str]] = set()
         self._master: Master | None = None
         self._connected = False
@@ -113,7 +114,7 @@ class Worker(Process):
             self._heard = self.kernel.now
         if self._master is not None:
             self._world.to_master(
-                self.number, self._master, self._master.register, self.name, self.highest_epoch
+                self.number, self._master, "register", self.name, self.highest_epoch
             )
 
     def _disconnect(self) -> None:
@@ -124,7 +125,7 @@ class Worker(Process):
     def _say(self, kind: Any, *fields: Any) -> None:
         master = self._master
         if master is not None and self._connected:
-            self._world.to_master(self.number, master, master.hear, kind, self.name, *fields)
+            self._world.to_master(self.number, master, "hear", kind, self.name, *fields)
 
     def _say_room(self) -> None:
         self._say(TaskWanted, max(0, self._world.plan.slots - len(self.running)))
@@ -176,6 +177,12 @@ class Worker(Process):
         self.highest_epoch = epoch
         self._connected = True
         self._say_room()
+        unsent, self._unsent = self._unsent, []
+        for report in unsent:
+            if report[3] == epoch:
+                self._say(*report)
+            elif self._world.strikes("duplicate"):  # the real one drops it: no master wants it
+                self.after(self.kernel.rng.uniform(0, 12), self._say, *report)
 
     def _begin(self, task: str, pieces_key: str, epoch: int) -> None:
         assert not pieces_key, "no task here is that large"
@@ -209,7 +216,11 @@ class Worker(Process):
         if isinstance(outcome, TaskResult):  # as the service reads it
             text = to_json(outcome).decode()
             outcome = read_result(data.RUN, running.attempt, spec.nonce, text)
-        self._say(Reported, running.attempt, spec.nonce, running.epoch, outcome)
+        report = (Reported, running.attempt, spec.nonce, running.epoch, outcome)
+        if self._connected:
+            self._say(*report)
+        else:
+            self._unsent.append(report)
         self._say_room()
 
     def _outcome(self, running: Running) -> TaskResult | TaskFailure:
@@ -224,6 +235,10 @@ class Worker(Process):
                 return SICK if self.sick else rng.choice(CAUSES)
             if spec.kind == "map" and spec.index == world.plan.poison:
                 return POISON
+            if spec.kind == "map" and spec.index == world.plan.deadly:
+                world.faults["deadly"] += 1
+                self._die(told=rng.random() < 0.5)
+                sleep(1.0)  # it never wakes
             if spec.kind == "sample":
                 result, content = data.sample(spec)
             elif spec.kind == "map":

@@ -14,7 +14,7 @@ from typing import Any
 from gomr_runtime import layout
 from gomr_runtime.errors import GomrError
 from gomr_runtime.job import Summary, TaskFailure, TaskResult, to_json
-from gomr_runtime.master.effects import Effect
+from gomr_runtime.master.effects import Effect, PhaseBegan
 from gomr_runtime.scheduler.events import AttemptId, Event
 from tests.simulation.data import RUN, job_of
 from tests.simulation.kernel import Kernel
@@ -130,6 +130,10 @@ class World:
         brief = f"{self.kernel.now:.6f} {master.epoch} {_brief(event)} {[*map(_brief, effects)]}"
         self._outline.update(brief.encode())
         self.oracle.handled(master, event, effects)
+        promoting = any(isinstance(e, PhaseBegan) and e.phase == "promote" for e in effects)
+        if promoting and self.plan.late_cancel is not None:
+            self.faults["late_cancel"] += 1
+            self.kernel.after(self.plan.late_cancel, self._cancel)
         if self._script is not None:
             self._script(self, "event", self.events)
 
@@ -189,12 +193,15 @@ class World:
 
     # The network.
 
-    def to_master(self, worker: int, master: Master, action: Any, *arguments: Any) -> None:
-        if not self.is_cut(worker, "to"):
-            self._send(master, self._arrive, master, action, arguments)
-
-    def _arrive(self, master: Master, action: Any, arguments: tuple[Any, ...]) -> None:
-        action(*arguments)
+    def to_master(self, worker: int, master: Master, how: str, *arguments: Any) -> None:
+        """how: `register` or `hear`. What comes twice may come to another master, as what is sent
+        again on a new connection does."""
+        if self.is_cut(worker, "to"):
+            return
+        self._send(master, getattr(master, how), *arguments)
+        if self.strikes("duplicate"):
+            other = self.masters[-1]
+            other.after(self.kernel.rng.uniform(0, 12), getattr(other, how), *arguments)
 
     def to_worker(self, master: Master, name: str, message: object) -> None:
         epoch = master.epoch
@@ -203,6 +210,9 @@ class World:
                 continue
             if not self.is_cut(worker.number, "from"):
                 self._send(worker, worker.hear, master, epoch, message)
+                if self.strikes("duplicate"):
+                    late = self.kernel.rng.uniform(0, 12)
+                    worker.after(late, worker.hear, master, epoch, message)
 
     def _send(self, process: Any, action: Any, *arguments: Any) -> None:
         """A message: on a good day 10 ms and in order."""
@@ -214,8 +224,6 @@ class World:
             delay = rng.uniform(0, self.plan.reorder)
             self.faults["reorder"] += 1
         process.after(delay, action, *arguments)
-        if self.strikes("duplicate"):
-            process.after(rng.uniform(0, 12), action, *arguments)
 
     # What happens to masters.
 

@@ -332,7 +332,7 @@ class Core:
         return ending.summarise(
             self.job,
             error,
-            self.assignments.plan if self.assignments else None,
+            self.assignments.plan if self.assignments is not None else None,
             self.books,
             parts,
             ending.Effort(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.images import ensure_image
+from tests.cluster.kubectl import succeeds
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
 from tests.flow.command import Server, call, flow_run_of, run, start, state_of, wait_for_line
@@ -158,6 +159,13 @@ def user(cluster: RunningCluster, namespace: str, folder: Path) -> Path:
     rbac = WORDCOUNT.parents[1] / "k8s" / "rbac"
     for manifest in ("role.yaml", "flow.yaml"):
         cluster.kubectl("apply", f"--namespace={namespace}", f"--filename={rbac / manifest}")
+    who = f"--as=system:serviceaccount:{namespace}:gomr-flow"
+    wait_for(
+        "rights of the Role, which the API server learns of a moment later",
+        lambda: succeeds("auth", "can-i", "get", "secrets", f"--namespace={namespace}", who),
+        GONE_SECONDS,
+        lambda: cluster.kubectl("get", "rolebindings", f"--namespace={namespace}"),
+    )
     token = cluster.kubectl("create", "token", "gomr-flow", f"--namespace={namespace}").strip()
     config = json.loads(cluster.kubectl("config", "view", "--raw", "--flatten", "--output=json"))
     config["users"] = [{"name": "user", "user": {"token": token}}]

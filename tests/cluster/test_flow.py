@@ -157,8 +157,10 @@ def test_two_runs_at_once_with_the_documented_rights_alone(
 def user(cluster: RunningCluster, namespace: str, folder: Path) -> Path:
     """A kubeconfig for somebody who has the Role of `k8s/rbac` and nothing else."""
     rbac = WORDCOUNT.parents[1] / "k8s" / "rbac"
-    for manifest in ("role.yaml", "flow.yaml"):
-        cluster.kubectl("apply", f"--namespace={namespace}", f"--filename={rbac / manifest}")
+    place, account = f"--namespace={namespace}", f"--serviceaccount={namespace}:gomr-flow"
+    cluster.kubectl("apply", place, f"--filename={rbac / 'role.yaml'}")
+    cluster.kubectl("create", "serviceaccount", "gomr-flow", place)
+    cluster.kubectl("create", "rolebinding", "gomr-flow", "--role=gomr", account, place)
     who = f"--as=system:serviceaccount:{namespace}:gomr-flow"
     wait_for(
         "rights of the Role, which the API server learns of a moment later",

@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo test simulate digests mutants pythons cluster cluster-down proto check fmt clean
+.PHONY: demo test simulate digests mutants pythons cluster cluster-down proto check fmt bench clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -61,6 +61,11 @@ fmt: $(READY)
 proto: $(READY)
 	$(RUN) grpc_tools.protoc -Igomr_runtime/_pb=proto \
 		--python_out=. --pyi_out=. --grpc_python_out=. proto/*.proto
+
+# One row beside its peers (ROW=wordcount-emit SCALE=small), or the page from the rows that were run.
+SCALE ?= full
+bench: $(READY)
+	$(RUN) bench $(if $(ROW),$(ROW) --scale $(SCALE),table)
 
 clean:
 	rm -rf .venv .tools .pythons .gomr outputs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -76,3 +76,61 @@ class Pairs:
     def closed(self) -> bool: ...
     @property
     def nbytes(self) -> int: ...
+
+@final
+class Merge:
+    """Sorted runs of one key kind, merged into a window of groups.
+
+    Values of a key are in the order of the runs. The last group of the window may go on in what
+    is still to come. Methods take a number of groups, from the first on.
+    """
+
+    def __init__(self, runs: int, key_kind: int) -> None: ...
+    def feed(self, run: int, value_kind: int, rows: int, keys: Buffer, values: Buffer, /) -> None:
+        """The columns of a run's next frame: the first of every run before anything else, then
+        whenever `step` asks. ValueError for columns that do not hold so many rows."""
+
+    def end(self) -> None:
+        """The run that `step` asked for has no more frames."""
+
+    def step(self, most_rows: int, most_bytes: int, /) -> int:
+        """Take rows into the window: the number of a run whose next frame is needed, -1 for a
+        full window, -2 when all rows are in it."""
+
+    def keys(self, groups: int, /) -> list[Any]:
+        """Native keys (see `dataflow.batch`)."""
+
+    def lists(self, groups: int, unpack: Callable[[bytes], Any], /) -> list[list[Any]]: ...
+    def sums(self, groups: int, /) -> list[int] | None: ...
+    def text(self, groups: int, summed: bool, /) -> bytes | None: ...
+    def rows(self, groups: int, /) -> int: ...
+    def drop(self, groups: int, /) -> None:
+        """Forget the first groups; with 0 the rows of the first, which goes on."""
+
+    @property
+    def groups(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+@final
+class Lines:
+    """Lines `key<TAB>value` of str and int of 64 bits; everything else goes to `other`."""
+
+    def __init__(
+        self,
+        other: Callable[..., None],
+        other_many: Callable[[Any], None],
+        full: Callable[[], None],
+        limit: int,
+    ) -> None:
+        """As for `Pairs`; limit: bytes of text."""
+
+    def emit(self, key: Any, value: Any) -> None: ...
+    def emit_many(self, pairs: Iterable[tuple[Any, Any]], /) -> None: ...
+    def take(self) -> tuple[int, bytes]:
+        """(lines, text) so far, which are forgotten."""
+
+    def close(self) -> None: ...
+    def open(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...

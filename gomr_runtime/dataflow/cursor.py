@@ -27,9 +27,9 @@ class Cursor:
         self._blob = blob
         self._at = run.offset
         self._end = run.offset + run.length
-        self._where = where
+        self.where = where
         self._window = window
-        self._map_task = map_task
+        self.map_task = map_task
         self._buffer = memoryview(b"")
         self.upcoming: Header | None = None
         self._peek()
@@ -39,9 +39,9 @@ class Cursor:
         header = self.upcoming
         assert header is not None, "read past the end of a run"
         try:
-            frame = read_body(header, self._take(header.stored), self._where)
+            frame = read_body(header, self._take(header.stored), self.where)
         except CorruptBlock as error:
-            raise error.of_map(self._map_task) from None
+            raise error.of_map(self.map_task) from None
         self._peek()
         return frame
 
@@ -53,9 +53,9 @@ class Cursor:
     def _peek(self) -> None:
         left = len(self._buffer) + self._end - self._at
         try:
-            self.upcoming = read_header(self._take(HEADER.size), self._where) if left else None
+            self.upcoming = read_header(self._take(HEADER.size), self.where) if left else None
         except CorruptBlock as error:
-            raise error.of_map(self._map_task) from None
+            raise error.of_map(self.map_task) from None
 
     def _take(self, size: int) -> memoryview:
         missing = size - len(self._buffer)
@@ -69,7 +69,7 @@ class Cursor:
             self._at += len(fetched)
             if len(fetched) < missing:
                 raise CorruptBlock(
-                    f"{self._where}: the run ends {missing - len(fetched)} bytes early"
+                    f"{self.where}: the run ends {missing - len(fetched)} bytes early"
                 )
             held = bytes(self._buffer)
             self._buffer = memoryview(held + fetched if held else fetched)
@@ -82,4 +82,4 @@ class Cursor:
         try:
             return self._blob.read_at(self._at, size)
         except DataError as error:  # not the user's data: it vanished while it was read
-            raise CorruptBlock(f"{self._where}: {error}") from None
+            raise CorruptBlock(f"{self.where}: {error}") from None

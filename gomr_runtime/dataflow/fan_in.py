@@ -8,20 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gomr_runtime import compiled
 from gomr_runtime.dataflow.cursor import Cursor
 from gomr_runtime.dataflow.groups import (
+    Giant,
     Window,
+    groups,
     read_small,
     windows_of_batches,
     windows_of_columns,
 )
 from gomr_runtime.dataflow.index import Run
+from gomr_runtime.dataflow.merged import Merged, merged
 from gomr_runtime.dataflow.shuffle import SMALL_BYTES, SMALL_ROWS, write_run
 from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.execution import Blobs, open_scratch
 
 if TYPE_CHECKING:
     from gomr_runtime.dataflow.columns import Segment
+
+Group = Window | Merged | Giant
 
 CURSOR_BYTES = 3 << 20
 """What a run of usual frames costs while it is merged: bytes read ahead, a frame, sorted rows."""
@@ -58,9 +64,7 @@ def lots(runs: Sequence[StoredRun], budget: int) -> list[list[StoredRun]]:
     return made
 
 
-def windows(
-    runs: Sequence[StoredRun], blobs: Blobs, scratch: Path, budget: int
-) -> Iterator[Window]:
+def grouped(runs: Sequence[StoredRun], blobs: Blobs, scratch: Path, budget: int) -> Iterator[Group]:
     """Every group of the runs, in key order; values of a key in the order of `runs`."""
     if not runs:
         return
@@ -68,17 +72,20 @@ def windows(
     if rows <= SMALL_ROWS and sum(stored.run.length for stored in runs) <= SMALL_BYTES:
         batches = read_small(_one_by_one(runs, blobs), 4 * SMALL_BYTES)
         if batches is not None:
-            yield from windows_of_batches(batches)
+            yield from groups(windows_of_batches(batches))
             return
-    from gomr_runtime.dataflow.merge import merge
-
     with ExitStack() as stack:
         level = 0
         while len(together := lots(runs, budget)) > 1:
             runs = _pass(together, blobs, scratch, level, stack)
             level += 1
         cursors = [_open(stored, blobs, stack) for stored in runs]
-        yield from windows_of_columns(merge(cursors))
+        if compiled.native is not None:
+            yield from merged(cursors)
+            return
+        from gomr_runtime.dataflow.merge import merge
+
+        yield from groups(windows_of_columns(merge(cursors)))
 
 
 def _one_by_one(runs: Sequence[StoredRun], blobs: Blobs) -> Iterator[Cursor]:

@@ -12,6 +12,7 @@ from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import BadPair
 from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.direct import Direct
+from gomr_runtime.dataflow.direct_text import DirectText
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, DONE, PIECE, RECORD, TICKS, Monitor
@@ -53,7 +54,7 @@ class MapTask:
         *,
         allowed_bad: int = 0,
         known_bad: frozenset[int] = frozenset(),
-        direct: Direct | None = None,
+        direct: Direct | DirectText | None = None,
     ) -> None:
         """name: the task's, for errors. allowed_bad: bad records to set aside. known_bad: record
         numbers that killed earlier attempts; they are set aside without being tried. direct: takes

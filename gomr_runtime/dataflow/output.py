@@ -43,6 +43,11 @@ class PartWriter:
         self._write(self._renderer.render(keys, values))
         self.records += len(keys)
 
+    def add_text(self, text: bytes, records: int) -> None:
+        """Lines of a text part that are rendered already."""
+        self._write(text)
+        self.records += records
+
     def finish(self) -> str:
         """Write what is left; the sha256 of the part in hex."""
         self._write(self._renderer.end())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 from gomr_runtime.aggregates import Aggregate, final
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import BadPair
+from gomr_runtime.dataflow.direct_text import DirectText
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.groups import Giant, Window
+from gomr_runtime.dataflow.merged import Merged
 from gomr_runtime.dataflow.value_order import Chunks, ValueSorter, bytes_of
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
@@ -56,9 +58,10 @@ class ReduceTask:
         monitor: Monitor,
         scratch: Path,
         budget: int,
+        text: DirectText | None = None,
     ) -> None:
         """name: the task's, for errors. budget: of the task (`execution.budget_of`); one key's list
-        of values may take twice that."""
+        of values may take twice that. text: takes lines past the emitter."""
         self.groups = 0
         self.rows = 0
         self._name = name
@@ -68,6 +71,9 @@ class ReduceTask:
         self._most = 2 * budget
         self.emitter = Emitter(drain)
         self.emitter.bind(ctx, "", self._tick)
+        self._text = text
+        if text is not None:
+            text.bind(self.emitter, ctx, monitor)
         reducer = program.config.reducer
         self._aggregate = reducer if isinstance(reducer, Aggregate) else None
         self._adds = self._aggregate is not None and self._aggregate.name in ("sum", "count")
@@ -76,12 +82,14 @@ class ReduceTask:
         if program.description.sort_values:
             self._sorter = ValueSorter(program.config.sort_key, scratch, budget, self._tick)
 
-    def run(self, groups: Iterable[Window | Giant]) -> None:
+    def run(self, groups: Iterable[Window | Merged | Giant]) -> None:
         """All of it: setup, every group, finish. Raises RecordFailed."""
         self._edge("setup", self._program.config.setup)
         for group in groups:
             if isinstance(group, Giant):
                 self._giant(group)
+            elif isinstance(group, Merged):
+                self._merged(group)
             else:
                 self._window(group)
             self._monitor[BLOCK_RECORD] = -1
@@ -90,23 +98,51 @@ class ReduceTask:
         self._edge("finish", self._program.config.finish)
         self._drain()
 
+    def _merged(self, window: Merged) -> None:
+        """Columns that only a user's reducer has to see as Python objects."""
+        passes = self._aggregate is not None and self._aggregate.name == "identity"
+        if self._text is not None and (self._adds or passes):
+            text = window.text(summed=self._adds)
+            if text is not None:
+                self._write(text, window.count if self._adds else window.rows)
+                self.groups += window.count
+                self.rows += window.rows
+                return
+        totals = window.sums() if self._adds else None
+        if totals is not None:
+            self._totals(window.keys(), totals, window.rows)
+        else:
+            self._each(window.keys(), window.lists(), window.rows)
+
+    def _write(self, text: bytes, records: int) -> None:
+        assert self._text is not None
+        try:
+            self._text.write(text, records)
+        except BadPair as error:
+            self._refuse(error)
+
     def _window(self, window: Window) -> None:
         keys = user_keys(window.kind, window.keys)
         starts, values = window.starts, window.values
         if window.uniform_ints and self._adds:
             self._sums(keys, starts, values)
             return
+        lists = (values[start:end] for start, end in pairwise(starts))
+        self._each(keys, lists, starts[-1])
+
+    def _each(self, keys: list[Any], lists: Iterable[list[Any]], rows: int) -> None:
+        """The reducer for every key; the one loop whose cost counts."""
         call, emitter, monitor = self._call, self.emitter, self._monitor
         begin_mark, begin_origin = emitter.marks.append, emitter.origins.append
         pairs = emitter.keys
         monitor[RECORD] = self.groups
         key: Any = None
         try:
-            for i, key in enumerate(keys):
+            for i, (key, values) in enumerate(zip(keys, lists, strict=True)):
                 monitor[BLOCK_RECORD] = i
                 begin_mark(len(pairs))
                 begin_origin(key)
-                call(key, values[starts[i] : starts[i + 1]])
+                call(key, values)
                 if len(pairs) > emitter.limit:
                     emitter.check()
             if len(emitter.marks) > MOST_MARKS:
@@ -120,19 +156,22 @@ class ReduceTask:
         except BaseException as error:
             self._failed(key, error)
         self.groups += len(keys)
-        self.rows += starts[-1]
+        self.rows += rows
 
     def _sums(self, keys: list[Any], starts: list[int], values: list[Any]) -> None:
-        emitter = self.emitter
         if starts[-1] == len(keys):
             totals = values
         else:
             totals = [sum(values[starts[i] : starts[i + 1]]) for i in range(len(keys))]
+        self._totals(keys, totals, starts[-1])
+
+    def _totals(self, keys: list[Any], totals: list[Any], rows: int) -> None:
+        emitter = self.emitter
         emitter.begin(None)
         emitter.keys.extend(keys)
         emitter.values.extend(totals)
         self.groups += len(keys)
-        self.rows += starts[-1]
+        self.rows += rows
         if len(emitter.keys) > emitter.limit:
             self._drain()
 

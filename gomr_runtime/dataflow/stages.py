@@ -21,9 +21,9 @@ from gomr_runtime.dataflow.combine import (
 )
 from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
 from gomr_runtime.dataflow.direct import Direct, direct_emit
+from gomr_runtime.dataflow.direct_text import DirectText, direct_text
 from gomr_runtime.dataflow.emitter import Drain
-from gomr_runtime.dataflow.fan_in import StoredRun, windows
-from gomr_runtime.dataflow.groups import groups
+from gomr_runtime.dataflow.fan_in import StoredRun, grouped
 from gomr_runtime.dataflow.index import decode_partition
 from gomr_runtime.dataflow.mapper import MapTask
 from gomr_runtime.dataflow.output import PartWriter
@@ -109,7 +109,10 @@ def map_only(
     with HashedFile(scratch / "part") as out:
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
         ctx = _context(task, job)
-        mapped = _map(task, job, program, ctx, blobs, part.add, monitor)
+        text = direct_text(part, job.output_format)
+        mapped = _map(task, job, program, ctx, blobs, part.add, monitor, direct=text)
+        if text is not None:
+            text.finish()
         sha256 = part.finish()
         out.close()
         file = ResultFile("part", str(out.path), part.size, sha256, part.records)
@@ -153,8 +156,11 @@ def reduce(
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
         ctx = _context(task, job)
         budget = budget_of(job.memory)
-        reducer = ReduceTask(task.name, program, ctx, part.add, monitor, scratch, budget)
-        reducer.run(groups(windows(runs, blobs, scratch, budget)))
+        text = direct_text(part, job.output_format)
+        reducer = ReduceTask(task.name, program, ctx, part.add, monitor, scratch, budget, text)
+        reducer.run(grouped(runs, blobs, scratch, budget))
+        if text is not None:
+            text.finish()
         sha256 = part.finish()
         out.close()
         file = ResultFile("part", str(out.path), part.size, sha256, part.records)
@@ -199,7 +205,7 @@ def _map(
     drain: Drain,
     monitor: Monitor,
     count_keys: Callable[[list[Any]], None] | None = None,
-    direct: Direct | None = None,
+    direct: Direct | DirectText | None = None,
 ) -> MapTask:
     format = program.description.format
 

@@ -19,7 +19,15 @@
 #endif
 
 /* Numbers of gomr_runtime.dataflow.keys.Kind. */
-enum { KIND_ANY = 0, KIND_INT = 4, KIND_FLOAT = 6, KIND_STR = 7, KIND_BYTES = 8 };
+enum {
+    KIND_ANY = 0,
+    KIND_NONE = 1,
+    KIND_BOOL = 2,
+    KIND_INT = 4,
+    KIND_FLOAT = 6,
+    KIND_STR = 7,
+    KIND_BYTES = 8,
+};
 
 /* Bytes in an arena. */
 typedef struct {
@@ -128,7 +136,18 @@ PyObject *frame_body(const Store *store, int key_kind, int value_kind, uint32_t 
 PyObject *key_object(const Store *store, int kind, uint32_t row);
 PyObject *value_object(const Store *store, int kind, uint32_t row);
 
-/* pairs.c */
-extern PyType_Spec pairs_spec;
+typedef struct {
+    char *bytes;
+    size_t used, room;
+} Arena;
+
+/* text.c: a str or a 64-bit int as a text part has it, then `end`; 0 without memory. */
+int text_cell(Arena *text, int kind, const char *cell, size_t size, char end);
+
+/* module.c: call a Python function as we were called, by METH_FASTCALL | METH_KEYWORDS. */
+PyObject *call_other(PyObject *other, PyObject *const *args, Py_ssize_t count, PyObject *names);
+#define FAST(function) ((PyCFunction)(void (*)(void))(function))
+
+extern PyType_Spec pairs_spec, merge_spec, lines_spec;
 
 #endif

@@ -1,17 +1,47 @@
 /* gomr_native: the compiled part of GoMR. What it does, gomr_runtime can do without it. */
 #include "gomr_native.h"
 
-#define VERSION 1 /* of what gomr_runtime calls; see gomr_runtime.compiled.py */
+#define VERSION 2 /* of what gomr_runtime calls; see gomr_runtime.compiled.py */
+
+PyObject *call_other(PyObject *other, PyObject *const *args, Py_ssize_t count,
+                            PyObject *names)
+{
+    Py_ssize_t named = names ? PyTuple_Size(names) : 0;
+    PyObject *tuple = PyTuple_New(count), *by_name = named ? PyDict_New() : NULL, *answer = NULL;
+    if (!tuple || (named && !by_name)) {
+        goto end;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_INCREF(args[i]);
+        PyTuple_SetItem(tuple, i, args[i]);
+    }
+    for (Py_ssize_t i = 0; i < named; i++) {
+        if (PyDict_SetItem(by_name, PyTuple_GetItem(names, i), args[count + i]) < 0) {
+            goto end;
+        }
+    }
+    answer = PyObject_Call(other, tuple, by_name);
+end:
+    Py_XDECREF(tuple);
+    Py_XDECREF(by_name);
+    return answer;
+}
+
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    int failed = type ? PyModule_AddObjectRef(module, name, type) : -1;
+    Py_XDECREF(type);
+    return failed;
+}
 
 static int fill(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &pairs_spec, NULL);
-    if (!type) {
+    if (add_type(module, "Pairs", &pairs_spec) < 0 || add_type(module, "Merge", &merge_spec) < 0 ||
+        add_type(module, "Lines", &lines_spec) < 0) {
         return -1;
     }
-    int failed = PyModule_AddObjectRef(module, "Pairs", type);
-    Py_DECREF(type);
-    return failed < 0 ? -1 : PyModule_AddIntConstant(module, "VERSION", VERSION);
+    return PyModule_AddIntConstant(module, "VERSION", VERSION);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, fill}, {0, NULL}};

@@ -16,9 +16,9 @@ from pathlib import Path
 from gomr_runtime import layout
 from gomr_runtime.dataflow import stages
 from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
-from gomr_runtime.dataflow.fan_in import windows
+from gomr_runtime.dataflow.fan_in import grouped
 from gomr_runtime.dataflow.frames import encode_keys, encode_values, write_frame
-from gomr_runtime.dataflow.groups import Giant, groups
+from gomr_runtime.dataflow.groups import Window
 from gomr_runtime.dataflow.index import Run, encode_index
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.errors import CorruptBlock, DataError
@@ -131,8 +131,8 @@ def reduced(task: TaskSpec, blobs: Blobs) -> tuple[TaskResult, bytes]:
     """What a reduce task makes of the runs of its partition; CorruptBlock as in the real one."""
     runs = list(stages._runs(task, blobs))
     numbers: list[int] = []
-    for window in groups(windows(runs, blobs, Path("/nowhere"), BUDGET)):
-        assert not isinstance(window, Giant)
+    for window in grouped(runs, blobs, Path("/nowhere"), BUDGET):
+        assert isinstance(window, Window)
         assert window.keys == window.values
         numbers.extend(window.keys)
     data = _part(numbers)

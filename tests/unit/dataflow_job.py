@@ -14,7 +14,17 @@ from gomr_runtime import formats
 from gomr_runtime.api import MapReduceConfig
 from gomr_runtime.blobs import LocalBlobs
 from gomr_runtime.context import Context
-from gomr_runtime.dataflow import columns, direct, emitter, fan_in, groups, shuffle, small, stages
+from gomr_runtime.dataflow import (
+    columns,
+    direct,
+    emitter,
+    fan_in,
+    groups,
+    merged,
+    shuffle,
+    small,
+    stages,
+)
 from gomr_runtime.dataflow.ledger import Facts, check_books
 from gomr_runtime.execution import SLOTS, execute
 from gomr_runtime.job import (
@@ -53,6 +63,7 @@ class Limits:
             for module in (small, columns, direct):
                 patch.setattr(module, "TARGET_ROWS", self.frame_rows)
                 patch.setattr(module, "TARGET_BYTES", self.frame_bytes)
+            patch.setattr(merged, "WINDOW_ROWS", min(self.frame_rows, self.giant_rows))
             patch.setattr(groups, "GIANT_ROWS", self.giant_rows)
             patch.setattr(emitter, "MOST_PAIRS", self.drain_pairs)
             patch.setattr(emitter, "CHECK_PAIRS", min(self.drain_pairs, 4_096))

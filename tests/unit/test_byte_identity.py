@@ -115,7 +115,9 @@ TINY: dict[str, dict[str, Any]] = {
         "shuffle__SMALL_ROWS": 0,
         "fan_in__SMALL_ROWS": -1,
         "columns__TARGET_ROWS": 3,
+        "merged__WINDOW_ROWS": 2,
     },
+    "small windows": {"merged__WINDOW_ROWS": 1, "fan_in__SMALL_ROWS": -1},
     "giant groups, plain": {"groups__GIANT_ROWS": 4},
 }
 
@@ -193,7 +195,7 @@ def test_built_ins_are_equal_on_every_path(
 
 
 def test_the_paths_are_really_taken(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
-    from gomr_runtime.dataflow import fan_in, groups, shuffle
+    from gomr_runtime.dataflow import fan_in, groups, merged, shuffle
 
     taken: Counter[str] = Counter()
 
@@ -210,6 +212,7 @@ def test_the_paths_are_really_taken(monkeypatch: pytest.MonkeyPatch, engine: str
     counted(direct, "write_pairs")
     counted(fan_in, "_pass")
     counted(groups, "Giant")
+    counted(merged, "Giant")
     paths(monkeypatch, **TINY["many passes"])
     mixed_job("plain", stream, mappers=30)
     assert taken["write_pairs" if engine == "compiled" else "write_columns"] >= 30

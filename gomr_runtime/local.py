@@ -36,7 +36,7 @@ from gomr_runtime.errors import (
 )
 from gomr_runtime.job import JobSpec, Summary, from_json, to_json
 from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
-from gomr_runtime.runs import scratch
+from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ class LocalRun:
         self._start_master()
         for slot in range(self.job.workers):
             self._start_worker(slot)
+        if (root := self._store_folder()) is not None:
+            announce(root, self.job.run, self._folder)
         from gomr_runtime.client import RunClient  # gRPC is imported while they start
 
         self._client = RunClient(self._address, token.read_text(), self.job.run)
@@ -259,10 +261,17 @@ class LocalRun:
         end_marked(part_of(self._store.url, self.job.run, *names))
 
     def _scratch_folder(self) -> Path:
-        if self._store.url.startswith("file:"):
-            root = Path(unquote(urlsplit(self._store.url).path))
-            return scratch(root, self.job.run, self._folder.name)
-        return self._folder / "scratch"
+        root = self._store_folder()
+        return (
+            self._folder / "scratch"
+            if root is None
+            else scratch(root, self.job.run, self._folder.name)
+        )
+
+    def _store_folder(self) -> Path | None:
+        """The store's own folder, where it has one."""
+        url = self._store.url
+        return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
 
     # Reacting.
 

@@ -12,7 +12,7 @@ from gomr_runtime.prepare import Prepared
 from gomr_runtime.progress import Reporter
 from gomr_runtime.publish import publish
 from gomr_runtime.resume import reopen
-from gomr_runtime.runs import claim, logs
+from gomr_runtime.runs import RunInProgress, claim, logs
 from gomr_runtime.storage import open_store
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ def run_local(prepared: Prepared, progress: Reporter) -> Summary:
         return prepared.complete
     store, job, run = Path(prepared.store), prepared.job, prepared.job.run
     resume = bool(prepared.options.resume)
-    held = claim(store, run, resume=resume)
+    try:
+        held = claim(store, run, resume=resume)
+    except RunInProgress as live:
+        if not resume or prepared.options.rerun or live.folder is None:
+            raise
+        return _follow(prepared, live.folder, progress)
     done = False
     try:
         if resume:
@@ -45,6 +50,19 @@ def run_local(prepared: Prepared, progress: Reporter) -> Summary:
             progress.log("info", f"go on with the same command and --resume {run}")
         progress.close()
         held.release(remove=done and not prepared.options.keep)
+
+
+def _follow(prepared: Prepared, folder: Path, progress: Reporter) -> Summary:
+    """Watch a run that another process looks after; that one brings its output."""
+    from gomr_runtime.local_attach import AttachedRun  # gRPC
+
+    attached = AttachedRun(prepared.job.run, folder, prepared.store, prepared.output)
+    try:
+        progress.log("info", f"run {prepared.job.run} is in progress: following it")
+        return attached.watch(lambda event: _tell(event, progress))
+    finally:
+        progress.close()
+        attached.close()
 
 
 def _tell(event: pb.WatchEvent, progress: Reporter) -> None:

@@ -20,6 +20,16 @@ DEFAULT_STORE = ".gomr"
 KEPT_SECONDS = 7 * 86400.0
 
 
+class RunInProgress(RunConflict):
+    """The run lives. folder: of the process that looks after it; None while that one starts."""
+
+    def __init__(self, run: str, folder: Path | None) -> None:
+        super().__init__(
+            f"--run-id {run}: a run of this name is in progress; follow it with --resume {run}"
+        )
+        self.folder = folder
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The run id `run` is ours below `store` until `release`."""
@@ -36,8 +46,8 @@ class Claim:
 
 
 def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
-    """Hold the run id `run`; RunConflict when it runs now, or when its data is still there and
-    it is not to be resumed."""
+    """Hold the run id `run`; RunInProgress when it runs now, RunConflict when its data is still
+    there and it is not to be resumed."""
     path = _lock_path(store, run)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +57,10 @@ def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        folder = os.pread(lock, 4096, 0).decode("utf-8", "surrogateescape")
         os.close(lock)
-        raise RunConflict(f"--run-id {run}: a run of this name is in progress") from None
+        raise RunInProgress(run, Path(folder) if folder else None) from None
+    os.ftruncate(lock, 0)
     if (store / layout.run_prefix(run)).exists() and not resume:
         os.close(lock)
         raise RunConflict(
@@ -59,6 +71,13 @@ def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
     for left in scratches(store, run):  # whoever made them is dead, or the lock were not ours
         shutil.rmtree(left, ignore_errors=True)
     return Claim(store, run, lock)
+
+
+def announce(store: Path, run: str, folder: Path) -> None:
+    """Say in the lock of a claimed run where its launcher keeps address and token."""
+    path = _lock_path(store, run)
+    if path.exists():
+        path.write_bytes(os.fsencode(folder))  # in place: the lock is on this very file
 
 
 def clean(store: Path, now: float, kept_seconds: float = KEPT_SECONDS) -> list[str]:

@@ -17,7 +17,7 @@ def deploy(session: Session) -> None:
         from tasks.start_pods import start_pods  # not for a run of this machine
 
         session.processes = start_pods(session)
-    else:
+    elif session.processes is None:  # else another process looks after them
         session.processes = start_processes(session)
     session.pass_on_cancel()
 

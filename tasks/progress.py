@@ -14,11 +14,12 @@ from prefect.logging import get_run_logger
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.job import Summary
-from gomr_runtime.local import LocalRun
 from gomr_runtime.progress import PhaseState, describe, fraction
 from tasks.console import console, tell
 
 if TYPE_CHECKING:
+    from gomr_runtime.local import LocalRun
+    from gomr_runtime.local_attach import AttachedRun
     from tasks.cluster.cluster_run import ClusterRun
 
 UPDATE_SECONDS = 2.0
@@ -68,7 +69,9 @@ class _LaterPhase(Exception):
     """Leaves `LocalRun.watch`, which goes on where it was when called again."""
 
 
-def follow(processes: LocalRun | ClusterRun, phase: str, later: set[str]) -> Summary | None:
+def follow(
+    processes: LocalRun | AttachedRun | ClusterRun, phase: str, later: set[str]
+) -> Summary | None:
     """Tell the events of `phase` until one of the phases `later` begins (None) or the run ends.
 
     Raises the error the run ended with, EnvironmentFailed when its processes cannot be kept

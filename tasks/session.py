@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gomr_runtime.errors import Cancelled
 from gomr_runtime.job import Summary
 from gomr_runtime.local import LocalRun
+from gomr_runtime.local_attach import AttachedRun
 from gomr_runtime.prepare import Prepared
 from gomr_runtime.runs import Claim
 from gomr_runtime.storage import Store
@@ -34,7 +35,7 @@ class Session:
         self.python: str = sys.executable
         self.store: Store | None = None
         self.claim: Claim | None = None
-        self.processes: LocalRun | ClusterRun | None = None
+        self.processes: LocalRun | AttachedRun | ClusterRun | None = None
         self.summary: Summary | None = None
         self.success: Path | None = None  # `_SUCCESS`, once the output stands
         self._cancelled = ""

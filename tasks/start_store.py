@@ -7,9 +7,11 @@ from pathlib import Path
 
 from gomr_runtime import layout
 from gomr_runtime.errors import RunConflict
+from gomr_runtime.local_attach import AttachedRun
 from gomr_runtime.resume import reopen
-from gomr_runtime.runs import claim
+from gomr_runtime.runs import RunInProgress, claim
 from gomr_runtime.storage import Store, open_store, probe_create_only
+from tasks.console import tell
 from tasks.session import Session
 from tasks.step import step
 
@@ -26,7 +28,13 @@ def start_store(session: Session) -> None:
     store = session.store = _open(session)
     probe_create_only(store)
     if "://" not in prepared.store:
-        session.claim = claim(Path(prepared.store), run, resume=resume)
+        try:
+            session.claim = claim(Path(prepared.store), run, resume=resume)
+        except RunInProgress as live:
+            if not resume or prepared.options.rerun or live.folder is None:
+                raise
+            follow_instead(session, live.folder)
+            return
     elif not resume and next(iter(store.list(layout.run_prefix(run))), None):
         session.store = None  # it holds another run's data, which is not ours to speak of
         raise RunConflict(
@@ -35,6 +43,17 @@ def start_store(session: Session) -> None:
     if resume and session.target is None:
         job = reopen(store, prepared.job, rerun=prepared.options.rerun)
         session.prepared = replace(prepared, job=job)
+
+
+def follow_instead(session: Session, folder: Path) -> None:
+    """Watch a run that another process of this machine looks after; that one brings its output and
+    removes its data."""
+    prepared = session.prepared
+    tell(f"run {prepared.job.run} is in progress: following it")
+    session.processes = AttachedRun(prepared.job.run, folder, prepared.store, prepared.output)
+    session.prepared = replace(
+        prepared, options=replace(prepared.options, collect=False, keep=True)
+    )
 
 
 def _open(session: Session) -> Store:

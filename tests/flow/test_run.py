@@ -217,6 +217,21 @@ def test_clean_leaves_a_run_in_progress_alone(launch: Launch, server: Server, fo
     process.communicate(timeout=60)
 
 
+def test_E7_a_live_run_is_followed_and_its_data_left_to_its_owner(
+    launch: Launch, server: Server, folder: Path
+) -> None:
+    process = slow_run(launch, server, folder, "live")
+    given = ("--input", "long.txt", "--workers", "2", "--resume", "live", "slow.py")
+    follower = launch(folder, server.environ, *given)
+    wait_for_line(follower, "following it")
+    wait_for_line(follower, "All workers connected")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    _, err = follower.communicate(timeout=60)
+    assert (process.returncode, follower.returncode) == (130, 130), err
+    assert (folder / ".gomr" / "runs" / "live" / "job.json").is_file()
+
+
 def test_cancel_in_prefect_ends_the_run(launch: Launch, server: Server, folder: Path) -> None:
     process = slow_run(launch, server, folder, "unwanted")
     family = psutil.Process(process.pid).children(recursive=True)

@@ -32,13 +32,13 @@ def say(word):
     os.close(descriptor)
 
 def stop_if_told(ctx, name):
-    if (HERE / f"fail-{{name}}").exists():
-        raise ValueError(f"told to fail in {{name}}")
     if (HERE / f"hold-{{name}}").exists():
         (HERE / "holding").touch()
         while (HERE / f"hold-{{name}}").exists():
             time.sleep(0.01)
             ctx.progress()
+    if (HERE / f"fail-{{name}}").exists():
+        raise ValueError(f"told to fail in {{name}}")
 
 def mapper(ctx, line: str):
     if line == "stop":
@@ -259,14 +259,42 @@ def test_E7_a_complete_run_does_nothing(folder: Folder) -> None:
     assert folder.said() == said
 
 
-def test_E7_a_live_run_is_left_alone(folder: Folder) -> None:
+def test_E7_a_live_run_is_followed(folder: Folder) -> None:
+    """One process looks after it, a second one watches, a third may not take its name."""
     process = folder.begin("map")
-    code, _, err = folder.run("--resume", "r")
+    watching = folder.start("--resume", "r", "--json")
+    lines = iter(watching.stderr or ())
+    assert any("following it" in line for line in lines)
+    code, _, err = folder.run("--run-id", "r")
+    assert (code, "in progress" in err) == (5, True), err
+    code, _, err = folder.run("--resume", "r", "--rerun")
     assert (code, "in progress" in err) == (5, True), err
     folder.release("map")
+    out, err = watching.communicate(timeout=SECONDS)
+    assert watching.returncode == 0, err
+    assert json.loads(out)["counters"] == {"lines": 201}
     _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, err
     assert folder.counts() == WORDS
+    assert folder.said() == LINES + KEYS
+    assert not (folder.path / ".gomr/runs/r").exists()
+
+
+def test_E7_who_follows_a_run_learns_of_its_failure_and_may_leave(folder: Folder) -> None:
+    process = folder.begin("map")
+    leaving = folder.start("--resume", "r")
+    watching = folder.start("--resume", "r")
+    for one in (leaving, watching):
+        assert any("following it" in line for line in one.stderr or ())
+    leaving.send_signal(signal.SIGINT)
+    leaving.communicate(timeout=SECONDS)
+    assert leaving.returncode == 130
+    (folder.path / "fail-map").touch()
+    folder.release("map")
+    _, err = watching.communicate(timeout=SECONDS)
+    assert (watching.returncode, "told to fail in map" in err) == (1, True), err
+    process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
 
 
 def test_E7_a_run_that_never_was_is_named(folder: Folder) -> None:

@@ -1,0 +1,76 @@
+"""Following a run of this machine that another process looks after."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gomr_runtime import layout
+from gomr_runtime.client import RunClient, error_of
+from gomr_runtime.errors import EnvironmentFailed, RunConflict
+from gomr_runtime.job import Summary, from_json
+from gomr_runtime.local import OnEvent
+from gomr_runtime.resume import published
+from gomr_runtime.storage import open_store
+
+if TYPE_CHECKING:
+    from gomr_runtime._pb import run_pb2 as pb
+
+PATIENCE = 10.0  # seconds without a master before it is taken for ended
+
+
+class AttachedRun:
+    """Has the shape of `LocalRun`; closing it ends nothing."""
+
+    def __init__(self, run: str, folder: Path, store_url: str, output: Path) -> None:
+        """folder: the launcher's. output: where it brings the parts. RunConflict when the run is
+        in progress but cannot be followed."""
+        self.summary: Summary | None = None
+        self._run = run
+        self._store_url = store_url
+        self._output = output
+        self._after = 0
+        try:
+            token = (folder / "token").read_text()
+        except OSError:
+            raise RunConflict(
+                f"run {run} is in progress, but it is just starting or ending, or somebody else's: "
+                "try again"
+            ) from None
+        self._client = RunClient(f"unix:{folder}/master", token, run, patience=PATIENCE)
+
+    def watch(self, on_event: OnEvent | None = None) -> Summary:
+        """As `LocalRun.watch`."""
+        try:
+            for event in self._client.watch(self._after):
+                self._after = event.sequence
+                self._tell(event, on_event)
+        except EnvironmentFailed:
+            if self.summary is None:  # its last event may have gone by
+                self.summary = self._left_behind()
+        if self.summary is None:
+            raise EnvironmentFailed(f"run {self._run}: its master ended without a summary")
+        if error := error_of(self.summary):
+            raise error
+        return self.summary
+
+    def cancel(self, reason: str) -> None:
+        """Ask for the end of the run, for whoever looks after it as well."""
+        self._client.cancel(reason)
+
+    def close(self) -> None:
+        """Stop following."""
+        self._client.close()
+
+    def _tell(self, event: pb.WatchEvent, on_event: OnEvent | None) -> None:
+        if event.WhichOneof("body") == "summary":
+            self.summary = from_json(Summary, event.summary)
+        if on_event is not None:
+            on_event(event)
+
+    def _left_behind(self) -> Summary | None:
+        """How the run ended, from its data or from its output."""
+        with suppress(KeyError):
+            return from_json(Summary, open_store(self._store_url).get(layout.summary(self._run)))
+        return published(self._output, self._run)

@@ -50,7 +50,10 @@ class AttachedRun:
             if self.summary is None:  # its last event may have gone by
                 self.summary = self._left_behind()
         if self.summary is None:
-            raise EnvironmentFailed(f"run {self._run}: its master ended without a summary")
+            raise EnvironmentFailed(
+                f"run {self._run}: the process that looked after it ended before the run did; "
+                f"go on with it by --resume {self._run}"
+            )
         if error := error_of(self.summary):
             raise error
         return self.summary

@@ -228,7 +228,8 @@ def test_E7_a_live_run_is_followed_and_its_data_left_to_its_owner(
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     _, err = follower.communicate(timeout=60)
-    assert (process.returncode, follower.returncode) == (130, 130), err
+    assert (process.returncode, follower.returncode) == (130, 3), err
+    assert "the process that looked after it ended before the run did" in err
     assert (folder / ".gomr" / "runs" / "live" / "job.json").is_file()
 
 

@@ -29,7 +29,10 @@ def main() -> None:
     parser.add_argument("row", choices=[*ROWS, "table"])
     parser.add_argument("--scale", choices=SCALES, default="full")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", help="contenders; then nothing is stored")
+    parser.add_argument(
+        "--only", nargs="*", help="contenders; then nothing is stored, but by --add"
+    )
+    parser.add_argument("--add", action="store_true", help="to the stored row, marked as run apart")
     given = parser.parse_args()
     if given.row == "table":
         write_table()
@@ -39,9 +42,14 @@ def main() -> None:
     costs = run(row, contenders, SCALES[given.scale], given.rounds)
     result = result_of(given.row, given.scale, costs)
     print(json.dumps(result, indent=2))
-    if not given.only:
+    path = RESULTS / f"{given.row}-{given.scale}.json"
+    if given.add:
+        stored = json.loads(path.read_text())
+        for name, cost in result["contenders"].items():
+            stored["contenders"][name] = {**cost, "apart": True}
+        result = stored
+    if given.add or not given.only:
         RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{given.row}-{given.scale}.json"
         path.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -38,8 +38,10 @@ def section(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, cost in found.items():
+        apart = " (run apart)" if cost.get("apart") else ""
+        ratio = cost["cpu"] / base
         lines.append(
-            f"| {name} | {cost['wall']:.1f} | {cost['cpu']:.1f} | {cost['cpu'] / base:.2f} | "
+            f"| {name}{apart} | {cost['wall']:.1f} | {cost['cpu']:.1f} | {ratio:.2f} | "
             f"{cost['largest']} | {cost['total']} | {cost['rounds']} |"
         )
     bars = [verdict(bar, found) for bar in row.bars if {bar.ours, bar.peer} <= found.keys()]

@@ -60,12 +60,13 @@ class Job:
     run: str = "run-1"
     options: dict[str, Any] = field(default_factory=dict)
     python: str = sys.executable
+    shared_store: Path | None = None
     summary: Summary | None = None
     events: list[pb.WatchEvent] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
-        return self.folder / "store"
+        return self.shared_store or self.folder / "store"
 
     @property
     def worker(self) -> Path:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -61,7 +62,21 @@ def test_events_are_numbered_and_end_with_the_summary(folder: Path) -> None:
     assert job.events[-1].WhichOneof("body") == "summary"
 
 
-def test_a_killed_master_goes_on_without_running_committed_maps_again(folder: Path) -> None:
+def test_E6_four_runs_at_once_in_one_store(folder: Path) -> None:
+    jobs = []
+    for n in range(4):
+        (folder / f"{n}").mkdir()
+        text = f"a {n}\n" * 100
+        job = Job(folder / f"{n}", word_count(), text, f"run-{n}", shared_store=folder / "store")
+        jobs.append(job)
+    with ThreadPoolExecutor(4) as pool:
+        summaries = list(pool.map(Job.go, jobs))
+    for n, (job, summary) in enumerate(zip(jobs, summaries, strict=True)):
+        assert job.counts(summary) == {"a": 100, str(n): 100}
+        assert summary.ledger.records_read == 100
+
+
+def test_M1_a_killed_master_goes_on_without_running_committed_maps_again(folder: Path) -> None:
     held = folder / "held"
     held.mkdir()
     act = WAIT.format(folder=str(held))
@@ -89,7 +104,7 @@ def test_a_killed_master_goes_on_without_running_committed_maps_again(folder: Pa
     assert [len(list((data / f"map-{n}").iterdir())) for n in range(3)] == [1, 1, 1]
 
 
-def test_a_master_is_started_three_times_and_not_once_more(folder: Path) -> None:
+def test_M4_a_master_is_started_three_times_and_not_once_more(folder: Path) -> None:
     held = folder / "held"
     held.mkdir()
     job = Job(folder, word_count(WAIT.format(folder=str(held))))
@@ -142,7 +157,7 @@ def test_bad_records_with_chunks_are_refused(folder: Path) -> None:
         job.go()
 
 
-def test_a_run_id_is_used_once(folder: Path) -> None:
+def test_E7_a_run_id_is_used_once(folder: Path) -> None:
     Job(folder, word_count()).go()
     with pytest.raises(RunConflict, match="exists already"):
         Job(folder, word_count()).go()
@@ -198,7 +213,7 @@ job.go(lambda run, event: print(event.progress.running, flush=True))
     ("number", "code"),
     [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)],
 )
-def test_a_launcher_that_is_ended_leaves_nothing(
+def test_E5_a_launcher_that_is_ended_leaves_nothing(
     folder: Path, number: signal.Signals, code: int
 ) -> None:
     held = folder / "held"

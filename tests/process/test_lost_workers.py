@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from gomr_runtime.job import Summary
 from gomr_runtime.local import LocalRun
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.storage import open_store
-from gomr_runtime.worker.tree import descendants_of, kill_one
+from tests.process.crawl import STEPS, Crawl
 from tests.process.local_runs import WAIT, Job, word_count
 
 FAULTY = Path(__file__).with_name("faulty_worker.py")
@@ -213,38 +212,6 @@ def test_W6_a_child_that_holds_the_interpreter_lock_keeps_its_lease(folder: Path
     summary = job.go()
     check_output(job, summary)
     assert (summary.lost_workers, summary.attempts) == (0, 4 + 2)
-
-
-# Each line takes five sleeps of 1 ms, of which a process that is stopped most of the time has few.
-STEPS = """
-while not Path({folder!r}, "go").exists():
-    time.sleep(0.001)
-    ctx.progress()
-for _ in range(5): time.sleep(0.001)
-"""
-
-
-class Crawl(threading.Thread):
-    """Stops a process and all below it for nine tenths of the time, until `end`."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._pid = pid
-        self._ended = threading.Event()
-
-    def run(self) -> None:
-        while not self._ended.wait(0.005):
-            self._signal(signal.SIGSTOP)
-            self._ended.wait(0.045)
-            self._signal(signal.SIGCONT)
-
-    def end(self) -> None:
-        self._ended.set()
-        self.join()
-
-    def _signal(self, number: signal.Signals) -> None:
-        for pid in (self._pid, *descendants_of(self._pid)):
-            kill_one(pid, number)
 
 
 @pytest.mark.parametrize("backups", [True, False])

@@ -32,12 +32,12 @@ from gomr_runtime.errors import (
     EnvironmentFailed,
     GomrError,
     RunConflict,
-    UsageError,
 )
-from gomr_runtime.job import JobSpec, Summary, from_json, to_json
+from gomr_runtime.job import JobSpec, Summary, from_json
 from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
+from gomr_runtime.submit import submit
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
@@ -118,7 +118,7 @@ class LocalRun:
 
     def start(self) -> None:
         """Write job and worker file to the store, then start every process."""
-        self._write_job()
+        submit(self._store, self.job, self._worker_file)
         self._logs.mkdir(parents=True, exist_ok=True)
         token = self._folder / "token"
         token.touch(0o600)
@@ -188,20 +188,6 @@ class LocalRun:
         return {process.name: process.pid for process in self._processes if process.alive}
 
     # Starting.
-
-    def _write_job(self) -> None:
-        # Of a run that is resumed, this very job is there already.
-        if not self._store.create(layout.job(self.job.run), to_json(self.job)):
-            raise RunConflict(
-                f"run {self.job.run} exists already in {self._store.url}: "
-                "choose another --run-id, or resume it"
-            )
-        try:
-            self._store.put(layout.worker_file(self.job.run), self._worker_file.read_bytes())
-        except OSError as error:
-            raise UsageError(
-                f"{self._worker_file}: the worker file cannot be read: {error.strerror}"
-            ) from None
 
     def _start_master(self) -> None:
         self._master_starts += 1

@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gomr_runtime import layout
-from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict, UsageError
-from gomr_runtime.job import JobSpec, Summary, from_json, to_json
+from gomr_runtime.errors import EnvironmentFailed, GomrError
+from gomr_runtime.job import JobSpec, Summary, from_json
 from gomr_runtime.storage import open_store
+from gomr_runtime.submit import submit
 from tasks.cluster import run_objects
 from tasks.cluster.manifests import COMPONENT, RunPods, master_name, of_run
 from tasks.cluster.pod_state import is_running
@@ -93,7 +94,7 @@ class ClusterRun:
 
     def start(self) -> None:
         """Write job and worker file to the store, then make the run's objects."""
-        self._write_job()
+        submit(self._store, self.job, self._worker_file)
         self._listen(run_objects.deploy(self._cluster, self._pods))
 
     def attach(self) -> bool:
@@ -150,20 +151,6 @@ class ClusterRun:
         """Hang up and let the run go on."""
         self._closed = True
         self._hang_up()
-
-    def _write_job(self) -> None:
-        # Of a run that is resumed, this very job is there already.
-        if not self._store.create(layout.job(self.job.run), to_json(self.job)):
-            raise RunConflict(
-                f"run {self.job.run} exists already in {self._store.url}: "
-                "choose another --run-id, or resume it"
-            )
-        try:
-            self._store.put(layout.worker_file(self.job.run), self._worker_file.read_bytes())
-        except OSError as error:
-            raise UsageError(
-                f"{self._worker_file}: the worker file cannot be read: {error.strerror}"
-            ) from None
 
     def _listen(self, deployed: run_objects.Deployed) -> None:
         run = self.job.run

@@ -113,14 +113,14 @@ class Forwarder:
         assert task is not None
         self._connections.add(task)
         try:
-            await self._forward(reader, writer)
+            # Cancelled when we close; the server's callback must not end with it.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._forward(reader, writer)
         except EnvironmentFailed as error:
             self.trouble = error
         except (OSError, WebSocketException) as error:
             self._pod = ""
             self.trouble = EnvironmentFailed(f"port-forward to {self._selector}: {error}")
-        except asyncio.CancelledError:
-            pass  # closed by us; the server's callback must not end with it
         finally:
             self._connections.discard(task)
             writer.close()

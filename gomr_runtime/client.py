@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -16,6 +17,7 @@ from gomr_runtime.job import Summary, from_json
 
 PATIENCE = 120.0  # seconds without any master before `watch` gives up
 PAUSE = 0.05  # seconds before a call that a master broke off is made again
+STOP_SECONDS = 5.0  # for the thread of `forward` to notice that it is over
 
 FINAL = {
     grpc.StatusCode.UNAUTHENTICATED: "the master does not accept this run's token",
@@ -48,6 +50,7 @@ class RunClient:
         self._stub = services.RunStub(self._channel)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._closed = False
+        self._forwarding: threading.Thread | None = None
 
     def __enter__(self) -> RunClient:
         return self
@@ -59,6 +62,19 @@ class RunClient:
         """Ends a `watch` in another thread, too."""
         self._closed = True
         self._channel.close()
+        if self._forwarding is not None:
+            self._forwarding.join(STOP_SECONDS)
+
+    def forward(self, put: Callable[[pb.WatchEvent | GomrError], None]) -> None:
+        """`watch` in a thread of its own: `put` gets each event, and the error that ends it.
+
+        Whoever waits for a person's Ctrl-C waits on a queue then, and not inside gRPC, which now
+        and then loses the KeyboardInterrupt that reaches it.
+        """
+        self._forwarding = threading.Thread(
+            target=self._forward, args=(put,), name="watch", daemon=True
+        )
+        self._forwarding.start()
 
     def watch(self, after: int = 0) -> Iterator[pb.WatchEvent]:
         """Every event numbered above `after`, the summary last, over any number of masters.
@@ -90,6 +106,13 @@ class RunClient:
                     f"run {self.run}: no master at {self._address} for {self._patience:.0f} s "
                     f"({cause}); look at the master's log"
                 )
+
+    def _forward(self, put: Callable[[pb.WatchEvent | GomrError], None]) -> None:
+        try:
+            for event in self.watch():
+                put(event)
+        except GomrError as error:
+            put(error)
 
     def _wait_ready(self, timeout: float) -> None:
         """Return once a master answers; TimeoutError when none does in time.

@@ -91,7 +91,6 @@ class LocalRun:
         self._quick_deaths: dict[int, int] = {}
         self._refused: LocalProcess | None = None
         self._client: RunClient | None = None
-        self._watcher: threading.Thread | None = None
         self._old_handler: signal.Handlers | Callable[[int, FrameType | None], object] | None = None
         self._closed = False
 
@@ -131,8 +130,7 @@ class LocalRun:
         from gomr_runtime.client import RunClient  # gRPC is imported while they start
 
         self._client = RunClient(self._address, token.read_text(), self.job.run)
-        self._watcher = threading.Thread(target=self._forward_events, name="watch", daemon=True)
-        self._watcher.start()
+        self._client.forward(self._happenings.put)
 
     def watch(self, on_event: OnEvent | None = None) -> Summary:
         """Block until the run is over, calling `on_event` in this thread; its summary.
@@ -170,8 +168,6 @@ class LocalRun:
         try:
             if self._client is not None:
                 self._client.close()
-            if self._watcher is not None:
-                self._watcher.join(1.0)
             end_all(self._processes)
             self._end_left("")
         finally:
@@ -260,14 +256,6 @@ class LocalRun:
         return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
 
     # Reacting.
-
-    def _forward_events(self) -> None:
-        assert self._client is not None
-        try:
-            for event in self._client.watch():
-                self._happenings.put(event)
-        except GomrError as error:
-            self._happenings.put(error)
 
     def _react(self, process: LocalProcess) -> bool:
         """A process ended before we heard how the run did; True when all hope is gone."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime import layout
 from gomr_runtime.client import RunClient, error_of
-from gomr_runtime.errors import EnvironmentFailed, RunConflict
+from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict
 from gomr_runtime.job import Summary, from_json
 from gomr_runtime.local import OnEvent
 from gomr_runtime.resume import published
@@ -30,7 +31,7 @@ class AttachedRun:
         self._run = run
         self._store_url = store_url
         self._output = output
-        self._after = 0
+        self._happenings: queue.SimpleQueue[pb.WatchEvent | GomrError] = queue.SimpleQueue()
         try:
             token = (folder / "token").read_text()
         except OSError:
@@ -39,16 +40,18 @@ class AttachedRun:
                 "try again"
             ) from None
         self._client = RunClient(f"unix:{folder}/master", token, run, patience=PATIENCE)
+        self._client.forward(self._happenings.put)
 
     def watch(self, on_event: OnEvent | None = None) -> Summary:
         """As `LocalRun.watch`."""
-        try:
-            for event in self._client.watch(self._after):
-                self._after = event.sequence
-                self._tell(event, on_event)
-        except EnvironmentFailed:
-            if self.summary is None:  # its last event may have gone by
+        while self.summary is None:
+            happening = self._happenings.get()
+            if isinstance(happening, EnvironmentFailed):  # its last event may have gone by
                 self.summary = self._left_behind()
+                break
+            if isinstance(happening, GomrError):
+                raise happening
+            self._tell(happening, on_event)
         if self.summary is None:
             raise EnvironmentFailed(
                 f"run {self._run}: the process that looked after it ended before the run did; "

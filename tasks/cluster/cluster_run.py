@@ -9,7 +9,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import queue
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 MASTER_PORT = 50051
 LATE_SUMMARY = 5.0  # seconds for the last events after the master's end
 PATIENCE = 300.0  # seconds without a master that answers, while its pod is well
-STOP_SECONDS = 5.0
 
 OnEvent = Callable[["pb.WatchEvent"], None]
 
@@ -72,7 +70,6 @@ class ClusterRun:
         self._deadline: float | None = None  # once nothing more can come but the last events
         self._client: RunClient | None = None
         self._forward: PortForward | None = None
-        self._watcher: threading.Thread | None = None
         self._watching: concurrent.futures.Future[None] | None = None
         self._closed = False
 
@@ -168,16 +165,7 @@ class ClusterRun:
             address = self._forward.address
         trust = Trust(deployed.ca, master_name(run))
         self._client = RunClient(address, deployed.token, run, PATIENCE, trust)
-        self._watcher = threading.Thread(target=self._forward_events, name="watch", daemon=True)
-        self._watcher.start()
-
-    def _forward_events(self) -> None:
-        assert self._client is not None
-        try:
-            for event in self._client.watch():
-                self._happenings.put(event)
-        except GomrError as error:
-            self._happenings.put(error)
+        self._client.forward(self._happenings.put)
 
     def _watched(self, watching: concurrent.futures.Future[None]) -> None:
         """A defect of ours in watching the pods is not to be waited for in silence."""
@@ -221,8 +209,6 @@ class ClusterRun:
             self._watching.cancel()
         if self._client is not None:
             self._client.close()
-        if self._watcher is not None:
-            self._watcher.join(STOP_SECONDS)
         if self._forward is not None:
             self._forward.close()
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -136,8 +136,12 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    made = Folder(tmp_path)
+    yield made
+    for process in made.started:  # all have ended, unless the test failed
+        with process:
+            process.kill()
 
 
 WORDS = Counter((TEXT + "stop").split())
@@ -282,13 +286,13 @@ def test_E7_a_live_run_is_followed(folder: Folder) -> None:
 
 def test_E7_who_follows_a_run_learns_of_its_failure_and_may_leave(folder: Folder) -> None:
     process = folder.begin("map")
-    leaving = folder.start("--resume", "r")
-    watching = folder.start("--resume", "r")
-    for one in (leaving, watching):
+    watching, *leaving = (folder.start("--resume", "r") for _ in range(4))
+    for one in (watching, *leaving):
         assert any("following it" in line for line in one.stderr or ())
-    leaving.send_signal(signal.SIGINT)
-    leaving.communicate(timeout=SECONDS)
-    assert leaving.returncode == 130
+    for one in leaving:
+        one.send_signal(signal.SIGINT)
+        one.communicate(timeout=SECONDS)
+        assert one.returncode == 130
     (folder.path / "fail-map").touch()
     folder.release("map")
     _, err = watching.communicate(timeout=SECONDS)

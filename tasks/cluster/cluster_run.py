@@ -21,7 +21,14 @@ from gomr_runtime.job import JobSpec, Summary, from_json
 from gomr_runtime.storage import open_store
 from gomr_runtime.submit import submit
 from tasks.cluster import run_objects
-from tasks.cluster.manifests import COMPONENT, RunPods, master_name, of_run
+from tasks.cluster.manifests import (
+    COMPONENT,
+    MINIO_ENDPOINT,
+    MINIO_SELECTOR,
+    RunPods,
+    master_name,
+    of_run,
+)
 from tasks.cluster.pod_state import is_running
 from tasks.cluster.pods import Happening, MasterEnded, PodWatch, Told
 from tasks.cluster.port_forward import PortForward
@@ -151,7 +158,8 @@ class ClusterRun:
 
     def _listen(self, deployed: run_objects.Deployed) -> None:
         run = self.job.run
-        watch = PodWatch(self._cluster.api, run, self._happenings.put)
+        store = MINIO_SELECTOR if self._pods.s3.endpoint == MINIO_ENDPOINT else ""
+        watch = PodWatch(self._cluster.api, run, self._happenings.put, store)
         self._watching = self._cluster.spawn(watch.run())
         self._watching.add_done_callback(self._watched)
         from gomr_runtime.client import RunClient  # gRPC is imported while the pods start

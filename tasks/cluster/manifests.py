@@ -26,6 +26,7 @@ COMPONENT = "app.kubernetes.io/component"
 RUN = "gomr/run"
 SUPERVISOR_MEMORY = 192 * 10**6  # bytes of a worker pod beside the child that runs user code
 DEADLINE_SLACK = 120  # seconds: the master notices --timeout first and says so
+MINIO_SELECTOR = f"app.kubernetes.io/name=minio,{PART_OF}"
 MINIO_ENDPOINT = "http://minio:9000"  # for pods, as the manifests have it
 S3_PORTS = {"http": 80, "https": 443}
 

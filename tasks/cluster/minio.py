@@ -17,7 +17,7 @@ from tasks.cluster.api import Api, Object
 from tasks.cluster.bucket import check_fits, ensure_bucket
 from tasks.cluster.evidence import EvidenceReader
 from tasks.cluster.judgement import Judge
-from tasks.cluster.manifests import MINIO_ENDPOINT, PART_OF
+from tasks.cluster.manifests import MINIO_ENDPOINT, MINIO_SELECTOR
 from tasks.cluster.pod_state import is_ready
 from tasks.cluster.pods import error_of
 from tasks.cluster.port_forward import PortForward
@@ -32,7 +32,6 @@ CLAIM = "minio-pvc"
 BUCKET = "map-reduce-bucket"
 URL = f"s3://{BUCKET}"
 PORT = 9000
-SELECTOR = f"app.kubernetes.io/name=minio,{PART_OF}"
 START_SECONDS = 300.0  # an image may have to be pulled
 DEFAULT_LOGIN = "minioadmin"
 TICK = 1.0
@@ -45,7 +44,7 @@ class Minio:
     port of this machine, not the store."""
 
     def __init__(self, cluster: Cluster, user: str, password: str) -> None:
-        self._forward = None if cluster.inside else PortForward(cluster, SELECTOR, PORT)
+        self._forward = None if cluster.inside else PortForward(cluster, MINIO_SELECTOR, PORT)
         if self._forward is not None:
             self._forward.open()
         here = MINIO_ENDPOINT if self._forward is None else f"http://{self._forward.address}"
@@ -134,7 +133,7 @@ async def _wait_ready(api: Api) -> None:
 
     async def follow() -> None:
         nonlocal pods
-        async for found in api.follow("Pod", SELECTOR):
+        async for found in api.follow("Pod", MINIO_SELECTOR):
             pods = found
             changed.set()
 
@@ -152,7 +151,7 @@ async def _wait_ready(api: Api) -> None:
                 cause = f": {told[0].message}" if told else ""
                 raise EnvironmentFailed(
                     f"MinIO is not ready after {START_SECONDS:.0f} s{cause}; "
-                    f"kubectl -n {api.namespace} describe pod -l {SELECTOR}"
+                    f"kubectl -n {api.namespace} describe pod -l {MINIO_SELECTOR}"
                 )
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK):

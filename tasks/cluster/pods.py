@@ -15,18 +15,18 @@ from tasks.cluster.api import WATCH_PATIENCE, Api, Object
 from tasks.cluster.evidence import LOG_LINES, EvidenceReader
 from tasks.cluster.judgement import Judge
 from tasks.cluster.manifests import of_run
-from tasks.cluster.pod_state import grace_of, how_ended, is_going, is_lost, role_of
+from tasks.cluster.pod_state import grace_of, how_ended, is_going, is_lost, is_ready, role_of
 from tasks.cluster.trouble import (
     Trouble,
     master_gives_up,
     no_api_server,
+    no_store,
     refused_pods,
     trouble_of,
     wants_events,
 )
 
 GRACE_SLACK = 10.0  # seconds beyond its grace period after which a pod is given up
-WATCHED = ("Pod", "Job", "Deployment")
 TICK = 1.0
 QUIET_TICK = 5.0
 AWAY = 10.0  # seconds after which it is told that the API server does not answer
@@ -57,9 +57,14 @@ class PodWatch:
     After MasterEnded or an error it is over.
     """
 
-    def __init__(self, api: Api, run: str, tell: Callable[[Happening], None]) -> None:
+    def __init__(
+        self, api: Api, run: str, tell: Callable[[Happening], None], store: str = ""
+    ) -> None:
+        """store: label selector of the pods of the run's store, "" when it is elsewhere."""
         self._api = api
-        self._selector = of_run(run)
+        self._watched = {kind: (kind, of_run(run)) for kind in ("Pod", "Job", "Deployment")}
+        if store:
+            self._watched["store"] = ("Pod", store)
         self._tell = tell
         self._judge = Judge()
         self._reader = EvidenceReader(api)
@@ -67,15 +72,15 @@ class PodWatch:
         self._changed = asyncio.Event()
         self._going_since: dict[str, float] = {}
         self._given_up: set[str] = set()
-        self._had_job = False
 
     async def run(self) -> None:
         """Until the run's Job is over, a trouble ends it, or it is cancelled."""
         tasks: list[asyncio.Task[None]] = []
         try:
-            for kind in WATCHED:  # one by one: a right that is missing shows before any watch
-                self._seen[kind] = await self._api.select(kind, self._selector)
-            tasks += [asyncio.create_task(self._follow(kind)) for kind in WATCHED]
+            # One by one: a right that is missing shows before any watch.
+            for name, (kind, selector) in self._watched.items():
+                self._seen[name] = await self._api.select(kind, selector)
+            tasks += [asyncio.create_task(self._follow(name)) for name in self._watched]
             tasks.append(asyncio.create_task(self._look()))
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -87,9 +92,9 @@ class PodWatch:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self, kind: str) -> None:
-        async for found in self._api.follow(kind, self._selector):
-            self._seen[kind] = found
+    async def _follow(self, name: str) -> None:
+        async for found in self._api.follow(*self._watched[name]):
+            self._seen[name] = found
             self._changed.set()
 
     async def _look(self) -> None:
@@ -120,8 +125,7 @@ class PodWatch:
 
     async def _ended(self) -> MasterEnded | None:
         if not self._seen["Job"]:
-            return MasterEnded("its objects were deleted", "") if self._had_job else None
-        self._had_job = True
+            return MasterEnded("its objects were deleted", "")
         if (said := how_ended(self._seen["Job"][0])) is None:
             return None
         return MasterEnded(f"its master ended: {said}", await self._master_log())
@@ -144,6 +148,9 @@ class PodWatch:
                 # A Job says in events alone why it cannot make a pod.
                 found.append(refused_pods(job, await self._reader.events(job)))
         found += [refused_pods(deployment, ()) for deployment in self._seen["Deployment"]]
+        if "store" in self._seen and not any(map(is_ready, self._seen["store"])):
+            why = [trouble_of(await self._reader.of(pod)) for pod in self._seen["store"]]
+            found.append(no_store([trouble for trouble in why if trouble is not None]))
         if self._api.seconds_away > AWAY:
             found.append(no_api_server(self._api.cluster, WATCH_PATIENCE))
         there = each_once(trouble for trouble in found if trouble is not None)

@@ -32,6 +32,7 @@ ROOM_PATIENCE = 15.0  # another pod may just be going
 SCALE_UP_PATIENCE = 600.0  # a cluster that said it is adding a node
 MOUNT_PATIENCE = 30.0
 START_PATIENCE = 90.0  # a node that is gone loses its pods before
+STORE_PATIENCE = 300.0
 TELL_AFTER = 2.0
 TELL_SLOW_AFTER = 10.0
 
@@ -151,6 +152,18 @@ def no_api_server(cluster: str, patience: float) -> Trouble:
     )
 
 
+def no_store(causes: Sequence[Trouble]) -> Trouble:
+    """The store in the cluster has no pod that is ready. causes: what is known of it."""
+    why = f": {causes[0].message}" if causes else ""
+    return Trouble(
+        "store:",
+        f"MinIO is not ready, tasks wait for it for up to {STORE_PATIENCE / 60:.0f} minutes{why}",
+        STORE_PATIENCE,
+        "store",
+        tell_after=TELL_SLOW_AFTER,
+    )
+
+
 def with_room(trouble: Trouble, room: str) -> Trouble:
     """The trouble with what the cluster has."""
     return replace(trouble, message=f"{trouble.message}; {room}") if room else trouble
@@ -158,7 +171,7 @@ def with_room(trouble: Trouble, room: str) -> Trouble:
 
 def kind_of(trouble: Trouble) -> str:
     """`room`, `image`, `config`, `memory`, `crash`, `evicted`, `mount`, `pull`,
-    `start`, `node`, `volume`, `refused` or `api`."""
+    `start`, `node`, `volume`, `refused`, `store` or `api`."""
     return trouble.key.partition(":")[0]
 
 

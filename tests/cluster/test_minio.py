@@ -17,7 +17,8 @@ import yaml
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed
 from gomr_runtime.storage import open_store, probe_create_only
 from tasks.cluster.connection import Cluster, connect
-from tasks.cluster.minio import BUCKET, SELECTOR, URL, Minio, find_or_start
+from tasks.cluster.manifests import MINIO_SELECTOR
+from tasks.cluster.minio import BUCKET, URL, Minio, find_or_start
 from tasks.cluster.port_forward import PortForward
 from tests.cluster.kubectl import program_path
 from tests.cluster.layout import CONTEXT, kubeconfig_path
@@ -123,7 +124,7 @@ def test_large_objects_pass_through_the_port(minio: Minio) -> None:
 def test_the_port_stays_when_the_pod_goes(minio: Minio, shared: Cluster) -> None:
     store = open_store(URL, minio.access.here)
     store.put("kept", b"on the volume")
-    for pod in shared.select("Pod", SELECTOR):
+    for pod in shared.select("Pod", MINIO_SELECTOR):
         shared.delete("Pod", pod["metadata"]["name"], now=True)
     with within(90):
         assert store.get("kept") == b"on the volume"

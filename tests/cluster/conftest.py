@@ -33,15 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> RunningCluster:
-    """The cluster `gomr`; skipped where there can be none or GOMR_CLUSTER=0.
+def cluster() -> Iterator[RunningCluster]:
+    """The cluster `gomr`, which KUBECONFIG names meanwhile; skipped where there can be none or
+    GOMR_CLUSTER=0.
 
     Network policies are enforced in it (kube-router's controller), Pod Security too.
     """
     reason = "GOMR_CLUSTER=0" if os.environ.get("GOMR_CLUSTER") == "0" else cannot_run()
     if reason:
         pytest.skip(reason)
-    return RunningCluster(bring_up())
+    found = RunningCluster(bring_up())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(found.kubeconfig))
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,11 @@ from tests.cluster.kubectl import condition, kubectl, link_programs, succeeds
 from tests.cluster.layout import CONTROL_PLANE, CONTROL_PLANE_LABEL, NODES, kubeconfig_path
 from tests.cluster.nodes import create_nodes, log_of, made_from, node_states, start_nodes
 from tests.cluster.progress import say, wait_for
+from tests.cluster.usage import refuse_while_in_use
 
 MANIFESTS = Path(__file__).parent / "manifests"
-API_SECONDS = 90.0
-READY_SECONDS = 120.0
+API_SECONDS = 180.0
+READY_SECONDS = 240.0
 ON_EVERY_NODE = ("pause", "coredns")  # from the start; others are loaded by whoever needs them
 
 
@@ -52,19 +53,27 @@ def bring_up() -> Path:
             ensure_engine()
             root.result()
             link_programs(programs.result())
-        states = node_states()
-        if kubeconfig_path().exists() and sorted(states) == sorted(node.name for node in NODES):
-            _find(states)
-        else:
+        if not _find():
             _create()
-        _wait_until_healthy()
+            _wait_until_healthy()
     return kubeconfig_path()
 
 
-def _find(states: dict[str, str]) -> None:
-    start_nodes([name for name, state in states.items() if state != "running"])
-    if made_from() != IMAGES["gomr-node"].key():
-        say("this cluster was made from other sources: `make cluster-down` first for a new one")
+def _find() -> bool:
+    """Whether the cluster is there and healthy now; its nodes are started when they stand still."""
+    states = node_states()
+    if not kubeconfig_path().exists() or sorted(states) != sorted(node.name for node in NODES):
+        return False
+    try:
+        start_nodes([name for name, state in states.items() if state != "running"])
+        if made_from() != IMAGES["gomr-node"].key():
+            say("this cluster was made from other sources: `make cluster-down` first for a new one")
+        _wait_until_healthy()
+    except BuildFailed as error:
+        refuse_while_in_use()
+        say(f"the cluster that is there is not healthy, so a new one takes its place: {error}")
+        return False
+    return True
 
 
 def _create() -> None:

@@ -1,22 +1,29 @@
-"""The real cluster of the tier, brought up as `make cluster` does and left running."""
+"""The real cluster of the tier, brought up as `make cluster` does and left running.
+
+The tier comes after all others, for which the nodes would leave less of the machine.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.build_cache import BuildFailed
 from tests.cluster.bring_up import bring_up, cannot_run
+from tests.cluster.diagnosis import diagnosis
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
+from tests.cluster.usage import in_use
 
 HERE = Path(__file__).parent
 TEST_SECONDS = 300
 GONE_SECONDS = 120.0
+NAMESPACE = "test-"  # how the name of a test's namespace begins
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
@@ -30,6 +37,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("cluster")
             # Bringing the cluster up has its own deadlines: a cold build takes longer than a test.
             item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
+    items.sort(key=lambda item: HERE in item.path.parents)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test tells what was on the cluster then."""
+    report = yield
+    fixtures = getattr(item, "funcargs", {})
+    if report.failed and "cluster" in fixtures:
+        report.sections.append(("on the cluster", diagnosis(_namespaces_of(fixtures))))
+    return report
+
+
+def _namespaces_of(fixtures: dict[str, object]) -> list[str]:
+    """Those of a test: a fixture of it is one, has one, or has a connection to one."""
+    found = set()
+    for fixture in fixtures.values():
+        place = getattr(fixture, "cluster", fixture)
+        name = getattr(place, "namespace", place)
+        if isinstance(name, str) and name.startswith(NAMESPACE):
+            found.add(name)
+    return sorted(found)
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +73,13 @@ def cluster() -> Iterator[RunningCluster]:
     reason = "GOMR_CLUSTER=0" if os.environ.get("GOMR_CLUSTER") == "0" else cannot_run()
     if reason:
         pytest.skip(reason)
-    found = RunningCluster(bring_up())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(found.kubeconfig))
-        yield found
+    try:
+        kubeconfig = bring_up()
+    except BuildFailed as error:  # said once, and not by each test of the tier
+        pytest.exit(f"the test cluster does not come up: {error}", returncode=1)
+    with in_use(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(kubeconfig))
+        yield RunningCluster(kubeconfig)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +121,7 @@ def _namespace(
     request: pytest.FixtureRequest,
     *labels: str,
 ) -> Iterator[str]:
-    name = f"test-{secrets.token_hex(4)}"
+    name = f"{NAMESPACE}{secrets.token_hex(4)}"
     cluster.kubectl("create", "namespace", name)
     if labels:
         cluster.kubectl("label", "namespace", name, *labels)

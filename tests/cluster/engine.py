@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from tests.build_cache import BuildFailed, cache_folder, ended, locked, output
-from tests.cluster.engine_traces import remember, remove, undo
+from tests.cluster.engine_remains import end_processes, remove
+from tests.cluster.engine_traces import remember, undo
 from tests.cluster.go_programs import runc_wrapper
 from tests.cluster.progress import say
 
@@ -34,9 +35,10 @@ _FOLDER = Path("/var/lib/gomr-engine")
 _RUN = Path("/run/gomr-engine")
 _PID = _RUN / "dockerd.pid"
 _LOG = _RUN / "dockerd.log"
+_CONFIG = _RUN / "daemon.json"
 _BEFORE = _RUN / "before.json"
-_ASK_SECONDS = 30.0
-_START_SECONDS = 60.0
+_ASK_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
 _SYS_RESOURCE = 24  # the bit of CAP_SYS_RESOURCE
 
@@ -56,19 +58,21 @@ def ensure_engine() -> None:
 
 
 def stop_engine() -> list[str]:
-    """Stops the engine that `ensure_engine` started, with all it holds; what is left, by name."""
-    pid = _our_pid()
-    if pid is None:
+    """Stops the engine that `ensure_engine` started, with all it holds; what is left, by name.
+
+    Of one that was killed, it ends and removes what that left.
+    """
+    if not has_remains():
         return []
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while _our_pid() is not None:
-        if time.monotonic() > deadline:
-            raise BuildFailed(f"dockerd ({pid}) did not stop; its log: {_last_lines()}")
-        time.sleep(0.1)
-    left = undo(_BEFORE)
-    for folder in (_FOLDER, _RUN):
+    pid = _our_pid()
+    if pid is not None:
+        _stop(pid)
+    end_processes(_FOLDER, _RUN)
+    for folder in (_FOLDER, _RUN / "exec"):
         remove(folder)
+    # Rules and bridges are not ours to undo when an engine of somebody else runs meanwhile.
+    left = [] if answers() else undo(_BEFORE)
+    remove(_RUN)
     return left
 
 
@@ -77,7 +81,14 @@ def is_ours() -> bool:
     return _our_pid() is not None
 
 
+def has_remains() -> bool:
+    """Whether anything is there of an engine that `ensure_engine` started, running or not."""
+    return _FOLDER.exists() or _RUN.exists()
+
+
 def answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
     command = ["docker", "version", "--format", "{{.Server.Version}}"]
     return ended(command, _ASK_SECONDS).returncode == 0
 
@@ -109,10 +120,29 @@ def install_packages() -> None:
 
 
 def _start() -> None:
+    """Start ours; what one that was killed has left is used again where that is possible."""
+    earlier = has_remains()
+    if earlier:
+        say("cleaning up after an engine that was killed")
+        end_processes(_FOLDER, _RUN)
+        remove(_RUN / "exec")
+        _PID.unlink(missing_ok=True)  # its number may be another program's by now
+    try:
+        _start_dockerd()
+    except BuildFailed as error:
+        if not earlier:
+            raise
+        say(f"removing what that engine left, since dockerd does not start on it: {error}")
+        stop_engine()
+        _start_dockerd()
+
+
+def _start_dockerd() -> None:
     say("starting dockerd")
     for folder in (_FOLDER, _RUN):
         _made(folder)
-    remember(_BEFORE)
+    if not _BEFORE.exists():  # an engine that was killed had written it down
+        remember(_BEFORE)
     settings = {
         "bip": BRIDGE_ADDRESS,
         "default-address-pools": [{"base": POOL, "size": 27}],
@@ -126,13 +156,22 @@ def _start() -> None:
         # A copy: the engine may run for longer than the cache keeps what nobody asks for.
         path = shutil.copy2(runc_wrapper(), _FOLDER / RUNTIME)
         settings["runtimes"] = {RUNTIME: {"path": str(path)}}
-    config = _RUN / "daemon.json"
-    config.write_text(json.dumps(settings, indent=1))
-    pid = _in_background(["dockerd", "--config-file", str(config)])
+    _CONFIG.write_text(json.dumps(settings, indent=1))
+    pid = _in_background(["dockerd", "--config-file", str(_CONFIG)])
     deadline = time.monotonic() + _START_SECONDS
     while not answers():
         if not _is_dockerd(pid) or time.monotonic() > deadline:
             raise BuildFailed(f"dockerd did not start; its log: {_last_lines()}")
+        time.sleep(0.1)
+
+
+def _stop(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _our_pid() is not None:
+        if time.monotonic() > deadline:
+            say(f"dockerd did not stop, so it is killed; its log: {_last_lines()}")
+            return
         time.sleep(0.1)
 
 
@@ -152,9 +191,9 @@ def _our_pid() -> int | None:
 
 
 def _is_dockerd(pid: int) -> bool:
-    """Whether it runs: one that has ended and waits for its parent has no command line."""
+    """Whether ours runs: one that has ended and waits for its parent has no command line."""
     try:
-        return b"dockerd" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return os.fsencode(_CONFIG) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return False
 

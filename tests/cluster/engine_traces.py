@@ -1,4 +1,4 @@
-"""What a Docker engine changes on its machine and leaves when it stops: undone here."""
+"""What a Docker engine changes on its machine and leaves when it ends: undone here."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.build_cache import ended, output
+from tests.build_cache import output
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _FOLDERS = (Path("/etc/docker"), Path("/run/docker"), Path("/run/containerd"))
-_MOUNTS = Path("/proc/self/mounts")
 _CGROUPS = Path("/sys/fs/cgroup")
-_BRIDGE = "docker0"
 # Docker's own chains, and rules for its bridges: docker0 and br- with the network's id.
-_RULE = re.compile(r"DOCKER|\bdocker0\b|\bbr-[0-9a-f]{12}\b")
+_BRIDGE = re.compile(r"docker0|br-[0-9a-f]{12}")
+_RULE = re.compile(rf"DOCKER|\b(?:{_BRIDGE.pattern})\b")
 _SECONDS = 60.0
 
 
@@ -30,18 +29,22 @@ def remember(file: Path) -> None:
         "ip_forward": _FORWARDING.read_text().strip(),
         "folders": [str(folder) for folder in _FOLDERS if not folder.exists()],
     }
-    file.write_text(json.dumps(state))
+    whole = file.with_suffix(".new")
+    whole.write_text(json.dumps(state))
+    whole.rename(file)
 
 
 def undo(file: Path) -> list[str]:
-    """Put back what `remember` wrote down, once the engine has stopped; what is left, by name."""
+    """Put back what `remember` wrote down, once the engine has ended; what is left, by name."""
+    if not file.exists():
+        return []  # it was killed before it had changed anything
     state = json.loads(file.read_text())
     rules = output(["iptables-save"], _SECONDS).splitlines(keepends=True)
     kept = "".join(line for line in rules if not _RULE.search(line))
     kept = re.sub(r"^:FORWARD DROP", f":FORWARD {state['forward']}", kept, flags=re.MULTILINE)
     output(["iptables-restore"], _SECONDS, given=kept)
-    if _bridge_exists():
-        output(["ip", "link", "delete", _BRIDGE], _SECONDS)
+    for bridge in _bridges():
+        output(["ip", "link", "delete", bridge], _SECONDS)
     _FORWARDING.write_text(state["ip_forward"])
     for folder in state["folders"]:
         shutil.rmtree(folder, ignore_errors=True)
@@ -50,26 +53,18 @@ def undo(file: Path) -> list[str]:
     return list(_left(state["folders"]))
 
 
-def remove(folder: Path) -> None:
-    """The folder with all in it; an engine leaves some mounts there when it stops."""
-    points = [Path(line.split()[1]) for line in _MOUNTS.read_text().splitlines()]
-    for point in sorted(points, reverse=True):  # what is mounted inside another goes first
-        if point == folder or folder in point.parents:
-            output(["umount", str(point)], _SECONDS)
-    shutil.rmtree(folder)
-
-
 def _left(folders: Iterable[str]) -> Iterable[str]:
     if _RULE.search(output(["iptables-save"], _SECONDS)):
         yield "rules of iptables"
-    if _bridge_exists():
-        yield f"the bridge {_BRIDGE}"
+    yield from (f"the bridge {bridge}" for bridge in _bridges())
     yield from (str(group) for group in _cgroups())
     yield from (folder for folder in folders if Path(folder).exists())
 
 
-def _bridge_exists() -> bool:
-    return ended(["ip", "link", "show", _BRIDGE], _SECONDS).returncode == 0
+def _bridges() -> list[str]:
+    """Docker's, by name; one that was killed leaves those of its networks, too."""
+    found = json.loads(output(["ip", "-json", "link", "show", "type", "bridge"], _SECONDS) or "[]")
+    return [link["ifname"] for link in found if _BRIDGE.fullmatch(link.get("ifname", ""))]
 
 
 def _cgroups() -> list[Path]:

@@ -26,7 +26,7 @@ from tests.process.build_minio import minio_binary
 
 SOURCES = Path(__file__).parent / "images"
 BUILD_SECONDS = 900.0
-LOAD_SECONDS = 180.0
+LOAD_SECONDS = 600.0
 KEY_LABEL = "gomr.key"
 
 

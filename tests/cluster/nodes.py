@@ -30,7 +30,7 @@ from tests.cluster.layout import (
 from tests.cluster.progress import say
 
 API_PORT = 6443
-DOCKER_SECONDS = 120.0
+DOCKER_SECONDS = 180.0
 
 
 def node_states() -> dict[str, str]:
@@ -64,15 +64,20 @@ def start_nodes(names: list[str]) -> None:
         output(["docker", "start", *names], DOCKER_SECONDS)
 
 
-def remove_nodes() -> None:
-    """Containers, their volumes, the network, the files; nothing is left of the cluster."""
+def remove_nodes() -> list[str]:
+    """Containers, their volumes, the network and the files; what was removed, by name."""
     names = list(node_states())
     if names:
         output(["docker", "rm", "--force", "--volumes", *names], DOCKER_SECONDS)
     command = ["docker", "network", "ls", "--filter", f"label={CLUSTER_LABEL}={CLUSTER}"]
-    for network in output([*command, "--format", "{{.Name}}"], DOCKER_SECONDS).split():
+    networks = output([*command, "--format", "{{.Name}}"], DOCKER_SECONDS).split()
+    for network in networks:
         output(["docker", "network", "rm", network], DOCKER_SECONDS)
-    shutil.rmtree(cluster_folder(), ignore_errors=True)
+    removed = [f"node {name}" for name in names] + [f"network {name}" for name in networks]
+    if cluster_folder().exists():
+        shutil.rmtree(cluster_folder())
+        removed.append(str(cluster_folder()))
+    return removed
 
 
 def log_of(node: str, program: str, lines: int = 15) -> str:

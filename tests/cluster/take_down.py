@@ -13,20 +13,25 @@ from tests.cluster import engine
 from tests.cluster.layout import CLUSTER, CLUSTER_LABEL, cluster_folder
 from tests.cluster.nodes import DOCKER_SECONDS, remove_nodes
 from tests.cluster.progress import say
+from tests.cluster.usage import refuse_while_in_use
 
 
 def take_down() -> list[str]:
     """What could not be removed or belongs to others, one line each; empty: nothing is left."""
     cache_folder().mkdir(parents=True, exist_ok=True)
     with locked(cache_folder() / "cluster.lock"):
+        refuse_while_in_use()
         if engine.answers():
-            remove_nodes()
-            say("the nodes are gone")
-        shutil.rmtree(cluster_folder(), ignore_errors=True)
+            for thing in remove_nodes():
+                say(f"removed {thing}")
+        if cluster_folder().exists():
+            shutil.rmtree(cluster_folder())
+            say(f"removed {cluster_folder()}")
         left = _left_in_engine()
-        if not left and engine.is_ours():
+        if not left and engine.has_remains():
+            how = "stopped" if engine.is_ours() else "cleaned up after"
             left = engine.stop_engine()
-            say("dockerd has stopped")
+            say(f"{how} the Docker engine of the cluster, with its folders, rules and bridges")
     return left
 
 

@@ -15,6 +15,7 @@ from tests.cluster.images import ensure_image
 from tests.cluster.kubectl import succeeds
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
+from tests.cluster.runs_on_cluster import images_for
 from tests.flow.command import Server, call, flow_run_of, run, start, state_of, wait_for_line
 from tests.flow.prefect_server import running_server
 
@@ -43,7 +44,11 @@ GONE_SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def server(cluster: RunningCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Prefect server, and an environment whose current context is the cluster."""
+    """A Prefect server, and an environment whose current context is the cluster.
+
+    The runtime's image is on the nodes: its first build takes longer than a run is waited for.
+    """
+    images_for(tmp_path_factory.mktemp("images"))
     with running_server(tmp_path_factory.mktemp("prefect")) as server:
         server.environ.update(
             KUBECONFIG=str(cluster.kubeconfig),

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.inputs import resolve
 from gomr_runtime.job import JobSpec, Summary
+from gomr_runtime.local import LocalRun
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.workerfile import inspect_worker
 from tasks.cluster import run_objects
@@ -193,6 +194,18 @@ class Runs:
             seconds,
             lambda: self.kubectl("get", "pods", "-l", of_run(run)),
         )
+
+
+def parts_here(runs: Runs, **job: Any) -> dict[str, bytes]:
+    """The parts of a run as processes of this machine make them. job: fields of JobSpec."""
+    folder = runs.folder / "local"
+    spec = runs.make(run="local", **job).job
+    path = runs.folder / "text.txt"
+    path.write_text(TEXT)
+    files = tuple(replace(file, location=str(path), version="") for file in spec.files)
+    with LocalRun(replace(spec, files=files), runs.worker, str(folder)) as processes:
+        summary = processes.watch()
+    return {part.name: (folder / part.key).read_bytes() for part in summary.parts}
 
 
 @contextlib.contextmanager

@@ -1,19 +1,15 @@
-"""Runs through `ClusterRun` on the real cluster, well and with pods that die."""
+"""Runs through `ClusterRun` on the real cluster: well, cancelled, left alone, two at once."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, EnvironmentFailed, RunConflict
 from gomr_runtime.job import Summary
-from gomr_runtime.local import LocalRun
 from tasks.cluster import run_objects
-from tasks.cluster.cluster_run import ClusterRun
-from tasks.cluster.manifests import of_run
 from tests.cluster.running_cluster import RunningCluster
 from tests.cluster.runs_on_cluster import (
     SLOW,
@@ -24,11 +20,10 @@ from tests.cluster.runs_on_cluster import (
     images_for,
     namespace_for,
     once,
+    parts_here,
     runs_in,
     words,
 )
-
-FORCE = ("--force", "--grace-period=0", "--wait=false")
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +40,7 @@ def runs(
 
 @pytest.fixture(scope="module")
 def expected(runs: Runs) -> dict[str, bytes]:
-    """The parts as processes of this machine make them."""
-    folder = runs.folder / "local"
-    spec = runs.make(run="local").job
-    path = runs.folder / "text.txt"
-    path.write_text(TEXT)
-    files = tuple(replace(file, location=str(path), version="") for file in spec.files)
-    with LocalRun(replace(spec, files=files), runs.worker, str(folder)) as processes:
-        summary = processes.watch()
-    return {part.name: (folder / part.key).read_bytes() for part in summary.parts}
-
-
-def delete_pods(runs: Runs, run: ClusterRun, component: str, *how: str) -> None:
-    selector = f"{of_run(run.job.run)},app.kubernetes.io/component={component}"
-    name = runs.kubectl("get", "pods", "-l", selector, "--output=name").split()[0]
-    runs.kubectl("delete", name, *how)
+    return parts_here(runs)
 
 
 def test_a_run_gives_the_same_bytes_as_local_processes(
@@ -84,24 +65,6 @@ def test_two_runs_at_once(runs: Runs, expected: dict[str, bytes]) -> None:
     summaries.append(runs.finish(runs.make()))
     other.join(120)
     assert [runs.parts(summary) for summary in summaries] == [expected, expected]
-
-
-@pytest.mark.parametrize("phase", ["map", "reduce"])
-@pytest.mark.parametrize("component", ["worker", "master"])
-def test_W9_M1_a_pod_that_dies_costs_nothing_but_time(
-    runs: Runs, expected: dict[str, bytes], component: str, phase: str
-) -> None:
-    slow = {"map": "0.01"} if phase == "map" else {"reduce": "0.05"}
-    run = runs.make(params=slow)
-    how = FORCE if component == "worker" else ("--wait=false",)
-    killed = once(phase, lambda: delete_pods(runs, run, component, *how))
-    log = Log(then=killed)
-    summary = runs.finish(run, log)
-    assert runs.parts(summary) == expected
-    if component == "worker":
-        assert summary.lost_workers >= 1
-    else:
-        assert [line for line in log.lines if line.startswith("master 2 goes on")]
 
 
 def test_cancel_leaves_nothing(runs: Runs) -> None:

@@ -27,10 +27,11 @@ STREAM_DEADLINE = 3600.0  # seconds; streams are opened again afterwards
 Options = list[tuple[str, int]]
 
 # Connecting must not cost a second when the other end comes up a moment later, and a dead peer
-# must be found within seconds even if its machine is gone.
+# must be found within seconds even if its machine is gone. "min_reconnect_backoff" is the time
+# that one attempt to connect has: a master at which a thousand workers knock answers late.
 CLIENT_OPTIONS: Options = [
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),

@@ -37,8 +37,8 @@ class MasterStub:
         """
         self.Session = channel.stream_stream(
                 '/gomr.v1.Master/Session',
-                request_serializer=gomr__runtime_dot___pb_dot_run__pb2.WorkerMessage.SerializeToString,
-                response_deserializer=gomr__runtime_dot___pb_dot_run__pb2.MasterMessage.FromString,
+                request_serializer=gomr__runtime_dot___pb_dot_run__pb2.WorkerMessages.SerializeToString,
+                response_deserializer=gomr__runtime_dot___pb_dot_run__pb2.MasterMessages.FromString,
                 _registered_method=True)
 
 
@@ -57,8 +57,8 @@ def add_MasterServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Session': grpc.stream_stream_rpc_method_handler(
                     servicer.Session,
-                    request_deserializer=gomr__runtime_dot___pb_dot_run__pb2.WorkerMessage.FromString,
-                    response_serializer=gomr__runtime_dot___pb_dot_run__pb2.MasterMessage.SerializeToString,
+                    request_deserializer=gomr__runtime_dot___pb_dot_run__pb2.WorkerMessages.FromString,
+                    response_serializer=gomr__runtime_dot___pb_dot_run__pb2.MasterMessages.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,8 +87,8 @@ class Master:
             request_iterator,
             target,
             '/gomr.v1.Master/Session',
-            gomr__runtime_dot___pb_dot_run__pb2.WorkerMessage.SerializeToString,
-            gomr__runtime_dot___pb_dot_run__pb2.MasterMessage.FromString,
+            gomr__runtime_dot___pb_dot_run__pb2.WorkerMessages.SerializeToString,
+            gomr__runtime_dot___pb_dot_run__pb2.MasterMessages.FromString,
             options,
             channel_credentials,
             insecure,

@@ -17,8 +17,8 @@ from gomr_runtime.master.admission import Admission, Expired, Refusal
 from gomr_runtime.master.assignments import InvalidMessage, attempt_id, read_result
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.effects import Beaten, Doing, Reported
-from gomr_runtime.master.sessions import Outbox
 from gomr_runtime.master.sessions import Session as WorkerSession
+from gomr_runtime.master.sessions import Stream
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
 
 REGISTER_SECONDS = 10.0  # from the stream's opening to the registration
@@ -43,8 +43,8 @@ class MasterService(services.MasterServicer):
         outbox = session.open()
         reader = asyncio.create_task(self._read(context, session, outbox))
         try:
-            while (message := await outbox.next()) is not None:
-                await context.write(message)
+            while messages := await outbox.next():
+                await context.write(pb.MasterMessages(messages=messages))
             if outbox.expired:
                 await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "lost: register anew")
         finally:
@@ -58,29 +58,30 @@ class MasterService(services.MasterServicer):
             first = await asyncio.wait_for(context.read(), REGISTER_SECONDS)
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no registration")
-        if first is EOF or first.WhichOneof("body") != "register":
+        if first is EOF or [m.WhichOneof("body") for m in first.messages] != ["register"]:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "register first")
+        [request] = first.messages
         epoch = self._driver.journal.epoch
         try:
-            session = await self._admission.register(first.register)
+            session = await self._admission.register(request.register)
         except Refusal as refusal:
             refused = pb.Refused(reason=str(refusal), exit_code=refusal.exit_code)
-            await context.write(pb.MasterMessage(epoch=epoch, refused=refused))
+            await _answer(context, pb.MasterMessage(epoch=epoch, refused=refused))
             return None
         except Expired:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "lost: register anew")
-        await context.write(pb.MasterMessage(epoch=epoch, ack=pb.Ack(id=first.id)))
+        await _answer(context, pb.MasterMessage(epoch=epoch, ack=pb.Ack(id=request.id)))
         return session
 
-    async def _read(self, context: Context, session: WorkerSession, outbox: Outbox) -> None:
+    async def _read(self, context: Context, session: WorkerSession, outbox: Stream) -> None:
+        epoch = self._driver.journal.epoch
         try:
-            while (message := await context.read()) is not EOF:
-                if message.id > session.handled:
-                    self._handle(session, message)
-                    session.handled = message.id
-                outbox.put(
-                    pb.MasterMessage(epoch=self._driver.journal.epoch, ack=pb.Ack(id=message.id))
-                )
+            while (several := await context.read()) is not EOF:
+                for message in several.messages:
+                    if message.id > session.handled:
+                        self._handle(session, message)
+                        session.handled = message.id
+                    outbox.put(pb.MasterMessage(epoch=epoch, ack=pb.Ack(id=message.id)))
         finally:
             outbox.end()
 
@@ -120,7 +121,7 @@ class MasterService(services.MasterServicer):
                 raise InvalidMessage(f"{attempt}: unreadable failure: {error}") from None
         driver.post(Reported(driver.now(), worker, attempt, nonce, report.epoch, outcome))
 
-    def _closed(self, session: WorkerSession, outbox: Outbox) -> None:
+    def _closed(self, session: WorkerSession, outbox: Stream) -> None:
         driver = self._driver
         gone = session.closed(outbox)
         driver.sessions.check_idle()
@@ -135,6 +136,10 @@ class MasterService(services.MasterServicer):
             driver.feed.log(f"worker {session.worker} is lost: {reason}", "warning")
             driver.sessions.expire(session.worker)
             driver.post(WorkerLeft(driver.now(), session.worker, reason))
+
+
+async def _answer(context: Context, message: pb.MasterMessage) -> None:
+    await context.write(pb.MasterMessages(messages=[message]))
 
 
 class RunService(services.RunServicer):

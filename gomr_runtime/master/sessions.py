@@ -5,24 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.outbox import Outbox
 
 
-class Outbox:
-    """What is still to be sent on one stream. `None` from `next` ends the stream."""
+class Stream(Outbox[pb.MasterMessage]):
+    """What is still to be sent on one stream. expired: it ends because its worker is lost."""
 
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[pb.MasterMessage | None] = asyncio.Queue()
-        self.expired = False
-
-    def put(self, message: pb.MasterMessage) -> None:
-        self._queue.put_nowait(message)
-
-    def end(self, *, expired: bool = False) -> None:
-        self.expired = self.expired or expired
-        self._queue.put_nowait(None)
-
-    async def next(self) -> pb.MasterMessage | None:
-        return await self._queue.get()
+    expired = False
 
 
 class Session:
@@ -31,7 +20,7 @@ class Session:
     def __init__(self, worker: str) -> None:
         self.worker = worker
         self.handled = 0  # highest request id acted upon; repeated ones are only acknowledged
-        self.outbox: Outbox | None = None
+        self.outbox: Stream | None = None
         self.left = False
 
     def send(self, message: pb.MasterMessage) -> None:
@@ -39,14 +28,14 @@ class Session:
         if self.outbox is not None:
             self.outbox.put(message)
 
-    def open(self) -> Outbox:
+    def open(self) -> Stream:
         """A new stream; an older one of the same worker ends."""
         if self.outbox is not None:
             self.outbox.end()
-        self.outbox = Outbox()
+        self.outbox = Stream()
         return self.outbox
 
-    def closed(self, outbox: Outbox) -> bool:
+    def closed(self, outbox: Stream) -> bool:
         """A stream ended; True when the worker has no other one now."""
         if self.outbox is not outbox:
             return False
@@ -83,7 +72,8 @@ class Sessions:
         self._expired.add(worker)
         session = self._sessions.pop(worker, None)
         if session is not None and session.outbox is not None:
-            session.outbox.end(expired=True)
+            session.outbox.expired = True
+            session.outbox.end()
 
     def leave(self, worker: str) -> None:
         session = self._sessions.pop(worker, None)

@@ -16,6 +16,7 @@ from gomr_runtime import rpc
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import EnvironmentFailed
+from gomr_runtime.outbox import Outbox
 
 FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubles up to LAST_PAUSE
 LAST_PAUSE = 1.0
@@ -63,8 +64,9 @@ class Session:
         self._trust = trust
         self._next_id = 1
         self._unacknowledged: dict[int, pb.WorkerMessage] = {}
-        self._outbox: asyncio.Queue[pb.WorkerMessage] = asyncio.Queue()
+        self._outbox: Outbox[pb.WorkerMessage] = Outbox()
         self._settled = asyncio.Event()
+        self._beat = 0  # the heartbeat that is on its way
 
     def send(self, message: pb.WorkerMessage, *, keep: bool = False) -> None:
         """`keep`: send it again after a broken stream until the master acknowledged it. What is
@@ -75,7 +77,14 @@ class Session:
             self._unacknowledged[message.id] = message
             self._settled.clear()
         if self.connected:
-            self._outbox.put_nowait(message)
+            self._outbox.put(message)
+
+    def beat(self, heartbeat: pb.Heartbeat) -> None:
+        """Send the heartbeat, unless the one before is still on its way: a busy master gets no
+        more of them, and can tell that an attempt which two in a row do not name is not here."""
+        if self.connected and not self._beat:
+            self.send(pb.WorkerMessage(heartbeat=heartbeat))
+            self._beat = self._next_id - 1
 
     def forget(self) -> None:
         """Drop what was not acknowledged: no master wants it any more."""
@@ -116,17 +125,17 @@ class Session:
             call = stub.Session(timeout=rpc.STREAM_DEADLINE, metadata=self._metadata)
             writer: asyncio.Task[None] | None = None
             try:
-                await call.write(self._registration(identity))
-                while (message := await call.read()) is not grpc.aio.EOF:
-                    if message.epoch < self.highest_epoch:
-                        return  # a master that was replaced: look for the new one
-                    body = message.WhichOneof("body")
-                    if writer is None and body == "ack":
-                        writer = self._opened(call, message.epoch)
-                    if body == "ack":
+                await call.write(pb.WorkerMessages(messages=[self._registration(identity)]))
+                while (several := await call.read()) is not grpc.aio.EOF:
+                    for message in several.messages:
+                        if message.epoch < self.highest_epoch:
+                            return  # a master that was replaced: look for the new one
+                        if message.WhichOneof("body") != "ack":
+                            yield message
+                            continue
+                        if writer is None:
+                            writer = self._opened(call, message.epoch)
                         self._acknowledged(message.ack.id)
-                    else:
-                        yield message
             finally:
                 if writer is not None:
                     writer.cancel()
@@ -153,30 +162,33 @@ class Session:
         return message
 
     def _opened(
-        self, call: grpc.aio.StreamStreamCall[pb.WorkerMessage, pb.MasterMessage], epoch: int
+        self, call: grpc.aio.StreamStreamCall[pb.WorkerMessages, pb.MasterMessages], epoch: int
     ) -> asyncio.Task[None]:
-        self._outbox = asyncio.Queue()
+        self._outbox = Outbox()
         self.highest_epoch = epoch
         self.connected = True
+        self._beat = 0
         if self._unacknowledged:
             self._settled.clear()
         for message in self._unacknowledged.values():
-            self._outbox.put_nowait(message)
+            self._outbox.put(message)
         self._on_open()
         return asyncio.create_task(self._write(call, self._outbox))
 
     async def _write(
         self,
-        call: grpc.aio.StreamStreamCall[pb.WorkerMessage, pb.MasterMessage],
-        outbox: asyncio.Queue[pb.WorkerMessage],
+        call: grpc.aio.StreamStreamCall[pb.WorkerMessages, pb.MasterMessages],
+        outbox: Outbox[pb.WorkerMessage],
     ) -> None:
         # A broken stream shows in the reader, which opens a new one.
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            while True:
-                await call.write(await outbox.get())
+            while messages := await outbox.next():
+                await call.write(pb.WorkerMessages(messages=messages))
 
     def _acknowledged(self, number: int) -> None:
         self._unacknowledged.pop(number, None)
+        if number == self._beat:
+            self._beat = 0
         if not self._unacknowledged:
             self._settled.set()
 

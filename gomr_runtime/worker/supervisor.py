@@ -344,7 +344,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(self._job.heartbeat)
             if self._session.connected:
-                self._session.send(pb.WorkerMessage(heartbeat=self._heartbeat()))
+                self._session.beat(self._heartbeat())
             elif time.monotonic() - self._session.disconnected_since > 2 * self._job.lease:
                 for running in self._running.values():
                     running.abandon()

@@ -97,17 +97,19 @@ class Worker:
     def __init__(self, channel: grpc.Channel, name: str = "w", token: str = TOKEN) -> None:
         self.name = name
         self._ids = 0
-        self._outgoing: queue.SimpleQueue[pb.WorkerMessage | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[pb.WorkerMessages | None] = queue.SimpleQueue()
         stub = services.MasterStub(channel)  # type: ignore[no-untyped-call]
         self.call = stub.Session(
             iter(self._outgoing.get, None), timeout=SECONDS, metadata=rpc.bearer(token)
         )
+        self._heard = (message for several in self.call for message in several.messages)
 
     def say(self, number: int = 0, **body: object) -> int:
         if not number:
             self._ids += 1
             number = self._ids
-        self._outgoing.put(pb.WorkerMessage(id=number, **body))  # type: ignore[arg-type]
+        message = pb.WorkerMessage(id=number, **body)  # type: ignore[arg-type]
+        self._outgoing.put(pb.WorkerMessages(messages=[message]))
         return number
 
     def register(self, **fields: object) -> None:
@@ -122,7 +124,7 @@ class Worker:
     def hear(self, body: str) -> pb.MasterMessage:
         """The next message of that kind; others are passed over."""
         message: pb.MasterMessage
-        for message in self.call:
+        for message in self._heard:
             if message.WhichOneof("body") == body:
                 return message
         raise AssertionError(f"the stream ended before {body!r}")

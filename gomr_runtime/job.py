@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 TaskKind = Literal["sample", "map", "reduce"]
@@ -163,12 +165,16 @@ class Ledger:
     reduce_out: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in FIELDS_OF_LEDGER}
-        )
+        return sum_of((self, other))
 
 
 FIELDS_OF_LEDGER = dataclasses.fields(Ledger)
+_counts = attrgetter(*(field.name for field in FIELDS_OF_LEDGER))
+
+
+def sum_of(ledgers: Iterable[Ledger]) -> Ledger:
+    """All counts added up."""
+    return Ledger(*map(sum, zip(*map(_counts, ledgers), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +275,26 @@ def to_json(value: Any) -> bytes:
 
     ASCII: protobuf refuses the lone surrogates of file names and of what user code says.
     """
-    return json.dumps(dataclasses.asdict(value), separators=(",", ":"), sort_keys=True).encode()
+    return _to_json(value).encode()
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass above by name, those that are dataclasses as they are: for JSON
+    encoders, which call this for each (`dataclasses.asdict` copies every string)."""
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+_to_json = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=fields_of).encode
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields; TypeError for anything else."""
+    if kind not in _NAMES:
+        _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return _NAMES[kind]
 
 
 def from_json(kind: type[T], data: bytes | str) -> T:
@@ -292,8 +317,7 @@ def build(kind: type[T], fields: Any) -> T:
     """The dataclass `kind` from decoded JSON, checked against its field names."""
     if not isinstance(fields, dict):
         raise ValueError(f"{kind.__name__}: expected an object, got {type(fields).__name__}")
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if unknown := set(fields) - known:
+    if unknown := set(fields).difference(_names(kind)):
         raise ValueError(f"{kind.__name__}: unknown fields {sorted(unknown)}")
     values = dict(fields)
     for name, inner in _NESTED.get(kind, {}).items():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 
 from gomr_runtime import layout
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.job import JobSpec, TaskKind, TaskResult, TaskSpec, from_json
-from gomr_runtime.master.journal import Plan
+from gomr_runtime.master.journal import Plan, Split
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 
 KINDS: dict[str, TaskKind] = {"sample": "sample", "map": "map", "reduce": "reduce"}
@@ -66,16 +66,19 @@ class Assignments:
             index=index,
             attempt=attempt.attempt,
             nonce=self._nonce(),
-            pieces={"sample": self.plan.sample, "map": (), "reduce": ()}[kind],
+            pieces=self._pieces(attempt.task),
             maps_key=maps_key if kind == "reduce" else "",
             cuts_key="" if kind == "sample" else cuts_key,
             reducers=self.job.reducers,
             skipped=skipped,
         )
-        if kind == "map":
-            spec = replace(spec, pieces=self.plan.splits[index])
         self._flights[attempt] = Flight(spec, worker)
         return spec
+
+    def _pieces(self, task: TaskId) -> Split:
+        if task.kind == "map":
+            return self.plan.splits[task.index]
+        return self.plan.sample if task.kind == "sample" else ()
 
     def flight(self, attempt: AttemptId) -> Flight | None:
         return self._flights.get(attempt)
@@ -88,12 +91,11 @@ class Assignments:
         for attempt in [attempt for attempt in self._flights if not matters(attempt)]:
             self.land(attempt)
 
-    def in_flight(self, kind: TaskKind, committed: Iterable[TaskId]) -> int:
+    def in_flight(self, kind: TaskKind, committed: Container[TaskId]) -> int:
         """Bytes or pairs that running attempts of uncommitted tasks have done."""
         done: dict[TaskId, int] = {}
-        ended = set(committed)
         for attempt, flight in self._flights.items():
-            if attempt.task.kind == kind and attempt.task not in ended:
+            if attempt.task.kind == kind and attempt.task not in committed:
                 done[attempt.task] = max(done.get(attempt.task, 0), flight.done)
         return sum(done.values())
 

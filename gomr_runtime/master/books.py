@@ -18,6 +18,7 @@ from gomr_runtime.job import (
     ResultFile,
     TaskKind,
     TaskResult,
+    sum_of,
 )
 from gomr_runtime.master.journal import Manifest, Plan
 from gomr_runtime.scheduler.events import TaskId
@@ -69,7 +70,9 @@ class Books:
 
     def of(self, kind: TaskKind) -> list[Manifest]:
         """The manifests of one kind in task order."""
-        return [self.committed[task] for task in sorted(self.committed) if task.kind == kind]
+        found = [manifest for task, manifest in self.committed.items() if task.kind == kind]
+        found.sort(key=lambda manifest: manifest.attempt.task.index)
+        return found
 
     def too_many_bad(self, result: TaskResult, task: TaskId | None = None) -> JobFailed | None:
         """The end of the run, if committing `result` sets aside more records than allowed. task:
@@ -129,9 +132,10 @@ class Books:
         every = [manifest.result for manifest in self.committed.values()]
         counters: Counter[str] = Counter()
         for result in results:
-            counters.update(result.counters)
+            if result.counters:
+                counters.update(result.counters)
         return Totals(
-            ledger=sum((result.ledger for result in results), Ledger()),
+            ledger=sum_of(result.ledger for result in results),
             counters=dict(counters),
             bad_records=tuple(bad for result in results for bad in result.bad_records),
             cpu_seconds=sum(result.cpu_seconds for result in every),

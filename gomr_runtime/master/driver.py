@@ -6,13 +6,14 @@ Everything runs on one event loop; the store is only touched in threads.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.errors import GomrError, JobFailed, RunConflict
+from gomr_runtime.errors import GomrError, RunConflict
 from gomr_runtime.job import JobSpec, Summary, TaskKind, to_json
 from gomr_runtime.master.assignments import attempt_message
+from gomr_runtime.master.clerks import Clerks
 from gomr_runtime.master.core import Core
 from gomr_runtime.master.duties import Answer, Duty
 from gomr_runtime.master.effects import (
@@ -47,6 +48,19 @@ KIND_OF_PHASE: dict[Phase, TaskKind] = {
 }
 
 
+class Nonces:
+    """Numbers that nobody can guess and that never come twice, as 16 hex digits; the kernel is
+    asked for many at once."""
+
+    def __init__(self) -> None:
+        self._digits = ""
+
+    def next(self) -> str:
+        self._digits = self._digits or os.urandom(8 * 256).hex()
+        nonce, self._digits = self._digits[:16], self._digits[16:]
+        return nonce
+
+
 class Driver:
     """One master's work on one run, from its epoch to its exit code."""
 
@@ -55,7 +69,7 @@ class Driver:
         self.journal = journal
         self.job = job
         self.feed = feed
-        self.core = Core(job, journal.epoch, self.now(), elapsed, lambda: secrets.token_hex(8))
+        self.core = Core(job, journal.epoch, self.now(), elapsed, Nonces().next)
         self.sessions = Sessions(journal.epoch)
         self.plan: Plan | None = None
         self.error: GomrError | None = None
@@ -64,7 +78,7 @@ class Driver:
         self.superseded = False
         self._connected_told = False
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._work: set[asyncio.Task[None]] = set()
+        self._clerks = Clerks(journal, self._answered)
 
     @staticmethod
     def now() -> float:
@@ -98,8 +112,9 @@ class Driver:
         try:
             await loop
         finally:
-            for task in (ticker, fence, loop, *self._work):
+            for task in (ticker, fence, loop):
                 task.cancel()
+            self._clerks.dismiss()
         return self.error.exit_code if self.error else 0
 
     async def _loop(self) -> None:
@@ -139,7 +154,7 @@ class Driver:
                     self.feed.log(f"worker {worker} is lost: {reason}", "warning")
                 self.sessions.expire(worker)
             case Perform(duty):
-                self._spawn(duty)
+                self._clerks.perform(duty)
             case Log(text, level):
                 self.feed.log(text, level)
             case MapsCompleted():
@@ -150,19 +165,7 @@ class Driver:
             case Yield(error):
                 self._yield(error)
 
-    def _spawn(self, duty: Duty) -> None:
-        task = asyncio.create_task(self._perform(duty))
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-
-    async def _perform(self, duty: Duty) -> None:
-        answer: Answer
-        try:
-            answer = await asyncio.to_thread(duty.run, self.journal)
-        except GomrError as error:
-            answer = error
-        except Exception as error:  # noqa: BLE001  (a thread's defect must end the run, not hang it)
-            answer = JobFailed(f"defect in the master, please report it: {error!r}")
+    def _answered(self, duty: Duty, answer: Answer) -> None:
         self.post(Answered(self.now(), duty, answer))
 
     def _yield(self, error: RunConflict) -> None:

@@ -294,8 +294,9 @@ class _End:
     sources: tuple[str, ...]
 
     def encode(self, nonce: str, at: float) -> bytes:
-        end = dataclasses.asdict(self.summary)
-        return checked.encode({"nonce": nonce, "at": at, "end": end, "sources": self.sources})
+        return checked.encode(
+            {"nonce": nonce, "at": at, "end": self.summary, "sources": self.sources}
+        )
 
 
 def _json(value: Any) -> bytes:
@@ -312,7 +313,7 @@ def _encode_plan(plan: Plan, files: tuple[InputFile, ...], nonce: str) -> bytes:
     return checked.encode(
         {
             "nonce": nonce,
-            "description": dataclasses.asdict(plan.description),
+            "description": plan.description,
             "splits": [rows(split) for split in plan.splits],
             "sample": rows(plan.sample),
         }
@@ -339,7 +340,7 @@ def _encode_manifest(manifest: Manifest) -> bytes:
             "task": [attempt.task.kind, attempt.task.index],
             "attempt": attempt.attempt,
             "nonce": manifest.nonce,
-            "result": dataclasses.asdict(manifest.result),
+            "result": manifest.result,
         }
     )
 

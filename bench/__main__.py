@@ -14,11 +14,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.cache import folder
+from bench.figures import FIGURES
 from bench.measure import Cost, measure
 from bench.rows import ROWS, SCALES, Contender, Row
 from bench.table import RESULTS, write_table
@@ -26,7 +28,7 @@ from bench.table import RESULTS, write_table
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
-    parser.add_argument("row", choices=[*ROWS, "table"])
+    parser.add_argument("row", choices=[*ROWS, *FIGURES, "table"])
     parser.add_argument("--scale", choices=SCALES, default="full")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
@@ -37,20 +39,35 @@ def main() -> None:
     if given.row == "table":
         write_table()
         return
+    if given.row in FIGURES:
+        keep(given.row, given.scale, asdict(FIGURES[given.row].measure(given.scale)))
+        return
     row = ROWS[given.row]
     contenders = [c for c in row.contenders if not given.only or c.name in given.only]
     costs = run(row, contenders, SCALES[given.scale], given.rounds)
-    result = result_of(given.row, given.scale, costs)
-    print(json.dumps(result, indent=2))
-    path = RESULTS / f"{given.row}-{given.scale}.json"
+    contenders_found = found_of(costs)
     if given.add:
-        stored = json.loads(path.read_text())
-        for name, cost in result["contenders"].items():
-            stored["contenders"][name] = {**cost, "apart": True}
-        result = stored
+        stored = json.loads(result_file(given.row, given.scale).read_text())["contenders"]
+        apart = {name: {**cost, "apart": True} for name, cost in contenders_found.items()}
+        contenders_found = stored | apart
     if given.add or not given.only:
-        RESULTS.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=2) + "\n")
+        keep(given.row, given.scale, {"contenders": contenders_found})
+    else:
+        print(json.dumps(contenders_found, indent=2))
+
+
+def keep(row: str, scale: str, found: dict[str, Any]) -> None:
+    """Store what was found beside where and when, for the table."""
+    today = datetime.now(UTC).date().isoformat()
+    result = {"row": row, "scale": scale, "date": today, "machine": machine()} | found
+    text = json.dumps(result, indent=2)
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    result_file(row, scale).write_text(text + "\n")
+
+
+def result_file(row: str, scale: str) -> Path:
+    return RESULTS / f"{row}-{scale}.json"
 
 
 def run(row: Row, contenders: list[Contender], tenths: int, rounds: int) -> dict[str, list[Cost]]:
@@ -96,23 +113,17 @@ def digest(out: Path, adapt: str, *, ordered: bool) -> str:
     return done.stdout.decode().split()[0]
 
 
-def result_of(row: str, scale: str, costs: dict[str, list[Cost]]) -> dict[str, Any]:
-    """What is stored: medians, and the peaks of memory over all rounds."""
+def found_of(costs: dict[str, list[Cost]]) -> dict[str, dict[str, float]]:
+    """What is stored of each contender: medians, and the peaks of memory over all rounds."""
     return {
-        "row": row,
-        "scale": scale,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(),
-        "contenders": {
-            name: {
-                "rounds": len(measured),
-                "wall": round(statistics.median(cost.wall for cost in measured), 2),
-                "cpu": round(statistics.median(cost.cpu for cost in measured), 2),
-                "largest": round(max(cost.largest for cost in measured) / 1e6),
-                "total": round(max(cost.total for cost in measured) / 1e6),
-            }
-            for name, measured in costs.items()
-        },
+        name: {
+            "rounds": len(measured),
+            "wall": round(statistics.median(cost.wall for cost in measured), 2),
+            "cpu": round(statistics.median(cost.cpu for cost in measured), 2),
+            "largest": round(max(cost.largest for cost in measured) / 1e6),
+            "total": round(max(cost.total for cost in measured) / 1e6),
+        }
+        for name, measured in costs.items()
     }
 
 

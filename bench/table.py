@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.figures import FIGURES
 from bench.rows import ROWS, SCALES, Bar
 
 RESULTS = Path(__file__).parent / "results"
@@ -17,10 +18,11 @@ def write_table() -> None:
     """Replace what is behind the mark in the page by the rows in the order of `ROWS`."""
     head = PAGE.read_text().partition(BEGIN)[0]
     rows = [
-        section(json.loads(path.read_text()))
-        for name in ROWS
+        section(result) if "contenders" in result else figures(result)
+        for name in (*ROWS, *FIGURES)
         for scale in SCALES
         if (path := RESULTS / f"{name}-{scale}.json").is_file()
+        for result in (json.loads(path.read_text()),)
     ]
     PAGE.write_text(head + BEGIN + "\n\n" + "\n\n".join(rows) + "\n")
 
@@ -46,6 +48,27 @@ def section(result: dict[str, Any]) -> str:
         )
     bars = [verdict(bar, found) for bar in row.bars if {bar.ours, bar.peer} <= found.keys()]
     return "\n".join([*lines, "", *bars, "", f"{result['machine']}, {result['date']}."])
+
+
+def figures(result: dict[str, Any]) -> str:
+    """One row that is no contest as Markdown."""
+    row = FIGURES[result["row"]]
+    bars = [
+        f"- {asked}: {got}, {'reached' if enough else '**not reached**'}"
+        for asked, got, enough in result["bars"]
+    ]
+    lines = [
+        f"## {row.title}",
+        "",
+        f"    make bench ROW={result['row']} SCALE={result['scale']}",
+        "",
+        *([row.about, ""] if row.about else []),
+        f"| | {' | '.join(result['columns'])} |",
+        "|---" * (len(result["columns"]) + 1) + "|",
+        *(f"| {' | '.join(line)} |" for line in result["lines"]),
+        "",
+    ]
+    return "\n".join([*lines, *bars, "", f"{result['machine']}, {result['date']}."])
 
 
 def size(row: str, scale: str) -> str:

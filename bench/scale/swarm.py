@@ -1,0 +1,197 @@
+"""Simulated workers: each speaks to the master over a connection of its own, none does any work.
+
+A worker asks for as many attempts as it has slots, reports each as soon as it was assigned and
+asks again, and sends heartbeats as real ones do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from bench.scale.master_process import PART_BYTES
+from gomr_runtime import layout, rpc
+from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime._pb import run_pb2_grpc as services
+from gomr_runtime.job import (
+    Format,
+    JobDescription,
+    JobSpec,
+    Ledger,
+    ResultFile,
+    TaskResult,
+    TaskSpec,
+    from_json,
+    to_json,
+)
+from gomr_runtime.outbox import Outbox
+
+CONNECTING_AT_ONCE = 50
+SHA = "0" * 64
+
+
+@dataclass
+class Tally:
+    """started: once every worker is registered. first and last: of assignments, on our clock."""
+
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    registered: int = 0
+    assigned: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    round_trips: list[float] = field(default_factory=list)
+    states: set[str] = field(default_factory=set)
+
+
+class SimulatedWorker:
+    def __init__(self, job: JobSpec, number: int, slots: int, tally: Tally) -> None:
+        self._job = job
+        self._name = f"simulated-{number:04d}"
+        self._slots = slots
+        self._tally = tally
+        self._ids = 0
+        self._outbox: Outbox[pb.WorkerMessage] = Outbox()
+        self._beat = (0, 0.0)  # the heartbeat on its way, and since when
+
+    async def run(self, address: str, token: str, door: asyncio.Semaphore) -> None:
+        tally = self._tally
+        async with grpc.aio.insecure_channel(address, options=rpc.CLIENT_OPTIONS) as channel:
+            stub = services.MasterStub(channel)  # type: ignore[no-untyped-call]
+            async with door:
+                call = stub.Session(metadata=rpc.bearer(token))
+                register = self._numbered(register=self._register())
+                await call.write(pb.WorkerMessages(messages=[register]))
+                await call.read()
+            tally.registered += 1
+            if tally.registered == self._job.workers:
+                tally.started.set()
+            await tally.started.wait()
+            tasks = [asyncio.create_task(self._write(call)), asyncio.create_task(self._live())]
+            self._put(next=pb.Next(count=self._slots))
+            try:
+                while (message := await call.read()) is not grpc.aio.EOF:
+                    if self._hear(message):
+                        return
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    def _register(self) -> pb.Register:
+        description = JobDescription(Format("lines"), False, "", "user", "hash", "", False, SHA)
+        return pb.Register(
+            run=self._job.run,
+            worker=self._name,
+            description=to_json(description).decode(),
+            version=rpc.version(),
+        )
+
+    def _numbered(self, **body: object) -> pb.WorkerMessage:
+        self._ids += 1
+        return pb.WorkerMessage(id=self._ids, **body)  # type: ignore[arg-type]
+
+    def _put(self, **body: object) -> int:
+        self._outbox.put(self._numbered(**body))
+        return self._ids
+
+    async def _write(self, call: grpc.aio.StreamStreamCall[pb.WorkerMessages, object]) -> None:
+        while messages := await self._outbox.next():
+            await call.write(pb.WorkerMessages(messages=messages))
+
+    async def _live(self) -> None:
+        await asyncio.sleep(random.random() * self._job.heartbeat)
+        while True:
+            if not self._beat[0]:
+                self._beat = (self._put(heartbeat=pb.Heartbeat()), time.perf_counter())
+            await asyncio.sleep(self._job.heartbeat)
+
+    def _hear(self, several: pb.MasterMessages) -> bool:
+        """Act on the messages; True after the last one."""
+        done = 0
+        for message in several.messages:
+            match message.WhichOneof("body"):
+                case "assign":
+                    self._do(from_json(TaskSpec, message.assign.task), message.epoch)
+                    done += 1
+                case "ack":
+                    self._acknowledged(message.ack.id)
+                case "finished":
+                    self._tally.states.add(message.finished.state)
+                    return True
+        if done:
+            self._put(next=pb.Next(count=self._slots))
+        return False
+
+    def _acknowledged(self, number: int) -> None:
+        if number == self._beat[0]:
+            self._tally.round_trips.append(time.perf_counter() - self._beat[1])
+            self._beat = (0, 0.0)
+
+    def _do(self, spec: TaskSpec, epoch: int) -> None:
+        tally = self._tally
+        tally.assigned += 1
+        tally.last = time.perf_counter()
+        tally.first = tally.first or tally.last
+        attempt = pb.Attempt(
+            kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce
+        )
+        result = to_json(result_of(self._job, spec)).decode()
+        self._put(report=pb.Report(attempt=attempt, epoch=epoch, result=result))
+
+
+def result_of(job: JobSpec, spec: TaskSpec) -> TaskResult:
+    """A map task reads its piece as one record and writes one pair; reducers share the pairs."""
+    if spec.kind == "map":
+        size = sum(piece.end - piece.start for piece in spec.pieces)
+        file = ResultFile("map", "", 1000, SHA, 1, 100, layout.attempt_data(spec, "map"))
+        ledger = Ledger(1, size, 1, map_out=1, written=1, written_bytes=1000)
+    else:
+        first, last = (n * job.mappers // job.reducers for n in (spec.index, spec.index + 1))
+        file = ResultFile("part", "", PART_BYTES, SHA, 1, key=layout.attempt_data(spec, "part"))
+        ledger = Ledger(reduce_in=last - first, reduce_groups=1, reduce_out=1)
+    return TaskResult((file,), ledger, cpu_seconds=1.0, peak_rss=100 << 20)
+
+
+async def swarm(job: JobSpec, address: str, token: str, slots: int) -> Tally:
+    tally = Tally()
+    door = asyncio.Semaphore(CONNECTING_AT_ONCE)
+    workers = [SimulatedWorker(job, number, slots, tally) for number in range(job.workers)]
+    await asyncio.gather(*(worker.run(address, token, door) for worker in workers))
+    return tally
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("job", type=Path)
+    parser.add_argument("address")
+    parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--store", default="", help="where parts are put")
+    given = parser.parse_args()
+    job = from_json(JobSpec, given.job.read_bytes())
+    began = time.perf_counter()
+    token = rpc.read_token(given.token_file)
+    tally = asyncio.run(swarm(job, given.address, token, given.slots))
+    trips = sorted(tally.round_trips)
+    print(
+        json.dumps(
+            {
+                "assigned": tally.assigned,
+                "registering": tally.first - began,
+                "seconds": tally.last - tally.first,
+                "heartbeats": len(trips),
+                "p99": trips[len(trips) * 99 // 100] if trips else 0.0,
+                "states": sorted(tally.states),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

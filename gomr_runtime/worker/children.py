@@ -80,6 +80,7 @@ class Child:
         self._exited = asyncio.Event()
         self.pid = 0
         self.over = False
+        self._waits = False  # for us to read from the store: a slow store is no silence of its own
 
     def abandon(self) -> None:
         """End the child; its answer is not wanted any more."""
@@ -162,7 +163,10 @@ class Child:
                 return None
             if kind in {Kind.RESULT, Kind.FAILURE}:
                 return kind, body
-            if reply := await asyncio.to_thread(self._serve, kind, body):
+            self._waits = True
+            reply = await asyncio.to_thread(self._serve, kind, body)
+            self._waits = False
+            if reply:
                 writer.write(reply)
                 await writer.drain()
 
@@ -206,7 +210,7 @@ class Child:
                     f"it used {memory / 1e6:,.0f} MB, the limit is "
                     f"{self._limits.memory / 1e6:,.0f} MB (--memory)",
                 )
-            if (now := self._signs()) != signs:
+            if (now := self._signs()) != signs or self._waits:
                 signs, moved = now, time.monotonic()
             elif time.monotonic() - moved > self._limits.silence:
                 return Ended("timeout", f"no progress for {self._limits.silence:g} s")

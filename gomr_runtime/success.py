@@ -115,14 +115,36 @@ def promote(
     it again, as a restarted master does, changes nothing. StorageError for a part that is
     missing or has another size; RunConflict when another result of this run stands already.
     """
-    made = tuple(_promote_part(store, run, part) for part in parts)
     content = success_bytes(success_of(run, parts, ledger or Ledger(), counters or {}))
+    _check_no_other(store, run, content)
+    made = tuple(_promote_part(store, run, part) for part in parts)
     if not store.create(layout.success(run), content):
+        _check_no_other(store, run, content)
+    _check_still_there(store, run, made)
+    return made
+
+
+def _check_still_there(store: Store, run: str, parts: Sequence[Part]) -> None:
+    """StorageError, and no `_SUCCESS`, where the store has lost parts meanwhile."""
+    listed = {found.key for found in store.list(layout.output_prefix(run))}
+    try:
+        check_parts(store, run, [part for part in parts if part.key not in listed])
+    except StorageError:
+        store.delete(layout.success(run))
+        raise
+
+
+def _check_no_other(store: Store, run: str, content: bytes) -> None:
+    """RunConflict when another `_SUCCESS` stands: the parts that it lists must stay."""
+    try:
+        found = store.get(layout.success(run))
+    except KeyError:
+        return
+    if found != content:
         raise RunConflict(
             f"{layout.success(run)} in {store.url} stands already and lists another result: "
             "start the job under another --run-id"
         )
-    return made
 
 
 def promoted(run: str, parts: Sequence[Part]) -> tuple[Part, ...]:

@@ -53,6 +53,12 @@ def epoch(run: str, number: int) -> str:
     return f"runs/{run}/epoch/{number:06d}"
 
 
+def epoch_number(key: str) -> int:
+    """Of a key below `epochs`; 0 for one that is not ours."""
+    name = key.rpartition("/")[2]
+    return int(name) if name.isascii() and name.isdigit() else 0
+
+
 def plan(run: str) -> str:
     return f"runs/{run}/plan.json"
 

@@ -108,7 +108,7 @@ def reopen(store: Store, job: JobSpec, *, rerun: bool) -> JobSpec:
         store.delete(layout.data(run))
     if rerun or not _succeeded(store, run):
         store.delete(layout.summary(run))
-    masters = [int(found.key.rpartition("/")[2]) for found in store.list(layout.epochs(run))]
+    masters = [layout.epoch_number(found.key) for found in store.list(layout.epochs(run))]
     job = dataclasses.replace(job, first_epoch=max(masters, default=0) + 1)
     store.put(layout.job(run), to_json(job))
     return job

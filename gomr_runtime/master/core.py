@@ -197,13 +197,13 @@ class Core:
     def _failed(self, duty: Duty, error: GomrError) -> None:
         match duty:
             case Commit(attempt):
-                self._log(f"{attempt}: cannot commit: {error}", "error")
+                self._verdict = self._verdict or ending.with_advice(error)
                 self._decide(CommitSettled(self._now, attempt, None))
             case StorePieces(worker, attempt):
                 failure = TaskFailure("storage", str(error))
                 self._decide(AttemptFailed(self._now, worker, attempt, failure))
             case _:
-                self._verdict = self._verdict or error
+                self._verdict = self._verdict or ending.with_advice(error)
                 self._decide(StoreFailed(self._now, str(error)))
 
     # What the scheduler wants.
@@ -306,7 +306,7 @@ class Core:
             self._write(answer)
         elif promoting:
             assert isinstance(answer, GomrError)
-            self._verdict = self._verdict or answer
+            self._verdict = self._verdict or ending.with_advice(answer)
             self._decide(StoreFailed(self._now, str(answer)))
         else:
             self._log(f"cannot store how the run ended: {answer}", "error")

@@ -32,6 +32,7 @@ from gomr_runtime.master.effects import (
     Replaced,
     Yield,
 )
+from gomr_runtime.master.ending import with_advice
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal, Manifest, Plan
 from gomr_runtime.master.sessions import Sessions
@@ -137,7 +138,7 @@ class Driver:
             except RunConflict as error:
                 self.supersede(error)
             except GomrError as error:  # the store is out of reach, beyond all its retries
-                self.fail(error)
+                self.fail(with_advice(error))
 
     # Effects.
 

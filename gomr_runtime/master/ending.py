@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from gomr_runtime.errors import Cancelled, GomrError
+from gomr_runtime.errors import Cancelled, GomrError, StorageError
 from gomr_runtime.job import JobSpec, Part, Summary, TaskSpec
 from gomr_runtime.master.books import Books
 from gomr_runtime.master.journal import Plan
@@ -54,6 +54,13 @@ def summarise(
         peak_rss=totals.peak_rss,
         phases=effort.phases,
     )
+
+
+def with_advice(error: GomrError) -> GomrError:
+    """What to do about a store that failed, said to whoever reads how the run ended."""
+    if not isinstance(error, StorageError):
+        return error
+    return StorageError(f"{error}; check the store, then resume the run", detail=error.detail)
 
 
 def durations(phases: list[tuple[str, float]], end: float) -> dict[str, float]:

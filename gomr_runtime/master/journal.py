@@ -136,11 +136,17 @@ class Journal:
 
     def newest_epoch(self) -> int:
         keys = [found.key for found in self.store.list(layout.epochs(self.run))]
-        return max((int(key.rpartition("/")[2]) for key in keys), default=0)
+        return max(map(layout.epoch_number, keys), default=0)
 
     def check_epoch(self) -> None:
-        """RunConflict when a newer master has taken over: this one must not act any more."""
+        """RunConflict when a newer master has taken over: this one must not act any more.
+        EnvironmentFailed when the store no longer has what was put there."""
         newest = self.newest_epoch()
+        if newest < self.epoch and not self._has(layout.epoch(self.run, self.epoch)):
+            raise EnvironmentFailed(
+                f"the data of run {self.run} is gone from {self.store.url}: somebody removed it, "
+                "or the store lost it; start a new run"
+            )
         ours = newest == self.epoch + 1 and self._read_end(newest) is not None
         if newest > self.epoch and not ours:
             raise self._replaced_by(newest)

@@ -29,8 +29,8 @@ class S3Proxy:
     """Forwards to `settings.endpoint`; `settings` of its own reach it.
 
     `rule` may be replaced at any time. `before` is called with each request that is to reach the
-    server, in a thread of its own; what it does, the request finds done. `rate` is in bytes a
-    second each way, 0 for no limit.
+    server, `after` with each that it answered, both in the request's own thread: what they do is
+    done before the request goes on. `rate` is in bytes a second each way, 0 for no limit.
     """
 
     def __init__(self, server: S3Settings, rule: Rule = nothing) -> None:
@@ -39,7 +39,8 @@ class S3Proxy:
         self._address = (host, int(port))
         self.rule = rule
         self.rate = 0.0
-        self.before: Callable[[Request], None] = lambda _: None
+        self.before: Callable[[Request], None] = _ignore
+        self.after: Callable[[Request], None] = _ignore
         self.record = Record()
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -124,11 +125,18 @@ class S3Proxy:
         with socket.create_connection(self._address, SECONDS) as server:
             server.sendall(request.head + b"\r\nConnection: close\r\n\r\n" + request.body)
             answer = bytearray()
-            while piece := server.recv(PIECE):
-                answer += piece
+            # A server that refuses before it has read the body resets when it has answered.
+            with contextlib.suppress(ConnectionResetError):
+                while piece := server.recv(PIECE):
+                    answer += piece
         status = answer[9:12]
         self.record.answered(request, int(status) if status.isdigit() else 0)
+        self.after(request)
         return bytes(answer)
+
+
+def _ignore(_: Request) -> None:
+    """Nobody watches."""
 
 
 def _send(client: socket.socket, answer: bytes, pace: Pace) -> None:

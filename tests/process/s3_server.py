@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gomr_runtime.storage import S3Settings
@@ -104,6 +105,10 @@ class S3Server(ABC):
     def make_bucket(self, name: str) -> None:
         self._send("PUT", name)
 
+    def remove_bucket(self, name: str) -> None:
+        """With all that is in it."""
+        self._send("DELETE", name, headers={"x-minio-force-delete": "true"})
+
     def put_raw(self, bucket: str, key: str, data: bytes) -> None:
         """Put under any key, also those that our store refuses."""
         self._send("PUT", bucket, key, data)
@@ -112,12 +117,19 @@ class S3Server(ABC):
         """The unfinished uploads below the folder, as the server itself lists them."""
         return list(unfinished(self.settings, bucket, f"{prefix}/"))
 
-    def _send(self, method: str, bucket: str, key: str = "", data: bytes | None = None) -> None:
+    def _send(
+        self,
+        method: str,
+        bucket: str,
+        key: str = "",
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """A server that calls itself ready may still answer 503 for a moment."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             url = presigned(self.settings, method, bucket, key)
-            request = urllib.request.Request(url, data, method=method)
+            request = urllib.request.Request(url, data, dict(headers or {}), method=method)
             try:
                 with urllib.request.urlopen(request, timeout=30):
                     return
@@ -125,6 +137,14 @@ class S3Server(ABC):
                 with error:
                     if error.code != 503 or time.monotonic() > deadline:
                         raise
+            self._pause()
+
+    def wait_until(self, happened: Callable[[], bool]) -> None:
+        """While the server lives, and at most START_SECONDS."""
+        deadline = time.monotonic() + START_SECONDS
+        while not happened():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name}: {self._last_lines()}")
             self._pause()
 
     def _pause(self) -> None:

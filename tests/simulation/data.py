@@ -40,6 +40,7 @@ from tests.simulation.swarm import LEASE, MAX_ATTEMPTS, MAX_LOST, Plan
 RUN = "sim"
 SHA = "0" * 64
 BUDGET = 1 << 30
+UNREAD = 16  # bytes at the start of a map output
 
 
 def job_of(plan: Plan) -> JobSpec:
@@ -162,6 +163,7 @@ def _partitions(numbers: list[int], task: TaskSpec) -> tuple[bytes, int]:
     """A map output of sorted runs, and how many bytes its index takes at the end."""
     # No two attempts store the same bytes, so that it shows when one's key is written by another.
     data, index = task.nonce.encode(), []
+    assert len(data) == UNREAD
     for partition in range(task.reducers):
         keys = [n for n in numbers if n % task.reducers == partition]
         columns = encode_keys(Kind.INT, keys), encode_values(Kind.INT, keys)

@@ -22,7 +22,14 @@ from gomr_runtime.master.duties import Conclude
 from gomr_runtime.master.effects import Announce, Answered, Assign, Effect, Expire, Perform
 from gomr_runtime.master.journal import Manifest, _decode_manifest
 from gomr_runtime.scheduler.commands import Command, ExpireWorker, RepeatMap, StartAttempt
-from gomr_runtime.scheduler.events import CancelRequested, CommitSettled, Event, TaskId, Tick
+from gomr_runtime.scheduler.events import (
+    CancelRequested,
+    CommitSettled,
+    Event,
+    TaskId,
+    Tick,
+    WorkerJoined,
+)
 from gomr_runtime.scheduler.invariants import InvariantViolated, Watch
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import AttemptState, InvalidTransition, Phase
@@ -76,6 +83,7 @@ class Oracle:
         self.written: dict[str, bytes] = {}
         self.end: Summary | None = None
         self.repeats: Counter[TaskId] = Counter()
+        self.names_of_workers: set[str] = set()
         self.began = float("inf")
         self._holders: dict[int, Master] = {}
         self._known: dict[int, set[TaskId]] = {}  # by epoch: what that master knows as committed
@@ -179,6 +187,8 @@ class Oracle:
 
     def decided(self, master: Master, event: Event, commands: list[Command]) -> None:
         known = self._known.setdefault(master.epoch, set())
+        if isinstance(event, WorkerJoined):
+            self.names_of_workers.add(event.worker)
         if isinstance(event, CommitSettled) and event.winner is not None:
             known.add(event.attempt.task)
         for command in commands:

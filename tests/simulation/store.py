@@ -14,6 +14,7 @@ from typing import Any
 
 from gomr_runtime.errors import StorageError
 from gomr_runtime.storage.base import ObjectInfo
+from tests.simulation import data as data_model
 from tests.simulation.kernel import Kernel, block, current, sleep
 from tests.simulation.swarm import Plan
 
@@ -38,8 +39,9 @@ class Server:
         self.calm = False
         self.faults: Counter[str] = Counter()
         self.requests = 0
-        self.lost_answers: set[int] = set()  # by number of the request, each once
-        self.at_request: Callable[[int], None] = lambda count: None
+        self.lost_answers: set[int] = set()  # by number of the request
+        self.lose_first_answers = False  # of each operation
+        self.at_request: Callable[[int], bool] = lambda count: True
         self._kernel = kernel
         self._plan = plan
         self._watch = watch
@@ -126,7 +128,8 @@ class Server:
         elif how == "cut short":
             self.objects[key] = data[: int(self._kernel.rng.random() * len(data))]
         else:
-            position = int(self._kernel.rng.random() * len(data))
+            unread = data_model.UNREAD if "/data/map-" in key else 0
+            position = unread + int(self._kernel.rng.random() * (len(data) - unread))
             flipped = data[position] ^ 1 << self._kernel.rng.randrange(8)
             self.objects[key] = data[:position] + bytes([flipped]) + data[position + 1 :]
         self.damaged[key] = how
@@ -193,8 +196,10 @@ class Client:
     def _try(self, action: str, key: str, step: Callable[[], object]) -> Any:
         kernel = current().process.kernel
         deadline, pause = kernel.now + RETRY_SECONDS, FIRST_PAUSE
+        first = True
         while True:
-            answer = self._request(step)
+            answer = self._request(step, lose=first and self._server.lose_first_answers)
+            first = False
             if answer is FULL:
                 raise StorageError(f"cannot {action} {key} in {self.url}: the disk is full")
             if answer is not LOST and answer is not REFUSED:
@@ -204,11 +209,14 @@ class Client:
             sleep(pause * kernel.rng.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _request(self, step: Callable[[], object]) -> object:
+    def _request(self, step: Callable[[], object], *, lose: bool) -> object:
         server, thread = self._server, current()
         server.requests += 1
         number = server.requests
-        server.at_request(number)
+        if lose:
+            server.lost_answers.add(number)
+        if not server.at_request(number):
+            return block(thread)  # the process is dead, and nothing was sent
         self._danger()
         if self._cut() or server.strikes("lost_requests"):
             sleep(TIMEOUT)

@@ -97,6 +97,8 @@ class Worker(Process):
             return
         if world.strikes("pause"):
             self.stop(self.kernel.rng.uniform(1, 3 * LEASE))
+        if self._world.is_reachable(self.number, self._master):
+            self._heard = now  # it answers the pings of the connection
         if self._master is not None and (not self._master.alive or now - self._heard > SILENCE):
             self._disconnect()
         if self._connected:

@@ -25,7 +25,7 @@ from tests.simulation.swarm import Plan, draw
 from tests.simulation.verdict import check_verdict, latest_end
 from tests.simulation.workers import Worker
 
-Script = Callable[["World", str, int], None]
+Script = Callable[["World", str, int], object]
 
 MOST_STEPS = 200_000
 AFTERMATH = 60.0  # seconds in which masters that were replaced may still try something
@@ -42,7 +42,8 @@ class World:
         script: Script | None = None,
     ) -> None:
         """tell: called with each line of the trace. script: called before a master carries out
-        what it decided ("event") and at each request to the store ("request"), with a count."""
+        what it decided ("event") and at each request to the store ("request"), with a count; a
+        request is not sent if the answer is False."""
         self.seed = seed
         self.plan = plan or draw(seed)
         self.kernel = Kernel(f"world {seed}")
@@ -67,7 +68,7 @@ class World:
         self._script = script
         self._trace, self._outline = hashlib.sha256(), hashlib.sha256()
         if script is not None:
-            self.server.at_request = lambda count: script(self, "request", count)
+            self.server.at_request = lambda count: script(self, "request", count) is not False
 
     @property
     def trace(self) -> str:
@@ -176,6 +177,12 @@ class World:
         )  # fmt: skip
         self.faults["cuts"] += cut
         return cut
+
+    def is_reachable(self, worker: int, master: Master | None) -> bool:
+        """Whether pings get there and back."""
+        if master is None or not master.awake:
+            return False
+        return not self.is_cut(worker, "to") and not self.is_cut(worker, "from")
 
     def route(self) -> Master | None:
         """Where a new connection leads: mostly to the newest master."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.scale import master
+from bench.scale.minio import BUCKET, minio
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Figures:
 
 
 WORKERS = {"small": (200, 50), "full": (1000, 100)}
+ON_MINIO = {"small": (100, 10), "full": (1000, 10)}
 
 
 def master_row(scale: str) -> Found:
@@ -50,6 +52,10 @@ def master_row(scale: str) -> Found:
             found.bars.append(("heartbeat p99 below 1 s", f"{cost.p99:.2f} s", cost.p99 < 1))
         peak = cost.peak / 1e6
         found.bars.append((f"{name}: below 500 MB", f"{peak:.0f} MB", peak < 500))
+    with minio():
+        cost = master.measure(master.job_of(*ON_MINIO[scale]), 4, f"s3://{BUCKET}/store")
+    found.lines.append(["room for 4, store on MinIO", *_master_figures(cost)])
+    found.bars.append(("commits a second on MinIO", f"{cost.assigned / cost.wall:,.0f}", True))
     found.lines.append(["the scheduler alone", *_scheduler_figures(workers, tasks)])
     return found
 

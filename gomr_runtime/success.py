@@ -19,6 +19,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from gomr_runtime.errors import RunConflict, StorageError, UsageError
 from gomr_runtime.job import Ledger, Part, build
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.causes import os_cause
+from gomr_runtime.storage.several import Several
 
 FORMAT = 1
 NAME = "_SUCCESS"
@@ -108,16 +110,18 @@ def promote(
     parts: Sequence[Part],
     ledger: Ledger | None = None,
     counters: Mapping[str, int] | None = None,
+    several: Several = map,
 ) -> tuple[Part, ...]:
     """Make the committed parts the run's output in the store, then create its `_SUCCESS`.
 
-    `parts` carry the keys of the attempts' data; the result carries those of the output. Doing
-    it again, as a restarted master does, changes nothing. StorageError for a part that is
-    missing or has another size; RunConflict when another result of this run stands already.
+    `parts` carry the keys of the attempts' data; the result carries those of the output. several:
+    how the parts are gone through. Doing it again, as a restarted master does, changes nothing.
+    StorageError for a part that is missing or has another size; RunConflict when another result of
+    this run stands already.
     """
     content = success_bytes(success_of(run, parts, ledger or Ledger(), counters or {}))
     _check_no_other(store, run, content)
-    made = tuple(_promote_part(store, run, part) for part in parts)
+    made = tuple(several(partial(_promote_part, store, run), parts))
     if not store.create(layout.success(run), content):
         _check_no_other(store, run, content)
     _check_still_there(store, run, made)
@@ -153,17 +157,21 @@ def promoted(run: str, parts: Sequence[Part]) -> tuple[Part, ...]:
     return tuple(dataclasses.replace(part, key=prefix + part.name) for part in parts)
 
 
-def check_parts(store: Store, run: str, parts: Sequence[Part]) -> None:
+def check_parts(store: Store, run: str, parts: Sequence[Part], several: Several = map) -> None:
     """StorageError unless every part is there, under its present key, with its size."""
-    for part in parts:
-        try:
-            size = store.info(part.key).size
-        except KeyError:
-            raise StorageError(f"{part.name} of run {run}: {part.key} is missing") from None
-        if size != part.size:
-            raise StorageError(
-                f"{part.key} in {store.url} has {size} bytes, its attempt reported {part.size}"
-            )
+    for _ in several(partial(_check_part, store, run), parts):
+        pass
+
+
+def _check_part(store: Store, run: str, part: Part) -> None:
+    try:
+        size = store.info(part.key).size
+    except KeyError:
+        raise StorageError(f"{part.name} of run {run}: {part.key} is missing") from None
+    if size != part.size:
+        raise StorageError(
+            f"{part.key} in {store.url} has {size} bytes, its attempt reported {part.size}"
+        )
 
 
 def _promote_part(store: Store, run: str, part: Part) -> Part:
@@ -174,7 +182,7 @@ def _promote_part(store: Store, run: str, part: Part) -> Part:
     except KeyError as error:
         raise StorageError(f"{part.name} of run {run}: {error.args[0]} is missing") from None
     made = dataclasses.replace(part, key=target)
-    check_parts(store, run, (made,))
+    _check_part(store, run, made)
     return made
 
 

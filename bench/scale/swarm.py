@@ -32,6 +32,7 @@ from gomr_runtime.job import (
     to_json,
 )
 from gomr_runtime.outbox import Outbox
+from gomr_runtime.storage import Store, open_store
 
 CONNECTING_AT_ONCE = 50
 SHA = "0" * 64
@@ -51,8 +52,11 @@ class Tally:
 
 
 class SimulatedWorker:
-    def __init__(self, job: JobSpec, number: int, slots: int, tally: Tally) -> None:
+    def __init__(
+        self, job: JobSpec, number: int, slots: int, tally: Tally, store: Store | None
+    ) -> None:
         self._job = job
+        self._store = store
         self._name = f"simulated-{number:04d}"
         self._slots = slots
         self._tally = tally
@@ -77,7 +81,7 @@ class SimulatedWorker:
             self._put(next=pb.Next(count=self._slots))
             try:
                 while (message := await call.read()) is not grpc.aio.EOF:
-                    if self._hear(message):
+                    if await self._hear(message):
                         return
             finally:
                 for task in tasks:
@@ -111,13 +115,13 @@ class SimulatedWorker:
                 self._beat = (self._put(heartbeat=pb.Heartbeat()), time.perf_counter())
             await asyncio.sleep(self._job.heartbeat)
 
-    def _hear(self, several: pb.MasterMessages) -> bool:
+    async def _hear(self, several: pb.MasterMessages) -> bool:
         """Act on the messages; True after the last one."""
         done = 0
         for message in several.messages:
             match message.WhichOneof("body"):
                 case "assign":
-                    self._do(from_json(TaskSpec, message.assign.task), message.epoch)
+                    await self._do(from_json(TaskSpec, message.assign.task), message.epoch)
                     done += 1
                 case "ack":
                     self._acknowledged(message.ack.id)
@@ -133,7 +137,7 @@ class SimulatedWorker:
             self._tally.round_trips.append(time.perf_counter() - self._beat[1])
             self._beat = (0, 0.0)
 
-    def _do(self, spec: TaskSpec, epoch: int) -> None:
+    async def _do(self, spec: TaskSpec, epoch: int) -> None:
         tally = self._tally
         tally.assigned += 1
         tally.last = time.perf_counter()
@@ -141,6 +145,9 @@ class SimulatedWorker:
         attempt = pb.Attempt(
             kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce
         )
+        if self._store is not None and spec.kind == "reduce":
+            key = layout.attempt_data(spec, "part")
+            await asyncio.to_thread(self._store.put, key, b"x" * PART_BYTES)
         result = to_json(result_of(self._job, spec)).decode()
         self._put(report=pb.Report(attempt=attempt, epoch=epoch, result=result))
 
@@ -158,10 +165,10 @@ def result_of(job: JobSpec, spec: TaskSpec) -> TaskResult:
     return TaskResult((file,), ledger, cpu_seconds=1.0, peak_rss=100 << 20)
 
 
-async def swarm(job: JobSpec, address: str, token: str, slots: int) -> Tally:
+async def swarm(job: JobSpec, address: str, token: str, slots: int, store: Store | None) -> Tally:
     tally = Tally()
     door = asyncio.Semaphore(CONNECTING_AT_ONCE)
-    workers = [SimulatedWorker(job, number, slots, tally) for number in range(job.workers)]
+    workers = [SimulatedWorker(job, number, slots, tally, store) for number in range(job.workers)]
     await asyncio.gather(*(worker.run(address, token, door) for worker in workers))
     return tally
 
@@ -177,7 +184,8 @@ def main() -> None:
     job = from_json(JobSpec, given.job.read_bytes())
     began = time.perf_counter()
     token = rpc.read_token(given.token_file)
-    tally = asyncio.run(swarm(job, given.address, token, given.slots))
+    store = open_store(given.store) if given.store else None
+    tally = asyncio.run(swarm(job, given.address, token, given.slots, store))
     trips = sorted(tally.round_trips)
     print(
         json.dumps(

@@ -11,8 +11,7 @@ from contextlib import suppress
 from gomr_runtime.errors import GomrError, JobFailed
 from gomr_runtime.master.duties import Answer, Duty
 from gomr_runtime.master.journal import Journal
-
-AT_ONCE = 16  # requests to the store; more of them only wait for each other there
+from gomr_runtime.storage.several import AT_ONCE
 
 
 class Clerks:

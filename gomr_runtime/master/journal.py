@@ -37,6 +37,7 @@ from gomr_runtime.job import (
 from gomr_runtime.maps import encode_maps
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.several import Several
 from gomr_runtime.success import check_parts, promote
 
 Split = tuple[Piece, ...]
@@ -77,13 +78,16 @@ class Journal:
         *,
         nonce: Callable[[], str] = lambda: secrets.token_hex(8),
         clock: Callable[[], float] = time.time,
+        several: Several = map,
     ) -> None:
-        """nonce: never the same twice. clock: seconds, as far as machines agree on the time."""
+        """nonce: never the same twice. clock: seconds, as far as machines agree on the time.
+        several: how thousands of objects are gone through."""
         self.store = store
         self.run = run
         self.epoch = 0
         self._nonce = nonce
         self._clock = clock
+        self._several = several
         self._first_epoch = 1
         self._end: _End | None = None
 
@@ -200,15 +204,21 @@ class Journal:
     def read_commits(self) -> list[Manifest]:
         """The newest readable manifest of every task that has one."""
         newest: dict[TaskId, Manifest] = {}
-        for found in self.store.list(layout.commits(self.run)):
-            try:
-                manifest = _decode_manifest(self._load(found.key))
-            except CorruptBlock:  # its task runs again
+        keys = (found.key for found in self.store.list(layout.commits(self.run)))
+        for manifest in self._several(self._read_commit, keys):
+            if manifest is None:
                 continue
             task = manifest.attempt.task
             if task not in newest or newest[task].generation < manifest.generation:
                 newest[task] = manifest
         return list(newest.values())
+
+    def _read_commit(self, key: str) -> Manifest | None:
+        """None when it is damaged: its task runs again."""
+        try:
+            return _decode_manifest(self._load(key))
+        except CorruptBlock:
+            return None
 
     def seal_maps(self, maps: Sequence[MapOutput]) -> str:
         """The key under which exactly this list stands, never to be changed."""
@@ -228,7 +238,7 @@ class Journal:
         the output; a master that starts when this one died meanwhile does the rest.
         """
         parts = [replace(p, key=s) for p, s in zip(summary.parts, sources, strict=True)]
-        check_parts(self.store, self.run, parts)
+        check_parts(self.store, self.run, parts, self._several)
         key = layout.epoch(self.run, self.epoch + 1)
         end = _End(summary, sources)
         if not self.store.create(key, end.encode(self._nonce(), self._clock())):
@@ -263,7 +273,7 @@ class Journal:
             return
         parts = [replace(p, key=s) for p, s in zip(summary.parts, end.sources, strict=True)]
         try:
-            promote(self.store, self.run, parts, summary.ledger, summary.counters)
+            promote(self.store, self.run, parts, summary.ledger, summary.counters, self._several)
         except RunConflict as error:  # not a newer master: another result stands there
             raise JobFailed(str(error)) from None
 

@@ -20,6 +20,7 @@ from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.service import MasterService, RunService, TokenCheck
 from gomr_runtime.process import watch_for_end, write_atomically
 from gomr_runtime.storage import Store, open_store
+from gomr_runtime.storage.several import at_once
 
 LINGER = 5.0  # seconds at most for workers and client to hear of the end
 SOCKET_GRACE = 1.0  # a worker on this machine whose socket closed is back by then, or dead
@@ -60,7 +61,7 @@ async def serve(arguments: Arguments, store: Store | None = None) -> int:
     token = rpc.read_token(arguments.token_file)
     if store is None:
         store = await asyncio.to_thread(open_store, arguments.store)
-    journal = Journal(store, arguments.run)
+    journal = Journal(store, arguments.run, several=at_once)
     job = await asyncio.to_thread(journal.read_job)
     await asyncio.to_thread(journal.take_epoch)
     elapsed = await asyncio.to_thread(journal.elapsed, job.first_epoch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
 import time
 from collections import Counter
@@ -129,7 +128,7 @@ class Runs:
     ) -> ClusterRun:
         """A run that is not started. pods, job: fields of RunPods and of JobSpec."""
         run = job.pop("run", f"test-{secrets.token_hex(4)}")
-        source = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
+        source = self.folder / f"{run}.txt"  # its own: what changes while it is read is refused
         source.write_text(text, encoding="utf-8")
         uploaded = upload(self.store, run, resolve([str(source)]), lambda _: None)  # type: ignore[arg-type]
         fields: dict[str, Any] = {

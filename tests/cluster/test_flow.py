@@ -15,7 +15,7 @@ from tests.cluster.images import ensure_image
 from tests.cluster.kubectl import succeeds
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import images_for
+from tests.cluster.runs_on_cluster import images_for, minio_image
 from tests.flow.command import Server, call, flow_run_of, run, start, state_of, wait_for_line
 from tests.flow.prefect_server import running_server
 
@@ -53,7 +53,7 @@ def server(cluster: RunningCluster, tmp_path_factory: pytest.TempPathFactory) ->
         server.environ.update(
             KUBECONFIG=str(cluster.kubeconfig),
             GOMR_BASE_IMAGE=ensure_image("gomr-python"),
-            GOMR_MINIO_IMAGE=ensure_image("minio"),
+            GOMR_MINIO_IMAGE=minio_image(),
         )
         yield server
 

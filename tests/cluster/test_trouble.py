@@ -18,6 +18,7 @@ from tasks.cluster.connection import Cluster, connect
 from tasks.cluster.fit import fitting_workers
 from tasks.cluster.manifests import RunPods
 from tasks.cluster.minio import find_or_start
+from tests.cluster.images import ensure_on_nodes
 from tests.cluster.layout import CONTEXT, kubeconfig_path
 from tests.cluster.running_cluster import RunningCluster
 from tests.cluster.runs_on_cluster import (
@@ -115,8 +116,11 @@ def test_a_missing_right_is_named(
 
 def see_through(run: ClusterRun) -> None:
     """Without the check that nothing is left, which takes rights too."""
-    run.start()
-    run.watch()
+    try:
+        run.start()
+        run.watch()
+    finally:
+        run.leave()
 
 
 def replace_cluster(runs: Runs, connection: Cluster) -> Runs:
@@ -143,7 +147,7 @@ def test_W11_an_image_that_no_registry_gives(runs: Runs) -> None:
 
 
 def test_W11_workers_that_crash_show_their_last_lines(runs: Runs) -> None:
-    run = runs.make(pods={"worker_image": "localhost/gomr-python:3.11"})
+    run = runs.make(pods={"worker_image": ensure_on_nodes("gomr-python")})
     log = Log()
     with within(SECONDS), pytest.raises(EnvironmentFailed, match="ended with exit code 1") as found:
         runs.finish(run, log)
@@ -152,7 +156,7 @@ def test_W11_workers_that_crash_show_their_last_lines(runs: Runs) -> None:
 
 
 def test_M4_a_master_that_cannot_start_shows_its_last_lines(runs: Runs) -> None:
-    run = runs.make(pods={"master_image": "localhost/gomr-python:3.11"})
+    run = runs.make(pods={"master_image": ensure_on_nodes("gomr-python")})
     with within(SECONDS), pytest.raises(EnvironmentFailed) as caught:
         runs.finish(run)
     assert "No module named 'gomr_runtime'" in caught.value.detail

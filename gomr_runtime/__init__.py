@@ -3,7 +3,7 @@
 from gomr_runtime.aggregates import count, distinct, identity, max, min, sum, top
 from gomr_runtime.api import MapReduceConfig, run, total_order
 from gomr_runtime.context import Context, Counter
-from gomr_runtime.formats import chunk, csv, jsonl, lines, raw_bytes, whole_file
+from gomr_runtime.formats import batches, chunk, csv, jsonl, lines, raw_bytes, whole_file
 
 __version__ = "0.1.0"
 
@@ -11,6 +11,7 @@ __all__ = [
     "Context",
     "Counter",
     "MapReduceConfig",
+    "batches",
     "chunk",
     "count",
     "csv",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 
 class Counter:
@@ -22,14 +22,23 @@ class Counter:
         self.value += n
 
 
+class EmitBatch(Protocol):
+    """The type of `ctx.emit_batch`."""
+
+    def __call__(self, keys: Any, values: Any = ..., /) -> None:
+        """keys, values: Arrow arrays, Polars series or NumPy arrays of equal length, or one plain
+        value for all keys. Or one record batch, table or frame with columns `key` and `value`."""
+
+
 class Context:
     """Handed to every user function of a task.
 
     emit(key, value): give one pair. emit_many(pairs): give an iterable of pairs, cheaper than as
-    many emits. count(keys): the same as `emit(key, 1)` for each key, and much cheaper with the
-    `gomr.sum` combiner. params: the run's `--param`s. source: the input's name as the user gave
-    it ("" in reducers). attempt_id: unique for each try of a task, for user code with side
-    effects. progress(): a sign of life from a long computation on one record.
+    many emits. emit_batch(keys, values): a pair for each row of two columns, or emit_batch(batch)
+    with columns `key` and `value`. count(keys): the same as `emit(key, 1)` for each key, and much
+    cheaper with the `gomr.sum` combiner. params: the run's `--param`s. source: the input's name as
+    the user gave it ("" in reducers). attempt_id: unique for each try of a task, for user code with
+    side effects. progress(): a sign of life from a long computation on one record.
     """
 
     __slots__ = (
@@ -37,6 +46,7 @@ class Context:
         "attempt_id",
         "count",
         "emit",
+        "emit_batch",
         "emit_many",
         "params",
         "progress",
@@ -44,6 +54,7 @@ class Context:
     )
 
     emit: Callable[[Any, Any], None]
+    emit_batch: EmitBatch
     emit_many: Callable[[Iterable[tuple[Any, Any]]], None]
     count: Callable[[Iterable[Any]], None]
     progress: Callable[[], None]
@@ -69,6 +80,11 @@ class Context:
     def counters(self) -> dict[str, int]:
         """Every counter's value so far."""
         return {counter.name: counter.value for counter in self._counters.values()}
+
+    def restore(self, counters: Mapping[str, int]) -> None:
+        """Set every counter back to what `counters` were."""
+        for counter in self._counters.values():
+            counter.value = counters.get(counter.name, 0)
 
 
 MAX_COUNTERS = 120

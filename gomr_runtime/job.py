@@ -46,10 +46,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A record format by name (`chunk`, `lines`, `jsonl`, `csv`, `whole_file`, `raw_bytes`)."""
+    """A record format by name (`chunk`, `lines`, `jsonl`, `csv`, `whole_file`, `raw_bytes`).
+
+    batches: the mapper gets many records at once, as columns.
+    """
 
     name: str = "chunk"
     quoted_newlines: bool = True
+    batches: bool = False
 
 
 @dataclass(frozen=True, slots=True)

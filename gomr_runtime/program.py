@@ -22,7 +22,8 @@ from gomr_runtime.formats import plain_format
 from gomr_runtime.job import JobDescription
 from gomr_runtime.user_errors import describe, user_frames
 
-Delivery = Literal["list", "iterator"]
+Delivery = Literal["list", "iterator", "batch"]
+Frames = Literal["arrow", "polars"]
 
 _VALUE_TYPES = (int, float, str, bytes, bool, list, tuple, dict)
 _STREAMS = (
@@ -35,13 +36,16 @@ _STREAMS = (
 @dataclass(frozen=True, slots=True)
 class Program:
     """A worker file's config, checked. `delivery` is how the reducer takes its values,
-    `combiner_delivery` how the combiner does."""
+    `combiner_delivery` how the combiner does; `map_frames` and `reduce_frames` are what batches are
+    given as."""
 
     config: MapReduceConfig
     description: JobDescription
     delivery: Delivery
     combiner_delivery: Delivery
     path: str
+    map_frames: Frames = "arrow"
+    reduce_frames: Frames = "arrow"
 
 
 def load(path: Path, name: str) -> Program:
@@ -81,6 +85,7 @@ def program_of(config: object, source: bytes, path: str) -> Program:
     _check_aggregates(config)
     delivery, value_type = _annotation(config.reducer, "reducer")
     combiner_delivery, combined_type = _annotation(config.combiner, "combiner")
+    _check_batches(config, delivery, combiner_delivery)
     if callable(config.combiner) and not isinstance(config.combiner, Aggregate):
         value_type = combined_type or value_type
     elif not value_type and "sum" in (_name(config.combiner), _name(config.reducer)):
@@ -95,7 +100,27 @@ def program_of(config: object, source: bytes, path: str) -> Program:
         sort_values=config.sort_values or config.sort_key is not None,
         worker_sha256=hashlib.sha256(source).hexdigest(),
     )
-    return Program(config, description, delivery, combiner_delivery, path)
+    return Program(
+        config,
+        description,
+        delivery,
+        combiner_delivery,
+        path,
+        (description.format.batches and _frames(config.mapper, "mapper")) or "arrow",
+        (delivery == "batch" and _frames(config.reducer, "reducer")) or "arrow",
+    )
+
+
+def _check_batches(config: MapReduceConfig, delivery: Delivery, combiner: Delivery) -> None:
+    if combiner == "batch":
+        raise UsageError(
+            "the combiner takes (ctx, key, values): combine in the mapper's batch, or use a "
+            "built-in such as gomr.sum"
+        )
+    if delivery == "batch" and (config.sort_values or config.sort_key is not None):
+        raise UsageError(
+            "a reducer of batches, (ctx, batch), takes no sort_values or sort_key: sort its batch"
+        )
 
 
 def _check_aggregates(config: MapReduceConfig) -> None:
@@ -137,24 +162,50 @@ def _annotation(
     """How values are delivered and which type they are converted to ("" for as emitted)."""
     if function is None or isinstance(function, Aggregate):
         return "list", ""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"the {field}'s parameters are not known: {error}; use a def") from None
+    parameters = _parameters(function, field)
+    if len(parameters) == 2 and _frames(function, field):
+        return "batch", ""
     if len(parameters) < 3:
-        raise UsageError(f"the {field} takes (ctx, key, values), not {len(parameters)} parameters")
-    try:
-        hint = _hints(function).get(parameters[2].name)
-    except Exception as error:  # noqa: BLE001  (an annotation is code of the user's)
         raise UsageError(
-            f"the {field}'s annotation of {parameters[2].name!r} cannot be resolved: "
-            f"{describe(error)}"
-        ) from None
+            f"the {field} takes (ctx, key, values), not {len(parameters)} parameters; a reducer of "
+            "batches, (ctx, batch), annotates its batch as pyarrow.RecordBatch or polars.DataFrame"
+        )
+    hint = _hint(function, parameters[2], field)
     origin = typing.get_origin(hint) or hint
     delivery: Delivery = "iterator" if origin in _STREAMS else "list"
     inner = (typing.get_args(hint) or (None,))[0]
     inner = typing.get_origin(inner) or inner
     return delivery, inner.__name__ if inner in _VALUE_TYPES else ""
+
+
+def _parameters(function: Callable[..., Any], field: str) -> list[str]:
+    """The names of its parameters."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the {field}'s parameters are not known: {error}; use a def") from None
+    return [parameter.name for parameter in found]
+
+
+def _hint(function: Callable[..., Any], parameter: str, field: str) -> Any:
+    try:
+        return _hints(function).get(parameter)
+    except Exception as error:  # noqa: BLE001  (an annotation is code of the user's)
+        raise UsageError(
+            f"the {field}'s annotation of {parameter!r} cannot be resolved: {describe(error)}"
+        ) from None
+
+
+def _frames(function: Any, field: str) -> Frames | None:
+    """What a function of batches wants them as, by the module of its annotation; None for another
+    one, or none."""
+    parameters = _parameters(function, field)
+    if len(parameters) < 2:
+        raise UsageError(f"the {field} takes (ctx, batch), not {len(parameters)} parameters")
+    hint = _hint(function, parameters[1], field)
+    module = str(getattr(hint, "__module__", "")).partition(".")[0]
+    known: dict[str, Frames] = {"polars": "polars", "pyarrow": "arrow"}
+    return known.get(module)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -7,6 +7,10 @@ from typing_extensions import Buffer
 
 VERSION: int
 
+Column = tuple[int, int, Buffer, Buffer, int]
+"""(kind, bytes of an offset or 0, offsets, data, first row): an Arrow array without nulls. Where
+the width is 0, `data` has 8 bytes a row."""
+
 @final
 class Pairs:
     """Pairs of one key kind (int of 64 bits, str, bytes) and one value kind (those, or float).
@@ -36,6 +40,10 @@ class Pairs:
     def emit(self, key: Any, value: Any) -> None: ...
     def emit_many(self, pairs: Iterable[tuple[Any, Any]], /) -> None: ...
     def count(self, keys: Iterable[Any], /) -> None: ...
+    def columns(self, keys: Column, values: Column, start: int, end: int, /) -> int:
+        """A pair for each of rows [start, end), as long as they can be taken: the first that was
+        not. ValueError for columns that do not hold so many rows."""
+
     def sort(self, partitions: int, where: Buffer | None = None, /) -> list[int]:
         """Put the rows in order by partition, then key, equal keys as they came; the bounds of
         the partitions, `partitions + 1` of them. where: uint32 for each row; by default the fixed
@@ -101,6 +109,10 @@ class Merge:
         """Native keys (see `dataflow.batch`)."""
 
     def lists(self, groups: int, unpack: Callable[[bytes], Any], /) -> list[list[Any]]: ...
+    def columns(self, groups: int, /) -> tuple[int, int, bytes, bytes, bytes] | None:
+        """(value kind, rows, first row of each group and the end as uint32, keys, values), the
+        columns as frames have them. None where the values are not of one kind."""
+
     def sums(self, groups: int, /) -> list[int] | None: ...
     def text(self, groups: int, summed: bool, /) -> bytes | None: ...
     def rows(self, groups: int, /) -> int: ...
@@ -127,6 +139,9 @@ class Lines:
 
     def emit(self, key: Any, value: Any) -> None: ...
     def emit_many(self, pairs: Iterable[tuple[Any, Any]], /) -> None: ...
+    def columns(self, keys: Column, values: Column, start: int, end: int, /) -> int:
+        """A line for each of rows [start, end), as `Pairs.columns`."""
+
     def take(self) -> tuple[int, bytes]:
         """(lines, text) so far, which are forgotten."""
 

@@ -73,7 +73,9 @@ class Segment:
 def segment_of(batch: Batch) -> Segment:
     """A batch as columns."""
     kind = column_kind(batch.values)
-    return Segment(batch.kind, kind, _column(batch.kind, batch.keys), _column(kind, batch.values))
+    return Segment(
+        batch.kind, kind, cells_array(batch.kind, batch.keys), cells_array(kind, batch.values)
+    )
 
 
 def concat(segments: list[Segment]) -> list[Segment]:
@@ -201,8 +203,8 @@ def segment_from(frame: Frame) -> Segment:
     return Segment(
         frame.key_kind,
         frame.value_kind,
-        _array(frame.key_kind, frame.rows, frame.keys),
-        _array(frame.value_kind, frame.rows, frame.values),
+        stored_array(frame.key_kind, frame.rows, frame.keys),
+        stored_array(frame.value_kind, frame.rows, frame.values),
     )
 
 
@@ -226,7 +228,8 @@ def binary_parts(column: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uin
     return ends - ends[0], payload[ends[0] : ends[-1]]
 
 
-def _column(kind: Kind, cells: list[Any]) -> Any:
+def cells_array(kind: Kind, cells: list[Any]) -> Any:
+    """An Arrow array of native keys or frozen values of one kind."""
     fixed = _FIXED_TYPES.get(kind)
     if kind in (Kind.NONE, Kind.BOOL):
         return pa.array(np.array([bool(cell) for cell in cells], np.int8))
@@ -249,7 +252,8 @@ def _column_parts(kind: Kind, column: Any) -> tuple[memoryview, ...]:
     return np.diff(offsets).astype(np.uint32).view(np.uint8).data, data.data
 
 
-def _array(kind: Kind, rows: int, raw: memoryview) -> Any:
+def stored_array(kind: Kind, rows: int, raw: memoryview) -> Any:
+    """A column of a frame as an Arrow array over the same memory."""
     if kind is Kind.NONE:
         return pa.array(np.zeros(rows, np.int8))
     fixed = _FIXED_TYPES.get(kind)

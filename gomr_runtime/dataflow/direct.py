@@ -15,6 +15,7 @@ from gomr_runtime import compiled
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import Batch
 from gomr_runtime.dataflow.combine import TRIAL_PAIRS, Collector, PassOn, SumFold
+from gomr_runtime.dataflow.emit_columns import ColumnEmit
 from gomr_runtime.dataflow.emitter import Emitter
 from gomr_runtime.dataflow.frames import TARGET_BYTES, TARGET_ROWS, frame_of
 from gomr_runtime.dataflow.keys import Kind
@@ -81,6 +82,7 @@ class Direct:
         )
         ctx.emit = self._pairs.emit
         ctx.emit_many = self._pairs.emit_many
+        ctx.emit_batch = ColumnEmit(ctx, self._pairs.columns)
         ctx.count = self._pairs.count
 
     def finish(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gomr_runtime import compiled
 from gomr_runtime.context import Context
+from gomr_runtime.dataflow.emit_columns import ColumnEmit
 from gomr_runtime.dataflow.emitter import Emitter
 from gomr_runtime.dataflow.output import PartWriter
 from gomr_runtime.execution import Monitor
@@ -51,6 +52,7 @@ class DirectText:
             limit=TEXT_BYTES,
         )
         self._point(self._lines.emit, self._lines.emit_many)
+        ctx.emit_batch = ColumnEmit(ctx, self._lines.columns)
 
     def write(self, text: bytes, records: int) -> None:
         """Lines that were made elsewhere, behind everything emitted so far."""

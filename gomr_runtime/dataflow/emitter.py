@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import BadPair, Batch, check_container, weight
+from gomr_runtime.dataflow.emit_columns import ColumnEmit
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.values import PLAIN, freeze
 
@@ -89,10 +90,11 @@ class Emitter:
         self._weight = 0
 
     def bind(self, ctx: Context, value_type: str, tick: Ticks) -> None:
-        """Give `ctx` its emit, emit_many, count and progress."""
+        """Give `ctx` its emit, emit_many, emit_batch, count and progress."""
         self._tick = tick
         ctx.emit = self._emit_function(value_type)
         ctx.emit_many = self._emit_many_function(value_type, tick)
+        ctx.emit_batch = ColumnEmit(ctx)
         ctx.count = self._count
         ctx.progress = tick
 
@@ -104,6 +106,17 @@ class Emitter:
     def origin_of(self, index: int) -> Any:
         """The origin of pair `index` of the lists as they are."""
         return self.origins[bisect_right(self.marks, index) - 1]
+
+    def fresh(self) -> Emitter:
+        """An emitter of the same drain that holds nothing and stands in front of nothing."""
+        return Emitter(self._drain)
+
+    def forget(self) -> None:
+        """Forget every pair held."""
+        self.keys.clear()
+        self.values.clear()
+        self._forget()
+        self._weighed = self._weight = 0
 
     def drop_last(self) -> None:
         """Forget the pairs of the record begun last."""

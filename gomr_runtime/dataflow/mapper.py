@@ -55,10 +55,11 @@ class MapTask:
         allowed_bad: int = 0,
         known_bad: frozenset[int] = frozenset(),
         direct: Direct | DirectText | None = None,
+        attempt: int = 1,
     ) -> None:
         """name: the task's, for errors. allowed_bad: bad records to set aside. known_bad: record
         numbers that killed earlier attempts; they are set aside without being tried. direct: takes
-        pairs past the emitter, where no record has to be taken back."""
+        pairs past the emitter, where no record has to be taken back. attempt: of the task."""
         self.books = MapBooks()
         self.bad_records: list[BadRecord] = []
         self._name = name
@@ -69,6 +70,7 @@ class MapTask:
         self._locate = locate
         self._allowed = allowed_bad
         self._known_bad = known_bad
+        self._attempt = attempt
         self._number = 0
         self._starts: list[tuple[int, int, int]] = []  # (number, piece, offset) of blocks
         self._mapper = partial(program.config.mapper, ctx)

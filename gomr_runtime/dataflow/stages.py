@@ -157,7 +157,9 @@ def reduce(
         ctx = _context(task, job)
         budget = budget_of(job.memory)
         text = direct_text(part, job.output_format)
-        reducer = ReduceTask(task.name, program, ctx, part.add, monitor, scratch, budget, text)
+        reducer = _reduce_task_type(program)(
+            task.name, program, ctx, part.add, monitor, scratch, budget, text
+        )
         reducer.run(grouped(runs, blobs, scratch, budget))
         if text is not None:
             text.finish()
@@ -218,7 +220,7 @@ def _map(
         finally:
             blob.close()
 
-    mapping = MapTask(
+    mapping = _map_task_type(program)(
         task.name,
         program,
         ctx,
@@ -229,11 +231,28 @@ def _map(
         allowed_bad=job.skip_bad_records,
         known_bad=frozenset(task.skipped),
         direct=direct,
+        attempt=task.attempt,
     )
     mapping.emitter.count_keys = count_keys
     monitor[TOTAL] = sum(piece.end - piece.start for piece in task.pieces)
     mapping.run(_blocks(task, job, program, blobs))
     return mapping
+
+
+def _map_task_type(program: Program) -> type[MapTask]:
+    if not program.description.format.batches:
+        return MapTask
+    from gomr_runtime.dataflow.batch_mapper import BatchMapTask
+
+    return BatchMapTask
+
+
+def _reduce_task_type(program: Program) -> type[ReduceTask]:
+    if program.delivery != "batch":
+        return ReduceTask
+    from gomr_runtime.dataflow.batch_reducer import BatchReduceTask
+
+    return BatchReduceTask
 
 
 def _blocks(task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs) -> Iterator[Block]:

@@ -340,6 +340,7 @@ static PyMethodDef methods[] = {
     {"step", merge_step, METH_VARARGS, "step(most_rows, most_bytes) -> run to feed, -1, -2"},
     {"keys", merge_keys, METH_O, "keys(groups)"},
     {"lists", merge_lists, METH_VARARGS, "lists(groups, unpack)"},
+    {"columns", merge_columns, METH_O, "columns(groups)"},
     {"sums", merge_sums, METH_O, "sums(groups)"},
     {"text", merge_text, METH_VARARGS, "text(groups, summed)"},
     {"rows", merge_rows, METH_O, "rows(groups)"},

@@ -47,6 +47,7 @@ static inline uint32_t width_of(int kind)
 /* window.c: methods on the groups gathered so far. */
 PyObject *merge_keys(PyObject *object, PyObject *argument);
 PyObject *merge_lists(PyObject *object, PyObject *args);
+PyObject *merge_columns(PyObject *object, PyObject *argument);
 PyObject *merge_sums(PyObject *object, PyObject *argument);
 PyObject *merge_text(PyObject *object, PyObject *args);
 PyObject *merge_rows(PyObject *object, PyObject *argument);

@@ -6,31 +6,6 @@
  */
 #include "pairs.h"
 
-#define TICKS 4 /* of gomr_runtime.execution: its slot in the monitor */
-
-/* After a pair was taken: spill when much is held. -1 with an exception. */
-static inline int settle(Pairs *self)
-{
-    if (self->ticks) {
-        ++*self->ticks;
-    }
-    if (held_bytes(self) <= self->limit) {
-        return 0;
-    }
-    PyObject *done = PyObject_CallNoArgs(self->full);
-    Py_XDECREF(done);
-    return done ? 0 : -1;
-}
-
-static int is_usable(const Pairs *self)
-{
-    if (self->sealed) {
-        PyErr_SetString(PyExc_RuntimeError, "a pair was emitted while pairs are being stored");
-        return 0;
-    }
-    return 1;
-}
-
 static PyObject *pairs_emit(PyObject *object, PyObject *const *args, Py_ssize_t count,
                             PyObject *names)
 {
@@ -389,6 +364,7 @@ static PyMethodDef methods[] = {
     {"emit", FAST(pairs_emit), METH_FASTCALL | METH_KEYWORDS, "emit(key, value)"},
     {"emit_many", pairs_emit_many, METH_O, "emit_many(pairs)"},
     {"count", pairs_count, METH_O, "count(keys): emit(key, 1) for each"},
+    {"columns", pairs_columns, METH_VARARGS, "columns(keys, values, start, end) -> rows taken"},
     {"sort", pairs_sort, METH_VARARGS, "sort(partitions, where=None) -> bounds"},
     {"body", pairs_body, METH_VARARGS, "body(start, end, most_rows, most_bytes)"},
     {"lower", pairs_lower, METH_O, "lower(payload) -> rows below it"},

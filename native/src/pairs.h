@@ -4,6 +4,7 @@
 
 #include "gomr_native.h"
 
+#define TICKS 4 /* of gomr_runtime.execution: its slot in the monitor */
 #define MOST_CELL (1u << 30) /* bytes of a key or value; `other` takes larger ones */
 #define MOST_ARENA ((size_t)3 << 30)
 
@@ -35,6 +36,40 @@ typedef struct {
 int read_key(const Pairs *self, PyObject *object, Key *key);
 int take(Pairs *self, const Key *key, PyObject *value);
 int take_one(Pairs *self, const Key *key);
-size_t held_bytes(const Pairs *self);
+/* The same for a value as a cell of a column; `hash` is the key's, where rows are summed. */
+int take_cell_of(Pairs *self, const Key *key, uint64_t hash, int kind, const char *cell,
+                 Py_ssize_t size);
+
+/* column.c */
+PyObject *pairs_columns(PyObject *object, PyObject *args);
+
+static inline size_t held_bytes(const Pairs *self)
+{
+    size_t index = self->index ? (self->mask + 1) * sizeof(Entry) : 0;
+    return self->store.used + self->store.count * sizeof(Row) + index;
+}
+
+/* After a pair was taken: spill when much is held. -1 with an exception. */
+static inline int settle(Pairs *self)
+{
+    if (self->ticks) {
+        ++*self->ticks;
+    }
+    if (held_bytes(self) <= self->limit) {
+        return 0;
+    }
+    PyObject *done = PyObject_CallNoArgs(self->full);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static inline int is_usable(const Pairs *self)
+{
+    if (self->sealed) {
+        PyErr_SetString(PyExc_RuntimeError, "a pair was emitted while pairs are being stored");
+        return 0;
+    }
+    return 1;
+}
 
 #endif

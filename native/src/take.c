@@ -1,12 +1,6 @@
 /* A pair into the buffer: its key and value read, its row found or made. */
 #include "pairs.h"
 
-size_t held_bytes(const Pairs *self)
-{
-    size_t index = self->index ? (self->mask + 1) * sizeof(Entry) : 0;
-    return self->store.used + self->store.count * sizeof(Row) + index;
-}
-
 /* 1 with the key read, 0 when it has to go elsewhere. `key` must not move while it is used. */
 int read_key(const Pairs *self, PyObject *object, Key *key)
 {
@@ -155,16 +149,15 @@ static int add_row(Pairs *self, const Key *key, Value value, uint64_t hash, uint
     return 1;
 }
 
-/* 1: taken. 0: it has to go elsewhere. -1: an exception. */
-static inline int take_number(Pairs *self, const Key *key, int kind, Value value)
+/* 1: taken. 0: it has to go elsewhere. -1: an exception. `hash`: the key's, while summing. */
+static inline int take_hashed(Pairs *self, const Key *key, uint64_t hash, int kind, Value value)
 {
-    uint64_t hash = 0, at = 0;
+    uint64_t at = 0;
     if (self->summing) {
         if (!self->index && !grow_index(self, 4096)) {
             PyErr_NoMemory();
             return -1;
         }
-        hash = fixed_hash((uint64_t)key->kind, key->bytes, (size_t)key->size);
         int found = add_to_row(self, key, value.i, hash, &at);
         if (found) {
             self->taken += found > 0;
@@ -179,6 +172,15 @@ static inline int take_number(Pairs *self, const Key *key, int kind, Value value
         return -1;
     }
     return 1;
+}
+
+static inline int take_number(Pairs *self, const Key *key, int kind, Value value)
+{
+    uint64_t hash = 0;
+    if (self->summing) {
+        hash = fixed_hash((uint64_t)key->kind, key->bytes, (size_t)key->size);
+    }
+    return take_hashed(self, key, hash, kind, value);
 }
 
 static int take_cell(Pairs *self, const Key *key, int kind, const char *bytes, Py_ssize_t size)
@@ -243,4 +245,21 @@ int take_one(Pairs *self, const Key *key)
         return 0;
     }
     return take_number(self, key, KIND_INT, (Value){.i = 1});
+}
+
+int take_cell_of(Pairs *self, const Key *key, uint64_t hash, int kind, const char *cell,
+                 Py_ssize_t size)
+{
+    Value value = {.i = 1};
+    int counted = self->counting && (kind == KIND_INT || kind == KIND_FLOAT);
+    if (!counted && (self->counting || !takes_value(self, kind))) {
+        return 0;
+    }
+    if (kind == KIND_STR || kind == KIND_BYTES) {
+        return take_cell(self, key, kind, cell, size);
+    }
+    if (!counted) {
+        memcpy(&value, cell, 8);
+    }
+    return take_hashed(self, key, hash, counted ? KIND_INT : kind, value);
 }

@@ -1,5 +1,5 @@
 /* Lines of text parts, `key<TAB>value`, as gomr_runtime.dataflow.output writes them. */
-#include "gomr_native.h"
+#include "column.h"
 
 static int make_room(Arena *text, size_t more)
 {
@@ -109,6 +109,17 @@ static int take_object(Arena *text, PyObject *object, char end)
     return text_cell(text, KIND_INT, (const char *)&number, 8, end) ? 1 : (PyErr_NoMemory(), -1);
 }
 
+/* After a line: hand on when there is much. -1 with an exception. */
+static inline int settle_lines(Lines *self)
+{
+    if (self->text.used <= self->limit) {
+        return 1;
+    }
+    PyObject *done = PyObject_CallNoArgs(self->full);
+    Py_XDECREF(done);
+    return done ? 1 : -1;
+}
+
 static int take_line(Lines *self, PyObject *key, PyObject *value)
 {
     size_t before = self->text.used;
@@ -121,12 +132,7 @@ static int take_line(Lines *self, PyObject *key, PyObject *value)
         return taken;
     }
     self->records++;
-    if (self->text.used <= self->limit) {
-        return 1;
-    }
-    PyObject *done = PyObject_CallNoArgs(self->full);
-    Py_XDECREF(done);
-    return done ? 1 : -1;
+    return settle_lines(self);
 }
 
 static PyObject *lines_emit(PyObject *object, PyObject *const *args, Py_ssize_t count,
@@ -169,6 +175,38 @@ static PyObject *lines_emit_many(PyObject *object, PyObject *pairs)
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+/* columns(keys, values, start, end): a line for each row; the first row that was not written */
+static PyObject *lines_columns(PyObject *object, PyObject *args)
+{
+    Lines *self = (Lines *)object;
+    PyObject *given_keys, *given_values;
+    Py_ssize_t row, end, size;
+    Column keys = {0}, values = {0};
+    if (!PyArg_ParseTuple(args, "OOnn", &given_keys, &given_values, &row, &end)) {
+        return NULL;
+    }
+    int fits = row >= 0 && row <= end && open_column(&keys, given_keys, end) == 0 &&
+               open_column(&values, given_values, end) == 0;
+    int written = (keys.kind == KIND_STR || keys.kind == KIND_INT) &&
+                  (values.kind == KIND_STR || values.kind == KIND_INT);
+    while (fits && written && !self->closed && row < end) {
+        const char *cell = column_cell(&keys, row, &size);
+        fits = text_cell(&self->text, keys.kind, cell, (size_t)size, '\t');
+        cell = column_cell(&values, row, &size);
+        fits = fits && text_cell(&self->text, values.kind, cell, (size_t)size, '\n');
+        if (!fits) {
+            PyErr_NoMemory();
+            break;
+        }
+        self->records++;
+        row++;
+        fits = settle_lines(self) > 0;
+    }
+    close_column(&keys);
+    close_column(&values);
+    return fits ? PyLong_FromSsize_t(row) : NULL;
 }
 
 /* take() -> (records, text), which is forgotten */
@@ -258,6 +296,7 @@ static void lines_dealloc(PyObject *object)
 static PyMethodDef methods[] = {
     {"emit", FAST(lines_emit), METH_FASTCALL | METH_KEYWORDS, "emit(key, value)"},
     {"emit_many", lines_emit_many, METH_O, "emit_many(pairs)"},
+    {"columns", lines_columns, METH_VARARGS, "columns(keys, values, start, end) -> rows written"},
     {"take", lines_take, METH_NOARGS, "take() -> (records, text)"},
     {"close", lines_close, METH_NOARGS, "send every pair to `other`"},
     {"open", lines_open, METH_NOARGS, "take pairs again"},

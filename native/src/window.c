@@ -123,6 +123,84 @@ PyObject *merge_lists(PyObject *object, PyObject *args)
     return lists;
 }
 
+/* The keys of the groups as a column of a frame. */
+static PyObject *key_column(const Merge *self, uint32_t count)
+{
+    int cells = has_cells(self->key_kind);
+    size_t size = cells ? 4 * (size_t)count : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size += self->groups[i].key_size;
+    }
+    PyObject *column = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    char *sizes = column ? PyBytes_AsString(column) : NULL;
+    char *to = sizes + (cells ? 4 * (size_t)count : 0);
+    for (uint32_t i = 0; column && i < count; i++) {
+        const Group *group = &self->groups[i];
+        if (cells) {
+            memcpy(sizes + 4 * (size_t)i, &group->key_size, 4);
+        }
+        memcpy(to, self->keys.bytes + group->key, group->key_size);
+        to += group->key_size;
+    }
+    return column;
+}
+
+static PyObject *value_column(const Merge *self, uint32_t rows, int kind)
+{
+    int cells = has_cells(kind);
+    size_t size = cells ? 4 * (size_t)rows : (size_t)rows * width_of(kind);
+    for (uint32_t row = 0; cells && row < rows; row++) {
+        size += self->rows[row].value.cell.size;
+    }
+    PyObject *column = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    char *sizes = column ? PyBytes_AsString(column) : NULL;
+    char *to = sizes + (cells ? 4 * (size_t)rows : 0);
+    for (uint32_t row = 0; column && row < rows; row++) {
+        const Value *value = &self->rows[row].value;
+        if (cells) {
+            memcpy(sizes + 4 * (size_t)row, &value->cell.size, 4);
+            memcpy(to, self->values.bytes + value->cell.at, value->cell.size);
+            to += value->cell.size;
+        } else {
+            memcpy(to, value, width_of(kind));
+            to += width_of(kind);
+        }
+    }
+    return column;
+}
+
+/* columns(groups) -> (value kind, rows, first row of each and the end, keys, values), columns as frames
+ * have them. None where the values are not of one kind. */
+PyObject *merge_columns(PyObject *object, PyObject *argument)
+{
+    Merge *self = (Merge *)object;
+    int64_t count = groups_in(self, argument);
+    if (count < 0) {
+        return NULL;
+    }
+    uint32_t rows = count ? end_of(self, (uint32_t)count - 1) : 0;
+    uint32_t kind = rows ? self->rows[0].key.size : KIND_NONE;
+    for (uint32_t row = 0; row < rows; row++) {
+        if (self->rows[row].key.size != kind) {
+            Py_RETURN_NONE;
+        }
+    }
+    PyObject *starts = PyBytes_FromStringAndSize(NULL, 4 * (Py_ssize_t)(count + 1));
+    PyObject *keys = starts ? key_column(self, (uint32_t)count) : NULL;
+    PyObject *values = keys ? value_column(self, rows, (int)kind) : NULL;
+    if (!values) {
+        Py_XDECREF(starts);
+        Py_XDECREF(keys);
+        return NULL;
+    }
+    char *to = PyBytes_AsString(starts);
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(to + 4 * (size_t)i, &self->groups[i].start, 4);
+    }
+    memcpy(to + 4 * (size_t)count, &rows, 4);
+    return Py_BuildValue("IINNN", kind, rows, starts, keys, values);
+}
+
 static int sum_of(const Merge *self, uint32_t group, int64_t *sum)
 {
     *sum = 0;

@@ -1,0 +1,74 @@
+"""A reduce task whose reducer takes whole groups as columns, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gomr_runtime.dataflow.batch import BadPair
+from gomr_runtime.dataflow.emitter import emit_yielded
+from gomr_runtime.dataflow.frames import user_keys
+from gomr_runtime.dataflow.group_batches import (
+    GroupColumns,
+    NoColumn,
+    columns_of_list,
+    columns_of_merged,
+    columns_of_window,
+)
+from gomr_runtime.dataflow.groups import Giant, Window
+from gomr_runtime.dataflow.merged import Merged
+from gomr_runtime.dataflow.record_batches import as_frame
+from gomr_runtime.dataflow.reducer import ReduceTask
+from gomr_runtime.errors import GomrError, RecordFailed
+from gomr_runtime.execution import BLOCK_RECORD, RECORD
+from gomr_runtime.user_errors import describe, user_frames
+
+
+class BatchReduceTask(ReduceTask):
+    """Feeds batches of groups to the reducer; a group is never cut."""
+
+    def _merged(self, window: Merged) -> None:
+        self._give(lambda: columns_of_merged(window))
+
+    def _window(self, window: Window) -> None:
+        self._give(lambda: columns_of_window(window))
+
+    def _giant(self, giant: Giant) -> None:
+        key = user_keys(giant.kind, [giant.key])[0]
+        values = self._whole(key, self._counted(giant.chunks))
+        self.rows -= len(values)  # which are counted below
+        self._give(lambda: columns_of_list(giant.kind, key, values))
+
+    def _give(self, make: Callable[[], GroupColumns]) -> None:
+        self._monitor[RECORD] = self.groups
+        self._monitor[BLOCK_RECORD] = 0
+        columns: GroupColumns | None = None
+        reducer: Any = self._program.config.reducer
+        try:
+            columns = make()
+            self.emitter.begin(None)
+            frame = as_frame(columns.batch, self._program.reduce_frames)
+            emit_yielded(self._ctx, reducer(self._ctx, frame))
+            self.emitter.drain()
+        except GomrError:
+            raise
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  (user code may raise anything)
+            if self.emitter.failed is not None:
+                raise self.emitter.failed from None
+            cause = str(error) if isinstance(error, BadPair | NoColumn) else describe(error)
+            raise RecordFailed(
+                f"{self._name}, {_place(columns)}: {cause}", detail=user_frames(error)
+            ) from None
+        self.groups += len(columns.keys)
+        self.rows += len(columns.values)
+
+
+def _place(columns: GroupColumns | None) -> str:
+    if columns is None:
+        return "a batch of keys"
+    first, last = (columns.keys[i].as_py() for i in (0, -1))
+    if first == last:
+        return f"key {first!r:.80}"
+    return f"keys {first!r:.80} to {last!r:.80}"

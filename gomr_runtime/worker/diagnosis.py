@@ -50,10 +50,13 @@ def place_of(
     if task.kind == "reduce":
         key = monitor[RECORD] + max(0, monitor[BLOCK_RECORD])
         return f"at key number {key}" if monitor[RECORD] >= 0 else ""
-    if record_in_flight(task, monitor) < 0 or not 0 <= monitor[PIECE] < len(task.pieces):
+    known = 0 <= monitor[PIECE] < len(task.pieces)
+    offset = monitor[BLOCK_OFFSET]
+    if record_in_flight(task, monitor) < 0 or not known:
+        if record_format.batches and known and monitor[RECORD] >= 0:
+            return f"in {task.pieces[monitor[PIECE]].file.source}, batch at offset {offset}"
         return "between records" if monitor[RECORD] >= 0 else "before the first record"
     piece = task.pieces[monitor[PIECE]]
-    offset = monitor[BLOCK_OFFSET]
     try:
         blob = blobs.open(piece.file.location)
         try:

@@ -76,6 +76,41 @@ def test_local_workers_write_the_bytes_of_one_process(
     assert run(worker_file(tmp_path, combiner), tmp_path / "out", *arguments) == expected
 
 
+BATCHES = """
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import gomr_runtime as gomr
+
+
+def mapper(ctx: gomr.Context, batch: pa.RecordBatch) -> None:
+    words = pc.utf8_split_whitespace(pc.utf8_lower(batch["text"])).flatten()
+    ctx.emit_batch(words.filter(pc.not_equal(words, "")), 1)
+
+
+def reducer(ctx: gomr.Context, batch: pa.RecordBatch) -> None:
+    sums = pa.table(batch).group_by("key").aggregate([("value", "sum")]).sort_by("key")
+    ctx.emit_batch(sums["key"], sums["value_sum"])
+
+
+if __name__ == "__main__":
+    gomr.run(gomr.MapReduceConfig(mapper=mapper, input=gomr.batches, {rest}))
+"""
+
+
+@pytest.mark.parametrize("rest", ["reducer=reducer", "reducer=gomr.sum", "reducer=gomr.count"])
+@pytest.mark.parametrize("arguments", [(), ("--workers", "2", "--mappers", "7")])
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_batches_write_the_bytes_of_single_records(
+    tmp_path: Path, expected: dict[str, str], rest: str, arguments: tuple[str, ...], pure: str
+) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(BATCHES.replace("{rest}", rest), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOMR_PURE", pure)
+        assert run(worker, tmp_path / "out", *arguments) == expected
+
+
 def add(ctx: gomr.Context, key: str, values: list[int]) -> None:
     ctx.emit(key, sum(values))
 

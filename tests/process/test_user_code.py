@@ -12,7 +12,7 @@ import pytest
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import DeadlineExceeded, JobFailed
 from gomr_runtime.local import LocalRun
-from tests.process.local_runs import Job, word_count
+from tests.process.local_runs import HEAD, Job, word_count
 
 LINES = 200
 BAD = 50  # the record that the mapper cannot take
@@ -149,6 +149,36 @@ def test_U2_crashes_beyond_the_allowed_end_the_run(folder: Path) -> None:
     assert "more than 1 bad records" in str(error)
     assert "record at offset 2" in error.detail
     assert "record at offset 6" in error.detail
+
+
+BATCHES = """
+import pyarrow.compute as pc
+
+def mapper(ctx, batch) -> None:
+    if pc.any(pc.equal(batch["line"], "x")).as_py():
+        os._exit(3)
+    ctx.emit_batch(pc.split_pattern(batch["line"], " ").flatten(), 1)
+
+gomr.run(
+    gomr.MapReduceConfig(mapper=mapper, reducer=gomr.sum, input=gomr.batches(gomr.lines))
+)
+"""
+
+
+def test_U2_a_record_that_ends_the_process_in_a_batch_is_set_aside_alone(folder: Path) -> None:
+    text = "a b\n" * 50 + "x\n" + "b c\n" * 50
+    options = {"skip_bad_records": 1, "mappers": 2}
+    job = Job(folder, HEAD + BATCHES, text=text, options=options)
+    summary = job.go()
+    assert job.counts(summary) == {"a": 50, "b": 100, "c": 50}
+    (bad,) = summary.bad_records
+    assert (bad.source, bad.offset) == ("input.txt", 200)
+
+
+def test_U3_a_batch_that_ends_the_process_is_named(folder: Path) -> None:
+    options = {"mappers": 1, "max_attempts": 1}
+    error = failure_of(Job(folder, HEAD + BATCHES, text="a\nx\nb\n", options=options))
+    assert "in input.txt, batch at offset 0" in str(error)
 
 
 def test_U1_four_attempts_on_two_workers_and_the_users_own_frames(folder: Path) -> None:

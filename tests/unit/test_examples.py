@@ -116,6 +116,28 @@ def test_log_analysis(tmp_path: Path, fails_from: int) -> None:
     assert summary["ledger"]["combine_in"] > summary["ledger"]["combine_out"] > 0
 
 
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_traffic(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    generate = [sys.executable, str(EXAMPLES / "log_analysis" / "generate.py"), "3000", "7"]
+    log = subprocess.run(generate, capture_output=True, timeout=60, check=True).stdout
+    (tmp_path / "log.jsonl").write_bytes(log)
+    run(
+        "traffic",
+        tmp_path / "out",
+        *("--input", "log.jsonl", "--output-format", "jsonl", "--mappers", "4", *workers),
+    )
+    expected: dict[tuple[str, int], list[int]] = {}
+    for entry in map(json.loads, log.decode().splitlines()):
+        if entry["path"] != "/health":
+            row = expected.setdefault((entry["path"], entry["status"]), [0, 0])
+            row[0] += 1
+            row[1] += entry["bytes"]
+    parts = sorted((tmp_path / "out").glob("output-*.jsonl"))
+    pairs = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+    assert {tuple(pair["key"]): pair["value"] for pair in pairs} == expected
+    assert len(pairs) == len(expected)
+
+
 def test_the_generated_log_depends_on_the_seed_alone() -> None:
     generate = [sys.executable, str(EXAMPLES / "log_analysis" / "generate.py"), "50"]
     first, again, other = (
@@ -161,7 +183,7 @@ def test_links_of_documents_lead_somewhere(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md", "docs/worker-api.md"])
 def test_workers_of_documents_run(document: str, tmp_path: Path) -> None:
     (worker,) = (block for block in python_blocks(ROOT / document) if "gomr.run(" in block)
     (tmp_path / "worker.py").write_text(worker, encoding="utf-8")
@@ -169,7 +191,7 @@ def test_workers_of_documents_run(document: str, tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, timeout=120, check=True)
     text = TEXT.read_text(encoding="utf-8")
     lengths = collections.Counter(str(len(line)) for line in text.split("\n")[:-1])
-    oracle = collections.Counter(text.split()) if document == "README.md" else lengths
+    oracle = lengths if document == "docs/quickstart.md" else collections.Counter(text.split())
     found = {k.replace("\\\\", "\\"): int(v) for k, v in lines_of(tmp_path / "out")}
     assert found == oracle
 

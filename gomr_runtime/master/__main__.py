@@ -24,6 +24,7 @@ def parse(argv: list[str]) -> Arguments:
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
     parser.add_argument("--lifeline", type=int, default=-1)
+    parser.add_argument("--zero-when-over", action="store_true")
     found = parser.parse_args(argv)
     if (found.tls_cert is None) != (found.tls_key is None):
         parser.error("--tls-cert and --tls-key belong together")

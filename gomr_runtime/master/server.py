@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.client import error_of
-from gomr_runtime.errors import EXIT_SIGTERM, EnvironmentFailed, GomrError, UsageError
+from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError, UsageError
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
@@ -34,7 +34,8 @@ COLLECT = (10_000, 20, 1_000)
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """listen: `unix:/path` or `host:port`, port 0 for any. tls_cert and tls_key: PEM files of the
-    run's own; both or, where nobody else can listen, neither. lifeline: see `watch_for_end`."""
+    run's own; both or, where nobody else can listen, neither. lifeline: see `watch_for_end`.
+    zero_when_over: for whoever starts another master after an exit code that is not 0."""
 
     run: str
     store: str
@@ -44,6 +45,7 @@ class Arguments:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     lifeline: int = -1
+    zero_when_over: bool = False
 
 
 async def serve(arguments: Arguments, store: Store | None = None) -> int:
@@ -84,7 +86,7 @@ async def serve(arguments: Arguments, store: Store | None = None) -> int:
             linger = asyncio.create_task(_linger(driver, run_service))
             await asyncio.wait({linger, ended}, timeout=LINGER, return_when="FIRST_COMPLETED")
             linger.cancel()
-        return code
+        return EXIT_OK if arguments.zero_when_over and await _is_over(journal) else code
     finally:
         ended.cancel()
         await server.stop(STOP_GRACE)
@@ -117,6 +119,15 @@ async def _store_log(driver: Driver) -> None:
         )
     except (GomrError, TimeoutError) as error:
         feed.log(f"cannot store the master's log: {error or 'the store does not answer'}")
+
+
+async def _is_over(journal: Journal) -> bool:
+    """Whether the store says how the run ended, so that no other master has anything to do."""
+    try:
+        await asyncio.to_thread(journal.store.get, layout.summary(journal.run))
+    except (KeyError, GomrError):
+        return False
+    return True
 
 
 async def _linger(driver: Driver, run_service: RunService) -> None:

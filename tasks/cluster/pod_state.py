@@ -9,6 +9,8 @@ Object = dict[str, Any]
 
 YOUNG = 30.0  # seconds
 CRASHES = 2  # restarts after which a container that keeps dying is given up
+# A Job whose pods are not all gone, as on a node that does not answer, is only about to be over.
+OVER = {"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"}
 SIGNALS = {134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 
 
@@ -54,7 +56,7 @@ def grace_of(pod: Object) -> float:
 def how_ended(job: Object) -> str | None:
     """Why a Job is over, for people; None while it is not."""
     for condition in job.get("status", {}).get("conditions") or ():
-        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
+        if condition["type"] in OVER and condition["status"] == "True":
             return str(condition.get("message") or condition.get("reason") or condition["type"])
     return None
 

@@ -190,12 +190,8 @@ def _urgency(trouble: Trouble) -> float:
 
 
 async def give_up(api: Api, pod: Object) -> None:
-    """Delete a pod whose node does not answer. A Job makes another only for one that has failed,
-    which nobody else is left to say."""
-    name = pod["metadata"]["name"]
-    if pod["metadata"].get("finalizers"):
-        await api.patch("Pod", name, {"status": {"phase": "Failed"}}, "status")
-    await api.delete("Pod", name, now=True)
+    """Delete a pod whose node does not answer."""
+    await api.delete("Pod", pod["metadata"]["name"], now=True)
 
 
 def error_of(trouble: Trouble) -> GomrError:

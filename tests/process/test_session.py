@@ -61,13 +61,14 @@ class Master:
         self.workers.append(Worker(self.channel, name, token))
         return self.workers[-1]
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
         command = [
             *(sys.executable, "-m", "gomr_runtime.master", "--run", RUN),
             *("--store", str(self.folder / "store")),
             *("--listen", f"unix:{self.sockets}/{name}"),
             *("--token-file", str(self.folder / "token")),
             *("--address-file", str(self.folder / f"{name}-address")),
+            *options,
         ]
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(command, stderr=log)
@@ -373,6 +374,25 @@ def test_a_newer_master_ends_an_older_one(master: Master) -> None:
     assert "newer master" in worker.hear("refused").refused.reason
     assert master.process.wait(SECONDS) == 5
     assert not list(master.store.list(layout.summary(RUN)))
+
+
+def test_a_master_may_end_with_zero_once_nobody_has_to_go_on(master: Master) -> None:
+    """So that whatever starts masters anew stops; how the run ended is in the store."""
+    next_one = master.start("next", "--zero-when-over")
+    try:
+        assert master.process.wait(SECONDS) == 5
+        next_one.terminate()
+        assert next_one.wait(SECONDS) == 143, "the run is open"
+        next_one = master.start("last", "--zero-when-over")
+        address = f"unix:{master.sockets}/last"
+        with RunClient(address, TOKEN, RUN) as client:
+            client.cancel("enough")
+            *_, end = client.watch()
+        assert json.loads(end.summary)["exit_code"] == 130
+        assert next_one.wait(SECONDS) == 0
+    finally:
+        next_one.kill()
+        next_one.wait(SECONDS)
 
 
 def test_a_master_without_a_job_says_so(tmp_path: Path) -> None:

@@ -153,11 +153,10 @@ def test_the_job_says_when_it_gives_up() -> None:
     assert "suspend" not in spec
     assert "activeDeadlineSeconds" not in spec
     assert spec["ttlSecondsAfterFinished"] <= 60
-    assert spec["backoffLimit"] == 3
-    assert spec["podFailurePolicy"]["rules"][0] == {
-        "action": "Ignore",
-        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-    }
+    assert spec["backoffLimit"] == 10
+    assert "podFailurePolicy" not in spec, "it would wait for pods of lost nodes"
+    assert spec["podReplacementPolicy"] == "TerminatingOrFailed"
+    assert "--zero-when-over" in spec["template"]["spec"]["containers"][0]["args"]
     timed = RunPods(**{**fields(PODS), "timeout": 90.5, "keep": True})
     spec = manifests.master_job(timed)["spec"]
     assert spec["activeDeadlineSeconds"] > 90.5

@@ -10,7 +10,7 @@ runs/<run>/commit/<task>[.<generation>]  manifest of the winning attempt, create
 runs/<run>/maps[.<n>]                    the committed map outputs, for reducers, create-only
 runs/<run>/summary.json                  how the run ended
 outputs/<run>/output-NNNNN.txt, _SUCCESS the output
-outputs/<run>/_logs/<name>               what the master and failed attempts said
+outputs/<run>/_logs/<name>               what a master said; what an attempt printed
 inputs/<sha256>                          an uploaded input, shared between runs
 inputs-used/<run>                        which uploaded inputs a run uses, and since when
 """

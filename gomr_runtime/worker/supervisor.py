@@ -210,6 +210,8 @@ class Supervisor:
         try:
             async with self._slots:
                 outcome = await self._outcome(running, pieces_key, scratch)
+            if outcome is not None:
+                await self._store_log(running, outcome)
             self._used -= 1
             room_told = True
             if isinstance(outcome, TaskFailure) and not running.abandoned:
@@ -284,6 +286,21 @@ class Supervisor:
             record_in_flight(running.spec, monitor),
             child.output.last_lines(LAST_LINES),
         )
+
+    async def _store_log(self, running: Running, outcome: TaskResult | TaskFailure) -> None:
+        """What the attempt printed and why it failed, beside the run's output: the machine and its
+        logs may be gone when somebody looks."""
+        said = running.child.output.text() if running.child else ""
+        if isinstance(outcome, TaskFailure):
+            said = "\n".join(filter(None, (said, outcome.message, outcome.detail)))
+        if not said or (isinstance(outcome, TaskFailure) and outcome.kind == "storage"):
+            return
+        key = layout.log(running.spec.run, f"{_name(running.spec)}.log")
+        try:
+            data = said.encode("utf-8", "backslashreplace")
+            await asyncio.to_thread(self._store.put, key, data)
+        except GomrError as error:
+            _log(f"{running.spec.name}: cannot store what it printed: {error}")
 
     def _prepare(self, spec: TaskSpec, pieces_key: str, scratch: Path) -> TaskSpec:
         scratch.mkdir(parents=True)

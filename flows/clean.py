@@ -23,7 +23,7 @@ def clean_command(argv: list[str]) -> int:
     if given.everything and not (given.context or given.namespace):
         raise UsageError("clean: --everything is for a cluster: name it with --context")
     if given.context or given.namespace:
-        removed = list(_clean_cluster(given.context, given.namespace, kept, given.everything))
+        removed = list(_clean_cluster(given, kept))
         where = f"context {given.context or 'of the kubeconfig'}"
     else:
         store = Path(given.store)
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", metavar="DIR", default=DEFAULT_STORE, help="default: .gomr")
     parser.add_argument("--context", metavar="NAME", default="", help="of a cluster to clean")
     parser.add_argument("--namespace", metavar="NAME", default="", help="default: the context's")
+    parser.add_argument("--load", metavar="HOW", default="", help="as for runs on this cluster")
     parser.add_argument(
         "--everything",
         action="store_true",
@@ -56,17 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _clean_cluster(context: str, namespace: str, kept: float, everything: bool) -> Iterator[str]:
+def _clean_cluster(given: argparse.Namespace, kept: float) -> Iterator[str]:
     from tasks.cluster.clean import clean_runs, delete_store
     from tasks.cluster.connection import connect
 
-    with connect(context, namespace) as cluster:
-        yield from (f"run {run}" for run in clean_runs(cluster, running=everything))
-        if everything:
+    with connect(given.context, given.namespace) as cluster:
+        yield from (f"run {run}" for run in clean_runs(cluster, running=given.everything))
+        if given.everything:
             yield from delete_store(cluster)
         elif cluster.get("Deployment", "minio"):
             yield from _clean_store(cluster, kept)
-        yield from _clean_images(cluster)
+        yield from _clean_images(cluster, given.load)
 
 
 def _clean_store(cluster: Cluster, kept: float) -> Iterator[str]:
@@ -78,15 +79,15 @@ def _clean_store(cluster: Cluster, kept: float) -> Iterator[str]:
     yield from (f"{removed} runs and uploads in the store" for _ in range(min(removed, 1)))
 
 
-def _clean_images(cluster: Cluster) -> Iterator[str]:
-    """Images of a local cluster that no pod of the namespace uses."""
+def _clean_images(cluster: Cluster, load: str) -> Iterator[str]:
+    """Images that no pod of the namespace uses, from Docker and the nodes of a local cluster."""
     from tasks.cluster.image_load import loader_for
     from tasks.cluster.image_prune import prune_images
 
-    if cluster.local:
+    if cluster.local or load:
         pods = cluster.select("Pod")
         used = {c["image"] for pod in pods for c in pod["spec"]["containers"]}
-        yield from prune_images(loader_for(cluster.name), used, _say)
+        yield from prune_images(loader_for(cluster.name, load), used, _say)
 
 
 def _say(text: str) -> None:

@@ -87,7 +87,8 @@ def _by_context(context: str) -> str:
         if context.startswith(prefix):
             return prefix.rstrip("-")
     # Docker Desktop's nodes run the engine's own images.
-    return {"minikube": "minikube", "docker-desktop": "none"}.get(context, "")
+    desktop = {"docker-desktop": "none", "docker-for-desktop": "none"}
+    return ({"minikube": "minikube"} | desktop).get(context, "")
 
 
 def run_images(plan: ImagePlan, loader: Loader, *, master: str = "", worker: str = "") -> RunImages:

@@ -171,6 +171,7 @@ def test_names_as_containerd_has_them(reference: str, name: str) -> None:
         ("k3d-dev", "", "k3d"),
         ("minikube", "", "minikube"),
         ("docker-desktop", "", "none"),
+        ("docker-for-desktop", "", "none"),
         ("my-profile", "minikube", "minikube"),
         ("kind-gomr", "none", "none"),
         ("kind-gomr", "registry:localhost:5000/team", "registry"),

@@ -11,6 +11,7 @@ import contextlib
 import queue
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tasks.cluster.connection import Cluster
 
 MASTER_PORT = 50051
+SUMMARY_SECONDS = 10.0  # that a store may take to say how the run ended
 LATE_SUMMARY = 5.0  # seconds for the last events after the master's end
 PATIENCE = 300.0  # seconds without a master that answers, while its pod is well
 
@@ -69,6 +71,9 @@ class ClusterRun:
         self._worker_file = worker_file
         self._cluster = cluster
         self._store = open_store(store.url, store.here)
+        # A store that is away is what ended the run: it is not waited for once more.
+        short = replace(store.here, retry_seconds=SUMMARY_SECONDS, read_timeout=SUMMARY_SECONDS)
+        self._store_at_the_end = open_store(store.url, short)
         self._pods = pods
         self._happenings: queue.SimpleQueue[pb.WatchEvent | Happening | BaseException] = (
             queue.SimpleQueue()
@@ -197,7 +202,7 @@ class ClusterRun:
 
     def _stored_summary(self) -> Summary | None:
         with contextlib.suppress(KeyError, GomrError):
-            return from_json(Summary, self._store.get(layout.summary(self.job.run)))
+            return from_json(Summary, self._store_at_the_end.get(layout.summary(self.job.run)))
         return None
 
     def _finished(self, summary: Summary | None, otherwise: GomrError | None) -> Summary:

@@ -96,12 +96,13 @@ class HeldRun:
 
     def finish(self) -> Summary:
         """See it through; nothing of it is left."""
-        summary = self.runs.finish(self.run, self._hear)
+        summary = self.runs.finish(self.run, self.hear)
         assert self._struck is not None, "nothing happened to it"
         self.seconds = time.monotonic() - self._struck
         return summary
 
-    def _hear(self, event: pb.WatchEvent) -> None:
+    def hear(self, event: pb.WatchEvent) -> None:
+        """What `ClusterRun.watch` calls."""
         print(f"{event.seconds:6.1f} s", str(event).replace("\n", " ")[:200])
         if event.WhichOneof("body") == "log":
             self.lines.append(event.log.text)
@@ -112,8 +113,12 @@ class HeldRun:
         elif self.noticed is not None and self.noticed(event):
             self.noticed = None
         if self._struck is not None and self.noticed is None and not self._is_open:
-            self.runs.store.put(self._gate, b"open")  # returns once the store has it
+            self.open()
             self._is_open = True
+
+    def open(self) -> None:
+        """Let the held tasks go on; returns once the store has heard of it."""
+        self.runs.store.put(self._gate, b"open")
 
     def _is_held(self, progress: pb.PhaseProgress) -> bool:
         """Whether nothing more will happen, on any worker."""

@@ -1,0 +1,175 @@
+"""Nodes lost in the middle of a run: the same bytes as without, and nothing left.
+
+How long a run took from the fault to its end is in the property `seconds` of the report
+(`pytest --junitxml`), and in what `pytest -rP` shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gomr_runtime import layout
+from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed
+from gomr_runtime.job import Summary, from_json
+from tasks.cluster import run_objects
+from tasks.cluster.cluster_run import ClusterRun
+from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, of_run
+from tests.cluster import held_runs
+from tests.cluster.held_runs import HeldRun
+from tests.cluster.running_cluster import RunningCluster
+from tests.cluster.runs_on_cluster import Runs, images_for, namespace_for, parts_here, runs_in
+
+MOST_SECONDS = 120.0  # from the fault to the end of the run
+OUTAGE = 60.0  # of MinIO's node
+RECOVERY_SECONDS = 180.0  # from the fault to the end of the run that nobody watches
+PATIENCE = 30.0  # with MinIO, instead of minutes
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def runs(
+    cluster: RunningCluster, namespaces: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runs]:
+    folder = tmp_path_factory.mktemp("runs")
+    with (
+        namespace_for(cluster, namespaces, __name__) as namespace,
+        runs_in(cluster, namespace, images_for(folder, held_runs.WORKER), folder) as found,
+    ):
+        yield found
+
+
+@pytest.fixture(scope="module")
+def expected(runs: Runs) -> dict[str, bytes]:
+    return parts_here(runs, mappers=held_runs.MAPPERS, reducers=held_runs.REDUCERS)
+
+
+def node_of(runs: Runs, selector: str) -> str:
+    """The node of the first pod of those."""
+    path = "jsonpath={.items[0].spec.nodeName}"
+    return runs.kubectl("get", "pods", "-l", selector, f"--output={path}")
+
+
+def other_node(runs: Runs) -> str:
+    """The node that MinIO is not on."""
+    (other,) = set(runs.administrator.workers) - {node_of(runs, MINIO_SELECTOR)}
+    return other
+
+
+def report(held: HeldRun, record: Record, what: str) -> None:
+    record("seconds", round(held.seconds, 1))
+    print(f"{what} while in {held.phase}: over {held.seconds:.1f} s later")
+
+
+@pytest.mark.parametrize("phase", ["map", "reduce"])
+@pytest.mark.parametrize("fault", ["stopped", "cut_off"])
+def test_W9_M2_a_node_without_minio_is_lost(
+    runs: Runs, expected: dict[str, bytes], record_property: Record, fault: str, phase: str
+) -> None:
+    with contextlib.ExitStack() as until_then:
+
+        def lose(run: ClusterRun) -> None:
+            node = other_node(runs)
+            on_it = runs.kubectl("get", "pods", "-l", of_run(run.job.run), "--output=wide")
+            assert f" {node} " in on_it
+            master = node_of(runs, f"{of_run(run.job.run)},{COMPONENT}=master")
+            print(f"node {node} {fault}, the master is {'too' if master == node else 'not'}")
+            lost = getattr(runs.administrator, fault)
+            until_then.enter_context(lost(node))
+
+        held = HeldRun(runs, phase, lose)
+        summary = held.finish()
+        report(held, record_property, f"node {fault}")
+        assert runs.parts(summary) == expected
+        assert held.seconds < MOST_SECONDS
+
+
+@pytest.mark.parametrize("phase", ["map", "reduce"])
+def test_S1_the_node_of_minio_is_away_for_a_minute(
+    runs: Runs, expected: dict[str, bytes], record_property: Record, phase: str
+) -> None:
+    with contextlib.ExitStack() as until_then:
+        back = threading.Timer(OUTAGE, until_then.close)
+
+        def lose(_: ClusterRun) -> None:
+            node = node_of(runs, MINIO_SELECTOR)
+            until_then.enter_context(runs.administrator.stopped(node))
+            back.start()
+
+        held = HeldRun(runs, phase, lose)
+        try:
+            summary = held.finish()
+        finally:
+            if back.ident is not None:
+                back.join()
+        report(held, record_property, f"MinIO's node stopped for {OUTAGE:.0f} s")
+        assert runs.parts(summary) == expected
+        assert held.seconds < OUTAGE + MOST_SECONDS
+
+
+def test_S1_the_node_of_minio_stays_away(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.cluster.trouble.STORE_PATIENCE", PATIENCE)
+    with contextlib.ExitStack() as until_then:
+
+        def lose(_: ClusterRun) -> None:
+            until_then.enter_context(runs.administrator.stopped(node_of(runs, MINIO_SELECTOR)))
+
+        held = HeldRun(runs, "map", lose, noticed=lambda _: False)
+        with pytest.raises(EnvironmentFailed, match="MinIO is not ready, tasks wait for it") as end:
+            held.finish()
+        assert end.value.exit_code == EXIT_ENVIRONMENT
+        assert [line for line in held.lines if line.startswith("MinIO is not ready")]
+
+
+class _Seen(Exception):
+    """Enough was seen of a run."""
+
+
+def test_M2_the_master_comes_back_while_no_client_watches(
+    runs: Runs, expected: dict[str, bytes], record_property: Record
+) -> None:
+    """The node that is lost has all pods of the run."""
+
+    def stop_watching(_: ClusterRun) -> None:
+        raise _Seen
+
+    held = HeldRun(runs, "map", stop_watching)
+    run, node = held.run, other_node(runs)
+    master = f"{of_run(run.job.run)},{COMPONENT}=master"
+    try:
+        with only_on(runs, node):
+            run.start()
+            with pytest.raises(_Seen):
+                run.watch(held.hear)
+        run.leave()
+        assert node_of(runs, master) == node
+        with runs.administrator.stopped(node):
+            began = time.monotonic()
+            held.open()
+            runs.wait_until_over(run.job.run, RECOVERY_SECONDS)
+            took = time.monotonic() - began
+            run_objects.delete(runs.cluster, run.job.run)
+            assert runs.left(run.job.run) == []
+    finally:
+        run_objects.delete(runs.cluster, run.job.run)
+    summary = from_json(Summary, runs.store.get(layout.summary(run.job.run)))
+    record_property("seconds", round(took, 1))
+    print(f"node of the master stopped, no client: over {took:.1f} s later")
+    assert runs.parts(summary) == expected
+
+
+@contextlib.contextmanager
+def only_on(runs: Runs, node: str) -> Iterator[None]:
+    """Pods made meanwhile are placed on the node alone."""
+    others = set(runs.administrator.workers) - {node}
+    for other in others:
+        runs.kubectl("cordon", other)
+    try:
+        yield
+    finally:
+        for other in others:
+            runs.kubectl("uncordon", other)

@@ -34,6 +34,7 @@ from gomr_runtime.errors import (
     RunConflict,
 )
 from gomr_runtime.job import JobSpec, Summary, from_json
+from gomr_runtime.local_folder import make_folder
 from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
@@ -77,7 +78,7 @@ class LocalRun:
         self._worker_file = worker_file.absolute()
         self._store = open_store(store_url)
         self._python = python
-        self._folder = Path(tempfile.mkdtemp(prefix="gomr-", dir=_short_folder()))
+        self._folder, self._lock = make_folder(_short_folder())
         self._logs = log_folder or self._folder / "logs"
         self._scratch = self._scratch_folder()
         self._address = f"unix:{self._folder}/master"
@@ -175,6 +176,7 @@ class LocalRun:
                 os.close(end)
             shutil.rmtree(self._scratch, ignore_errors=True)
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
             if self._old_handler is not None:
                 signal.signal(signal.SIGTERM, self._old_handler)
 

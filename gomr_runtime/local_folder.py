@@ -1,0 +1,54 @@
+"""The folder of a launcher, for sockets, token and scratch space of one local run.
+
+The launcher holds a lock in it, of which the kernel lets go however the launcher ends: a folder
+whose lock is free is what a killed launcher has left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+PREFIX = "gomr-"
+LOCK = "launcher"
+
+
+def make_folder(parent: str) -> tuple[Path, int]:
+    """A new folder below `parent` and the descriptor of its lock, to be closed when the folder is
+    removed. What killed launchers of ours left there goes."""
+    remove_abandoned(Path(parent))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    made = folder / f".{LOCK}"
+    lock = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    made.rename(folder / LOCK)  # nobody sees it free
+    return folder, lock
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the folders below `parent` that launchers of this user left when they were killed."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # no launcher's, in use, or gone meanwhile
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                continue
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+            finally:
+                os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """The lock last: what cannot be removed now is found again."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
+    (folder / LOCK).unlink()
+    folder.rmdir()

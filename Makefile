@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo test simulate digests mutants pythons cluster cluster-down proto check fmt bench clean
+.PHONY: demo test simulate digests mutants chaos pythons cluster cluster-down proto check fmt bench clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -29,6 +29,10 @@ digests: $(READY)
 # Looks for a simulated seed that shows each seeded defect.
 mutants: $(READY)
 	@$(RUN) tests.simulation.hunt
+
+# Real processes under seeded mixes of faults: `make chaos N=100`, `make chaos SEED=17` to see one.
+chaos: $(READY)
+	@$(RUN) tests.process.chaos $(if $(SEED),--seed $(SEED),--count $(or $(N),10) $(ARGS))
 
 # The same seeds on every Python that we support: their traces must be equal. Where pyenv has the
 # Pythons, all of them are made visible.

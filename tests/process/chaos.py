@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gomr_runtime.errors import EXIT_CONFLICT, EXIT_OK
+from gomr_runtime.errors import EXIT_CONFLICT, EXIT_OK, EXIT_SIGTERM
 from gomr_runtime.storage.s3 import S3Store
 from tests.process.chaos_checks import own_resources, violations
 from tests.process.chaos_faults import Course, Planned, plan
@@ -218,6 +219,7 @@ def main() -> int:
     if shutil.which("go") is None:
         parser.error("MinIO, where half of the seeds have their data, needs `go` on PATH")
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, _end)
     with arena() as where:
         if given.seed:
             seed, _, again = given.seed.partition("+")
@@ -227,6 +229,11 @@ def main() -> int:
         reports = list(several(where, given.first, given.count))
     print(summary(reports, time.monotonic() - began))
     return any(report.wrong for report in reports)
+
+
+def _end(*_: object) -> None:
+    """Everything that was started is ended on the way out."""
+    sys.exit(EXIT_SIGTERM)
 
 
 def several(where: Arena, first: int, count: int) -> Iterator[Report]:

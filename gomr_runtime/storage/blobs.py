@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import DataError
+from gomr_runtime.layout import uploaded
+from gomr_runtime.storage.ahead import AheadBlob
 from gomr_runtime.storage.base import ObjectInfo, Store
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.settings import S3Settings, split_s3_url
@@ -16,6 +18,9 @@ from gomr_runtime.storage.settings import S3Settings, split_s3_url
 if TYPE_CHECKING:
     from gomr_runtime.execution import Blob
     from gomr_runtime.storage.s3 import S3Store
+
+
+INPUTS = uploaded("")
 
 
 class FileBlob:
@@ -82,6 +87,7 @@ class StoredBlob:
 class StoreBlobs:
     """Opens `store:<key>` in `store`, `s3://bucket/key` by `settings`, and absolute paths.
 
+    Inputs are read ahead; of what attempts wrote a task reads some ranges and no more.
     An object of a directory store is read as the file it is. An S3 input that is replaced while
     it is read is a DataError. settings: None takes them from the environment when needed.
     """
@@ -110,7 +116,8 @@ class StoreBlobs:
         except KeyError:
             raise DataError(f"{key} is not in {store.url}") from None
         size = _info(store, key).size
-        return StoredBlob(key, size, lambda start, length: store.get(key, start, length))
+        blob = StoredBlob(key, size, lambda start, length: store.get(key, start, length))
+        return AheadBlob(blob) if key.startswith(INPUTS) else blob
 
     def _open_s3(self, location: str) -> Blob:
         bucket, key = split_s3_url(location)
@@ -120,7 +127,7 @@ class StoreBlobs:
         def read(start: int, length: int) -> bytes:
             return store.get(key, start, length, version=info.version)
 
-        return StoredBlob(location, info.size, read)
+        return AheadBlob(StoredBlob(location, info.size, read))
 
     def _bucket(self, name: str) -> S3Store:
         from gomr_runtime.storage.s3 import S3Store  # obstore, only when it is needed

@@ -1,0 +1,81 @@
+"""Reading ahead: what comes next in a far object is on its way while what came before is used."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING
+
+from gomr_runtime.errors import GomrError
+
+if TYPE_CHECKING:
+    from gomr_runtime.execution import Blob
+
+CHUNK = 2 << 20  # bytes of one request
+AHEAD = 3  # requests under way or waiting to be used, of one object
+READERS = 8  # threads, for all objects
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(READERS, "reader")
+
+
+class AheadBlob:
+    """A blob that is read from its front to its back, by one reader; from anywhere else it is read
+    as it is, and what follows from there is taken to come next."""
+
+    def __init__(self, blob: Blob) -> None:
+        self.size = blob.size
+        self._blob = blob
+        self._next = 0  # where a read continues the one before
+        self._asked = 0  # how far requests go
+        self._chunks: deque[Future[bytes]] = deque()
+        self._rest = memoryview(b"")  # of the chunk in use, from `_next` on
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """As the blob's own, and its errors."""
+        if offset != self._next:
+            self._forget()
+            data = self._blob.read_at(offset, length)
+            self._next = self._asked = offset + len(data)
+            return data
+        parts: list[bytes] = []
+        while length > 0 and (piece := self._take(length)):
+            parts.append(piece)
+            length -= len(piece)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        self._forget()
+        self._blob.close()
+
+    def _take(self, length: int) -> bytes:
+        """At most `length` bytes of the chunk in use, or of the next one; b"" at the end."""
+        if not self._rest:
+            self._ask()
+            if not self._chunks:
+                return b""
+            try:
+                self._rest = memoryview(self._chunks.popleft().result())
+            except GomrError:
+                self._forget()
+                self._asked = self._next
+                raise
+            self._ask()
+        data, self._rest = bytes(self._rest[:length]), self._rest[length:]
+        self._next += len(data)
+        return data
+
+    def _ask(self) -> None:
+        while len(self._chunks) < AHEAD and self._asked < self.size:
+            size = min(CHUNK, self.size - self._asked)
+            self._chunks.append(_readers().submit(self._blob.read_at, self._asked, size))
+            self._asked += size
+
+    def _forget(self) -> None:
+        for chunk in self._chunks:
+            chunk.cancel()
+        self._chunks.clear()
+        self._rest = memoryview(b"")

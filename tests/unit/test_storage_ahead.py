@@ -1,0 +1,76 @@
+"""What is read ahead is what would have been read, whatever is read in which order."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+
+from gomr_runtime.blobs import BytesBlob
+from gomr_runtime.errors import DataError
+from gomr_runtime.storage import ahead
+from gomr_runtime.storage.ahead import AHEAD, CHUNK, AheadBlob
+
+DATA = random.Random(1).randbytes(3 * CHUNK + 4321)
+
+
+class Asked(BytesBlob):
+    """Notes where requests begin; those from `broken` on fail."""
+
+    def __init__(self, data: bytes, broken: int = 1 << 60) -> None:
+        super().__init__(data)
+        self.starts: list[int] = []
+        self.broken = broken
+        self._lock = threading.Lock()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        with self._lock:
+            self.starts.append(offset)
+        if offset >= self.broken:
+            raise DataError("it changed while it was read")
+        return super().read_at(offset, length)
+
+
+@pytest.mark.parametrize("step", [1000, 256 << 10, CHUNK, CHUNK + 1, 10 * CHUNK])
+def test_from_front_to_back(step: int) -> None:
+    asked = Asked(DATA)
+    blob = AheadBlob(asked)
+    read = b"".join(blob.read_at(at, step) for at in range(0, len(DATA), step))
+    assert read == DATA
+    assert blob.read_at(len(DATA), 10) == b""
+    assert sorted(asked.starts) == list(range(0, len(DATA), CHUNK))
+
+
+def test_anywhere() -> None:
+    blob, rng = AheadBlob(BytesBlob(DATA)), random.Random(2)
+    at = 0
+    for _ in range(300):
+        if rng.random() < 0.3:
+            at = rng.randrange(len(DATA) + 10)
+        length = rng.choice([1, 5000, CHUNK // 3, CHUNK * 2])
+        assert blob.read_at(at, length) == DATA[at : at + length]
+        at += len(DATA[at : at + length])
+
+
+def test_no_more_than_some_is_asked_for() -> None:
+    asked = Asked(bytes(20 * CHUNK))
+    blob = AheadBlob(asked)
+    blob.read_at(0, 1)
+    blob.close()
+    assert len(asked.starts) <= AHEAD + 1
+
+
+def test_an_error_comes_where_it_belongs() -> None:
+    asked = Asked(DATA, broken=CHUNK)
+    blob = AheadBlob(asked)
+    assert blob.read_at(0, CHUNK) == DATA[:CHUNK]
+    for _ in range(2):
+        with pytest.raises(DataError, match="changed"):
+            blob.read_at(CHUNK, 1)
+    asked.broken = len(DATA)
+    assert blob.read_at(CHUNK, 2 * CHUNK) == DATA[CHUNK : 3 * CHUNK]
+
+
+def test_threads_are_shared() -> None:
+    assert ahead._readers() is ahead._readers()

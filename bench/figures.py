@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.scale import master
+from bench.measure import Cost
+from bench.scale import growth, master, small_jobs, stores
 from bench.scale.minio import BUCKET, minio
 
 
@@ -31,6 +32,12 @@ class Figures:
     about: str = ""
 
 
+ROLES = {
+    "other": "the command",
+    "master": "the master",
+    "worker": "workers",
+    "forked": "processes of user code",
+}
 WORKERS = {"small": (200, 50), "full": (1000, 100)}
 ON_MINIO = {"small": (100, 10), "full": (1000, 10)}
 
@@ -81,7 +88,92 @@ def _scheduler_figures(workers: int, tasks: int) -> list[str]:
     return [f"{assigned:,}", "", f"{cpu:.1f}", f"{rate:,.0f}", f"{told['peak'] / 1e6:.0f}", ""]
 
 
+def small_row(scale: str) -> Found:
+    costs = small_jobs.measure_jobs({"small": 3, "full": 9}[scale])
+    found = Found(["wall s", "CPU s", "largest process MB"])
+    for name, several in costs.items():
+        largest = max(cost.largest for cost in several) / 1e6
+        times = [f"{small_jobs.median(several, what):.2f}" for what in ("wall", "cpu")]
+        found.lines.append([name, *times, f"{largest:.0f}"])
+    for name, modules in small_jobs.STEPS.items():
+        seconds = small_jobs.import_seconds(modules)
+        found.lines.append([f"of these, imports: {name}", f"{seconds:.2f}", "", ""])
+    wall = {name: small_jobs.median(several, "wall") for name, several in costs.items()}
+    more = wall[small_jobs.INLINE] - wall[small_jobs.PYTHON]
+    found.bars.append(("in one process at most 0.6 s more", f"{more:.2f} s", more <= 0.6))
+    local = wall[small_jobs.LOCAL]
+    found.bars.append(("local processes at most 2.5 s", f"{local:.2f} s", local <= 2.5))
+    bound = 1.1 * (wall[small_jobs.EMPTY] + local)
+    flow = wall[small_jobs.FLOW]
+    asked = f"the flow at most the empty flow, the local run and 10 % ({bound:.2f} s)"
+    found.bars.append((asked, f"{flow:.2f} s", flow <= bound))
+    return found
+
+
+def growth_row(scale: str) -> Found:
+    """Tenths of a gigabyte, once and ten times; millions of values, tenfold."""
+    tenths, millions = {"small": (1, 1), "full": (10, 10)}[scale]
+    found = Found(["wall s", "CPU s", "CPU s a GB", *(f"{role} MB" for role in ROLES.values())])
+    one, ten = growth.count_words(tenths, 1), growth.count_words(tenths, 10)
+    for cost, gigabytes in ((one, tenths / 10), (ten, tenths)):
+        name = f"word count of {gigabytes:g} GB"
+        found.lines.append([name, *_growth_figures(cost), f"{cost.cpu / gigabytes:.1f}"])
+    few, many = growth.stream_values(millions), growth.stream_values(10 * millions)
+    for cost, count in ((few, millions), (many, 10 * millions)):
+        found.lines.append([f"{count} million values of a key", *_growth_figures(cost), ""])
+    found.lines = [[*line[:3], line[-1], *line[3:-1]] for line in found.lines]
+    rate = ten.cpu / one.cpu / 10
+    found.bars.append(("CPU time a GB within 10 %", f"{rate:.2f}", rate <= 1.1))
+    wall = ten.wall / one.wall / 10
+    found.bars.append(("wall time a GB within 10 %", f"{wall:.2f}", wall <= 1.1))
+    for what, small, large in (("word count", one, ten), ("one key", few, many)):
+        for role, size in large.roles.items():
+            if role in ROLES:
+                grown = size / small.roles[role]
+                asked = f"{what}: memory of {ROLES[role]} within 10 %"
+                found.bars.append((asked, f"{grown:.2f}", grown <= 1.1))
+    largest = max(cost.largest for cost in (one, ten, few, many)) / 1e6
+    found.bars.append(("`--memory 512MB` held", f"{largest:.0f} MB at most", largest <= 512))
+    return found
+
+
+def _growth_figures(cost: Cost) -> list[str]:
+    sizes = [f"{cost.roles.get(role, 0) / 1e6:.0f}" for role in ROLES]
+    return [f"{cost.wall:.1f}", f"{cost.cpu:.1f}", *sizes]
+
+
+def stores_row(scale: str) -> Found:
+    rounds, large, small = {"small": (1, 2, 50), "full": (3, 4, 300)}[scale]
+    rates = stores.measure_stores(rounds, large, small)
+    names = list(next(iter(rates.values())))
+    found = Found(names)
+    for (work, unit, at_once), by_name in rates.items():
+        name = f"{work}, {at_once} at once, {unit}"
+        found.lines.append([name, *(f"{by_name[each]:,.0f}" for each in names)])
+        fastest = max(rate for each, rate in by_name.items() if not each.startswith("gomr"))
+        share = by_name["gomr"] / fastest
+        found.bars.append((f"{name}: at least 0.9 of the fastest", f"{share:.2f}", share >= 0.9))
+    return found
+
+
 FIGURES = {
+    "stores": Figures(
+        "Objects of a MinIO on the same machine, our store beside other clients",
+        stores_row,
+        "Threads of one process, medians, every client in turn; the server shares the machine. "
+        "`read in blocks` is how a map task reads: 256 KB at a time, read ahead.",
+    ),
+    "growth": Figures(
+        "Ten times as much: word count with `ctx.emit`, values of one key, two workers",
+        growth_row,
+        "Ten gigabytes are the same gigabyte given ten times; `--memory 512MB`. Memory is the "
+        "largest RSS of any process of that kind.",
+    ),
+    "small-jobs": Figures(
+        "Word count of 10 KB",
+        small_row,
+        "Medians; every command in turn, a Prefect server running beside them.",
+    ),
     "master": Figures(
         "A master with 1,000 workers and 100,000 map tasks, 1,000 reducers",
         master_row,

@@ -9,8 +9,8 @@ import resource
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -24,43 +24,57 @@ class Cost:
     """wall and cpu in seconds; largest and total are peaks of RSS in bytes, of one process and
     of the whole tree, sampled every 50 ms. cpu is user + system of every process: as the kernel
     adds it up, or as it was last seen where that is more (it forgets who was not waited for, such
-    as the Python workers of Spark)."""
+    as the Python workers of Spark). roles: the largest RSS by what a process is."""
 
     wall: float
     cpu: float
     largest: int
     total: int
+    roles: dict[str, int] = field(default_factory=dict)
 
 
-def measure(command: Sequence[str], log: Path, *, cwd: Path | None = None) -> Cost:
+def measure(
+    command: Sequence[str],
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Cost:
     """Run the command to its end, its output into `log`; RuntimeError when it fails."""
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    peaks = _Peaks()
+    others = {child.pid for child in psutil.Process().children()}
+    peaks = _Peaks(others)
     began = time.perf_counter()
     with log.open("wb") as out:
-        process = subprocess.Popen(list(command), stdout=out, stderr=subprocess.STDOUT, cwd=cwd)
+        process = subprocess.Popen(
+            list(command), stdout=out, stderr=subprocess.STDOUT, cwd=cwd, env=environ
+        )
         with peaks.watching():
             code = process.wait()
     wall = time.perf_counter() - began
-    _reap()
+    _reap(others)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if code:
         raise RuntimeError(f"{' '.join(command)} ended with {code}:\n{log.read_text()[-2000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(wall, max(cpu, peaks.cpu), peaks.largest, peaks.total)
+    return Cost(wall, max(cpu, peaks.cpu), peaks.largest, peaks.total, peaks.roles)
 
 
-def _reap() -> None:
-    """Wait for orphans that the command left behind, so that their CPU time counts."""
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.wait()
+def _reap(others: set[int]) -> None:
+    """Wait for orphans that the command left behind, so that their CPU time counts; not for
+    `others`, which were there before."""
+    for child in psutil.Process().children():
+        if child.pid not in others:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, 0)
 
 
 class _Peaks:
-    def __init__(self) -> None:
+    def __init__(self, others: set[int]) -> None:
+        self._others = others
         self.largest = 0
+        self.roles: dict[str, int] = {}
         self.total = 0
         self._seen: dict[tuple[int, float], float] = {}
         self._stop = threading.Event()
@@ -84,10 +98,28 @@ class _Peaks:
         me = psutil.Process()
         while not self._stop.wait(SAMPLE_SECONDS):
             sizes = []
-            for process in me.children(recursive=True):
+            ours = [child for child in me.children() if child.pid not in self._others]
+            for process in ours + [each for one in ours for each in _below(one)]:
                 with contextlib.suppress(psutil.Error):
                     sizes.append(process.memory_info().rss)
+                    role = _role(process)
+                    self.roles[role] = max(self.roles.get(role, 0), sizes[-1])
                     times = process.cpu_times()
                     self._seen[process.pid, process.create_time()] = times.user + times.system
             self.largest = max([self.largest, *sizes])
             self.total = max(self.total, sum(sizes))
+
+
+def _role(process: psutil.Process) -> str:
+    """What it is, told from its command line: processes of ours take a name only once they run."""
+    words = " ".join(process.cmdline())
+    for role in ("master", "worker"):
+        if f"gomr-{role}" in words or f"-m gomr_runtime.{role} " in words:
+            return role
+    return "forked" if "forkserver" in words else "other"
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []

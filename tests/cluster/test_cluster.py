@@ -16,9 +16,10 @@ from tests.cluster.bring_up import bring_up
 from tests.cluster.images import ensure_on_nodes
 from tests.cluster.kubectl import program_path
 from tests.cluster.layout import CLUSTER
-from tests.cluster.nodes import log_of
+from tests.cluster.nodes import log_of, node_states
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
+from tests.cluster.take_down import take_down
 
 READY = ("wait", "--for=condition=Ready", "--timeout=90s")
 SERVE = ["python", "-m", "http.server", "8000", "--directory", "/data"]
@@ -123,6 +124,13 @@ def test_bringing_it_up_again_finds_it(cluster: RunningCluster) -> None:
     started = cluster.on_node(cluster.control_plane, "stat", "--format=%Y", "/proc/1")
     assert bring_up() == cluster.kubeconfig
     assert cluster.on_node(cluster.control_plane, "stat", "--format=%Y", "/proc/1") == started
+
+
+@pytest.mark.usefixtures("cluster")
+def test_nobody_takes_it_down_under_tests() -> None:
+    with pytest.raises(BuildFailed, match="tests run on the cluster now"):
+        take_down()
+    assert set(node_states().values()) == {"running"}
 
 
 def test_kind_loads_an_image_and_its_pod_runs(

@@ -17,7 +17,13 @@ from tests.cluster.engine import ensure_engine, install_packages
 from tests.cluster.go_programs import kubernetes_programs
 from tests.cluster.images import IMAGES, ensure_image, image_archive
 from tests.cluster.kubectl import condition, kubectl, link_programs, succeeds
-from tests.cluster.layout import CONTROL_PLANE, CONTROL_PLANE_LABEL, NODES, kubeconfig_path
+from tests.cluster.layout import (
+    CONTROL_PLANE,
+    CONTROL_PLANE_LABEL,
+    NODES,
+    cluster_folder,
+    kubeconfig_path,
+)
 from tests.cluster.nodes import create_nodes, log_of, made_from, node_states, start_nodes
 from tests.cluster.progress import say, wait_for
 from tests.cluster.usage import refuse_while_in_use
@@ -54,15 +60,21 @@ def bring_up() -> Path:
             root.result()
             link_programs(programs.result())
         if not _find():
+            refuse_while_in_use()
             _create()
             _wait_until_healthy()
+            _was_healthy().touch()
     return kubeconfig_path()
 
 
 def _find() -> bool:
-    """Whether the cluster is there and healthy now; its nodes are started when they stand still."""
+    """Whether the cluster is there and healthy now; a node that stands still is started.
+
+    Nodes that all do were killed, maybe while they wrote: as fast as they start, new ones are made.
+    """
     states = node_states()
-    if not kubeconfig_path().exists() or sorted(states) != sorted(node.name for node in NODES):
+    whole = sorted(states) == sorted(node.name for node in NODES) and _was_healthy().exists()
+    if not whole or "running" not in states.values():
         return False
     try:
         start_nodes([name for name, state in states.items() if state != "running"])
@@ -70,10 +82,14 @@ def _find() -> bool:
             say("this cluster was made from other sources: `make cluster-down` first for a new one")
         _wait_until_healthy()
     except BuildFailed as error:
-        refuse_while_in_use()
         say(f"the cluster that is there is not healthy, so a new one takes its place: {error}")
         return False
     return True
+
+
+def _was_healthy() -> Path:
+    """The mark of nodes that were not left half made."""
+    return cluster_folder() / "was-healthy"
 
 
 def _create() -> None:
@@ -83,6 +99,7 @@ def _create() -> None:
         archives = {name: archive.result() for name, archive in inside.items()}
     say("creating the nodes")
     create_nodes(image, archives)
+    say("the nodes run")
 
 
 def _wait_until_healthy() -> None:

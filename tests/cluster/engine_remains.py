@@ -1,4 +1,4 @@
-"""What an engine leaves when it is killed: its processes, containers and mounts, ended here."""
+"""What an engine leaves when it is killed: processes, control groups and mounts, ended here."""
 
 from __future__ import annotations
 
@@ -21,15 +21,34 @@ _UMOUNT_SECONDS = 60.0
 
 
 def end_processes(data: Path, state: Path) -> None:
-    """Kill what runs of the engine with these folders, and of its containers, until none does."""
+    """Kill what runs of the engine with these folders, and of its containers, until none does.
+
+    Their control groups go too: a container cannot start in one with groups of an earlier life.
+    """
     deadline = time.monotonic() + _END_SECONDS
-    while alive := set(_programs(state)) | set(_in_containers(data)):
+    groups = _groups(data)
+    while alive := set(_programs(state)) | set(_in(groups)):
         if time.monotonic() > deadline:
             raise BuildFailed(f"processes {sorted(alive)} of an earlier engine do not end")
         for pid in alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
+    remove_groups(groups)
+
+
+def remove_groups(groups: list[Path]) -> None:
+    """The control groups with all below them, of which no process is in any."""
+    inside = [path for top in groups for path in (top, *top.rglob("*")) if path.is_dir()]
+    deadline = time.monotonic() + _END_SECONDS
+    for group in sorted(inside, reverse=True):  # children before their parents
+        while group.exists():
+            try:
+                group.rmdir()
+            except OSError as error:  # the kernel still counts a process that has ended
+                if time.monotonic() > deadline:
+                    raise BuildFailed(f"{group} cannot be removed: {error}") from None
+                time.sleep(0.1)
 
 
 def remove(folder: Path) -> None:
@@ -53,15 +72,20 @@ def _programs(state: Path) -> Iterator[int]:
                 yield int(process.name)
 
 
-def _in_containers(data: Path) -> Iterator[int]:
-    """What runs in the control groups of the engine's containers, and in groups below."""
+def _groups(data: Path) -> list[Path]:
+    """The control groups of the engine's containers, in every hierarchy."""
     folder = data / "containers"
-    identities = [path.name for path in folder.iterdir()] if folder.exists() else []
-    for identity in identities:
-        for group in (*_CGROUPS.glob(f"docker/{identity}"), *_CGROUPS.glob(f"*/docker/{identity}")):
-            for file in group.rglob("cgroup.procs"):
-                with contextlib.suppress(OSError):  # the group is gone meanwhile
-                    yield from map(int, file.read_text().split())
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    places = [place for name in names for place in (f"docker/{name}", f"*/docker/{name}")]
+    return [group for place in places for group in _CGROUPS.glob(place)]
+
+
+def _in(groups: list[Path]) -> Iterator[int]:
+    """What runs in the control groups, and in those below them."""
+    for group in groups:
+        for file in group.rglob("cgroup.procs"):
+            with contextlib.suppress(OSError):  # the group is gone meanwhile
+                yield from map(int, file.read_text().split())
 
 
 def _command_line(process: Path) -> list[bytes]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.build_cache import output
+from tests.cluster.engine_remains import remove_groups
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _FOLDERS = (Path("/etc/docker"), Path("/run/docker"), Path("/run/containerd"))
@@ -48,8 +49,7 @@ def undo(file: Path) -> list[str]:
     _FORWARDING.write_text(state["ip_forward"])
     for folder in state["folders"]:
         shutil.rmtree(folder, ignore_errors=True)
-    for group in sorted(_cgroups(), reverse=True):  # children before their parents
-        group.rmdir()
+    remove_groups(_groups())
     return list(_left(state["folders"]))
 
 
@@ -57,7 +57,7 @@ def _left(folders: Iterable[str]) -> Iterable[str]:
     if _RULE.search(output(["iptables-save"], _SECONDS)):
         yield "rules of iptables"
     yield from (f"the bridge {bridge}" for bridge in _bridges())
-    yield from (str(group) for group in _cgroups())
+    yield from (str(group) for group in _groups())
     yield from (folder for folder in folders if Path(folder).exists())
 
 
@@ -67,7 +67,6 @@ def _bridges() -> list[str]:
     return [link["ifname"] for link in found if _BRIDGE.fullmatch(link.get("ifname", ""))]
 
 
-def _cgroups() -> list[Path]:
-    """Docker's groups of every hierarchy, the empty ones that it leaves."""
-    tops = [*_CGROUPS.glob("docker"), *_CGROUPS.glob("*/docker")]
-    return [path for top in tops for path in (top, *top.rglob("*")) if path.is_dir()]
+def _groups() -> list[Path]:
+    """Docker's control group in every hierarchy, which it leaves."""
+    return [*_CGROUPS.glob("docker"), *_CGROUPS.glob("*/docker")]

@@ -89,7 +89,7 @@ def _scheduler_figures(workers: int, tasks: int) -> list[str]:
 
 
 def small_row(scale: str) -> Found:
-    costs = small_jobs.measure_jobs({"small": 3, "full": 9}[scale])
+    costs = small_jobs.measure_jobs({"small": 3, "full": 5}[scale])
     found = Found(["wall s", "CPU s", "largest process MB"])
     for name, several in costs.items():
         largest = max(cost.largest for cost in several) / 1e6

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import GomrError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from gomr_runtime.execution import Blob
 
 CHUNK = 2 << 20  # bytes of one request
@@ -19,6 +20,8 @@ READERS = 8  # threads, for all objects
 
 @cache
 def _readers() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # not for a job in one process
+
     return ThreadPoolExecutor(READERS, "reader")
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.job import Compression, InputFile
 from gomr_runtime.storage.base import ObjectInfo, Store
 from gomr_runtime.storage.settings import S3Settings, split_s3_url
+from gomr_runtime.storage.several import at_once
 
 MAGIC_BYTES = 6
-READS_AT_ONCE = 8
 _MAGIC: tuple[tuple[bytes, Compression], ...] = (
     (b"\x1f\x8b", "gzip"),
     (b"BZh", "bz2"),
@@ -42,8 +41,7 @@ def list_inputs(url: str, settings: S3Settings | None = None) -> list[InputFile]
     files = _found(store, prefix, url)
     if not files:
         raise UsageError(f"--input {url}: no objects there")
-    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        return list(pool.map(lambda file: _with_compression(store, bucket, file), files))
+    return list(at_once(lambda file: _with_compression(store, bucket, file), files))
 
 
 def _found(store: Store, prefix: str, url: str) -> list[InputFile]:

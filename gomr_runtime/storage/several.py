@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -22,6 +21,8 @@ class Several(Protocol):
 
 def at_once(step: Callable[[A], B], items: Iterable[A], /) -> Iterator[B]:
     """As `map`, in threads. The first error ends it, as soon as what has begun is over."""
+    from concurrent.futures import ThreadPoolExecutor  # not for a job in one process
+
     rest = iter(items)
     with ThreadPoolExecutor(AT_ONCE, "store") as threads:
         while some := list(islice(rest, TOGETHER)):

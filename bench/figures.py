@@ -39,6 +39,7 @@ ROLES = {
     "forked": "processes of user code",
 }
 WORKERS = {"small": (200, 50), "full": (1000, 100)}
+BUSY = 0.5  # seconds an attempt: a thousand workers end 2,000 in a second
 ON_MINIO = {"small": (100, 10), "full": (1000, 10)}
 
 
@@ -47,18 +48,22 @@ def master_row(scale: str) -> Found:
     found = Found(
         ["assigned", "wall s", "master CPU s", "assigned a CPU s", "peak MB", "heartbeat p99 s"]
     )
-    for slots in (1, 4):
-        cost = master.measure(master.job_of(workers, tasks), slots)
-        rate = cost.assigned / cost.cpu
-        name = f"room for {slots}" if slots > 1 else "room for 1 attempt a worker"
+    for name, slots, pause in (
+        ("room for 1 attempt a worker", 1, 0.0),
+        ("room for 4", 4, 0.0),
+        (f"room for 1, an attempt takes {BUSY} s", 1, BUSY),
+    ):
+        cost = master.measure(master.job_of(workers, tasks), slots, pause=pause)
         found.lines.append([name, *_master_figures(cost)])
-        if slots > 1:
-            found.bars.append(
-                ("at least 2,000 assignments a CPU second", f"{rate:,.0f}", rate >= 2000)
-            )
-            found.bars.append(("heartbeat p99 below 1 s", f"{cost.p99:.2f} s", cost.p99 < 1))
         peak = cost.peak / 1e6
         found.bars.append((f"{name}: below 500 MB", f"{peak:.0f} MB", peak < 500))
+        if slots > 1:
+            asked = f"{name}: at least 2,000 assignments a CPU second"
+            rate = cost.assigned / cost.cpu
+            found.bars.append((asked, f"{rate:,.0f}", rate >= 2000))
+        if pause:
+            asked = f"{workers / pause:,.0f} attempts end in a second: heartbeat p99 below 1 s"
+            found.bars.append((asked, f"{cost.p99:.2f} s", cost.p99 < 1))
     with minio():
         cost = master.measure(master.job_of(*ON_MINIO[scale]), 4, f"s3://{BUCKET}/store")
     found.lines.append(["room for 4, store on MinIO", *_master_figures(cost)])
@@ -178,6 +183,8 @@ FIGURES = {
         "A master with 1,000 workers and 100,000 map tasks, 1,000 reducers",
         master_row,
         "The real master process, its store in its memory; every worker on a gRPC stream of its "
-        "own, played by another process, does its tasks in no time.",
+        "own, played by another process, reports what it is given at once, so that the master "
+        "always has all of them to answer, or after half a second. CPU seconds are those of the "
+        "whole process, start and end included.",
     ),
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import cache, generators, text
 
 HERE = Path(__file__).parent
+ORIGINAL = "the original's algorithm, Go"
 SCALES = {"small": 1, "full": 10}
 """Tenths of a gigabyte."""
 
@@ -76,7 +77,7 @@ def script(
 
 def original(*options: str) -> Contender:
     return Contender(
-        "the original's algorithm, Go",
+        ORIGINAL,
         lambda source, out: [cache.original(), str(source), str(out), *options],
     )
 
@@ -145,7 +146,11 @@ ROWS = {
             script("wordcount_duckdb.py", "DuckDB (no user code)", "duckdb"),
             mrjob(),
         ),
-        (Bar("gomr", "mrjob, local runner", 1 / 15, "wall"),),
+        (
+            Bar("gomr", "mrjob, local runner", 1 / 15, "wall"),
+            Bar("gomr", ORIGINAL, 1.0, "wall"),
+            Bar("gomr", ORIGINAL, 0.2, "total"),
+        ),
     ),
     "pairs": Row(
         "Sum per key, half as many keys as pairs, plain mapper and reducer, `--memory 512MB`",

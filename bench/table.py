@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from bench.figures import FIGURES
@@ -62,7 +63,7 @@ def figures(result: dict[str, Any]) -> str:
         "",
         f"    make bench ROW={result['row']} SCALE={result['scale']}",
         "",
-        *([row.about, ""] if row.about else []),
+        *([fill(row.about, 100), ""] if row.about else []),
         f"| | {' | '.join(result['columns'])} |",
         "|---" * (len(result["columns"]) + 1) + "|",
         *(f"| {' | '.join(line)} |" for line in result["lines"]),

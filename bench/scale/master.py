@@ -51,9 +51,9 @@ def job_of(workers: int, tasks: int) -> JobSpec:
     )
 
 
-def measure(job: JobSpec, slots: int, store: str = "") -> Cost:
+def measure(job: JobSpec, slots: int, store: str = "", pause: float = 0.0) -> Cost:
     """A whole run. slots: attempts that a worker has room for. store: its URL; "" is the master's
-    own memory."""
+    own memory. pause: seconds that an attempt takes."""
     with tempfile.TemporaryDirectory(prefix="gomr-bench-") as name:
         folder = Path(name)
         (folder / "job.json").write_bytes(to_json(job))
@@ -63,7 +63,7 @@ def measure(job: JobSpec, slots: int, store: str = "") -> Cost:
         with (folder / "master.log").open("wb") as log:
             master = subprocess.Popen(_master(folder, job, store), stderr=log)
         try:
-            told = _follow(folder, master, slots, store)
+            told = _follow(folder, master, [str(slots), "--pause", str(pause), "--store", store])
             _, status, usage = os.wait4(master.pid, 0)
             master.returncode = os.waitstatus_to_exitcode(status)
         finally:
@@ -84,9 +84,7 @@ def _master(folder: Path, job: JobSpec, store: str) -> list[str]:
     return [*python, "bench.scale.master_process", str(folder / "job.json"), *common]
 
 
-def _follow(
-    folder: Path, master: subprocess.Popen[bytes], slots: int, store: str
-) -> dict[str, Any]:
+def _follow(folder: Path, master: subprocess.Popen[bytes], way: list[str]) -> dict[str, Any]:
     """What the swarm tells at its end, with the master's peak; RuntimeError when either fails."""
     deadline = time.monotonic() + START_SECONDS
     while not (folder / "master").exists():
@@ -94,7 +92,7 @@ def _follow(
             raise RuntimeError((folder / "master.log").read_text()[-2000:])
         time.sleep(0.02)
     command = [sys.executable, "-m", "bench.scale.swarm", str(folder / "job.json")]
-    options = ["--slots", str(slots), "--token-file", str(folder / "token"), "--store", store]
+    options = ["--token-file", str(folder / "token"), "--slots", *way]
     swarm = subprocess.Popen([*command, f"unix:{folder}/master", *options], stdout=subprocess.PIPE)
     watched = psutil.Process(master.pid)
     peak, deadline = 0, time.monotonic() + SECONDS

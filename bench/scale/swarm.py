@@ -1,6 +1,6 @@
 """Simulated workers: each speaks to the master over a connection of its own, none does any work.
 
-A worker asks for as many attempts as it has slots, reports each as soon as it was assigned and
+A worker asks for as many attempts as it has slots, reports each at once, or after a while, and
 asks again, and sends heartbeats as real ones do.
 """
 
@@ -51,17 +51,27 @@ class Tally:
     states: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class Way:
+    """How workers work. slots: attempts at a time. pause: seconds that an attempt takes."""
+
+    slots: int
+    pause: float
+
+
 class SimulatedWorker:
     def __init__(
-        self, job: JobSpec, number: int, slots: int, tally: Tally, store: Store | None
+        self, job: JobSpec, number: int, way: Way, tally: Tally, store: Store | None
     ) -> None:
         self._job = job
         self._store = store
         self._name = f"simulated-{number:04d}"
-        self._slots = slots
+        self._slots = way.slots
+        self._pause = way.pause
         self._tally = tally
         self._ids = 0
         self._outbox: Outbox[pb.WorkerMessage] = Outbox()
+        self._running: dict[tuple[str, int], pb.Attempt] = {}
         self._beat = (0, 0.0)  # the heartbeat on its way, and since when
 
     async def run(self, address: str, token: str, door: asyncio.Semaphore) -> None:
@@ -112,7 +122,9 @@ class SimulatedWorker:
         await asyncio.sleep(random.random() * self._job.heartbeat)
         while True:
             if not self._beat[0]:
-                self._beat = (self._put(heartbeat=pb.Heartbeat()), time.perf_counter())
+                running = [pb.Progress(attempt=each) for each in self._running.values()]
+                number = self._put(heartbeat=pb.Heartbeat(running=running))
+                self._beat = (number, time.perf_counter())
             await asyncio.sleep(self._job.heartbeat)
 
     async def _hear(self, several: pb.MasterMessages) -> bool:
@@ -128,7 +140,7 @@ class SimulatedWorker:
                 case "finished":
                     self._tally.states.add(message.finished.state)
                     return True
-        if done:
+        if done and not self._pause:
             self._put(next=pb.Next(count=self._slots))
         return False
 
@@ -149,7 +161,18 @@ class SimulatedWorker:
             key = layout.attempt_data(spec, "part")
             await asyncio.to_thread(self._store.put, key, b"x" * PART_BYTES)
         result = to_json(result_of(self._job, spec)).decode()
-        self._put(report=pb.Report(attempt=attempt, epoch=epoch, result=result))
+        report = pb.Report(attempt=attempt, epoch=epoch, result=result)
+        if self._pause:
+            name = (spec.kind, spec.index)
+            self._running[name] = attempt
+            asyncio.get_running_loop().call_later(self._pause, self._end, name, report)
+        else:
+            self._put(report=report)
+
+    def _end(self, name: tuple[str, int], report: pb.Report) -> None:
+        del self._running[name]
+        self._put(report=report)
+        self._put(next=pb.Next(count=self._slots - len(self._running)))
 
 
 def result_of(job: JobSpec, spec: TaskSpec) -> TaskResult:
@@ -165,10 +188,10 @@ def result_of(job: JobSpec, spec: TaskSpec) -> TaskResult:
     return TaskResult((file,), ledger, cpu_seconds=1.0, peak_rss=100 << 20)
 
 
-async def swarm(job: JobSpec, address: str, token: str, slots: int, store: Store | None) -> Tally:
+async def swarm(job: JobSpec, address: str, token: str, way: Way, store: Store | None) -> Tally:
     tally = Tally()
     door = asyncio.Semaphore(CONNECTING_AT_ONCE)
-    workers = [SimulatedWorker(job, number, slots, tally, store) for number in range(job.workers)]
+    workers = [SimulatedWorker(job, number, way, tally, store) for number in range(job.workers)]
     await asyncio.gather(*(worker.run(address, token, door) for worker in workers))
     return tally
 
@@ -179,13 +202,14 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds that an attempt takes")
     parser.add_argument("--store", default="", help="where parts are put")
     given = parser.parse_args()
     job = from_json(JobSpec, given.job.read_bytes())
     began = time.perf_counter()
     token = rpc.read_token(given.token_file)
     store = open_store(given.store) if given.store else None
-    tally = asyncio.run(swarm(job, given.address, token, given.slots, store))
+    tally = asyncio.run(swarm(job, given.address, token, Way(given.slots, given.pause), store))
     trips = sorted(tally.round_trips)
     print(
         json.dumps(

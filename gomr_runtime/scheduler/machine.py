@@ -12,7 +12,6 @@ from typing import Any
 
 from gomr_runtime.errors import (
     Cancelled,
-    DeadlineExceeded,
     EnvironmentFailed,
     GomrError,
     StorageError,
@@ -78,6 +77,7 @@ from gomr_runtime.scheduler.verdict import (
     charge,
     lost_too_often,
     set_aside,
+    too_late,
     too_many_bad_records,
 )
 
@@ -381,16 +381,10 @@ class Scheduler(Speech):
     # Time and the end.
 
     def _on_tick(self, _: Tick) -> None:
-        config = self.config
-        if config.deadline is not None and self.now >= config.deadline:
-            self._finish(
-                DeadlineExceeded(
-                    f"the run's deadline passed in phase {self.phase.value}; "
-                    "give it more time (--timeout) and resume it"
-                )
-            )
+        if self._end_if_late():
             return
-        for worker in [w for w in self.workers.values() if self.now - w.heard > config.lease]:
+        lease = self.config.lease
+        for worker in [w for w in self.workers.values() if self.now - w.heard > lease]:
             silence = f"{worker.name} was silent for {self.now - worker.heard:.1f} s"
             self._lose_worker(worker, silence)
             if self.phase is Phase.FINISHED:
@@ -401,6 +395,12 @@ class Scheduler(Speech):
             return
         self._dispatch()
         self._start_backups()
+
+    def _end_if_late(self) -> bool:
+        if self.config.deadline is None or self.now < self.config.deadline:
+            return False
+        self._finish(too_late(self.phase))
+        return True
 
     def _deserted(self) -> bool:
         if self.workers or self.now - self._deserted_since < self.config.no_worker_timeout:
@@ -469,7 +469,8 @@ class Scheduler(Speech):
         if self.phase is Phase.SEAL:
             self._out.append(SealMaps())
         elif self.phase is Phase.PROMOTE:
-            self._out.append(PromoteOutput())
+            if not self._end_if_late():  # a master that replays everything has not ticked yet
+                self._out.append(PromoteOutput())
         elif kind := KIND_OF_PHASE.get(self.phase):
             self._durations = RunningMedian()
             if not self.workers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gomr_runtime.errors import (
     CorruptBlock,
     DataError,
+    DeadlineExceeded,
     EnvironmentFailed,
     GomrError,
     JobFailed,
@@ -12,7 +13,7 @@ from gomr_runtime.errors import (
     StorageError,
 )
 from gomr_runtime.job import TaskFailure
-from gomr_runtime.scheduler.state import SchedulerConfig, Task
+from gomr_runtime.scheduler.state import Phase, SchedulerConfig, Task
 
 NOT_THE_TASKS_FAULT = ("worker", "storage")
 KILLS_THE_CHILD = ("crash", "timeout", "memory")
@@ -62,6 +63,13 @@ def lost_too_often(task: Task, reason: str) -> EnvironmentFailed:
         f"{task.id}: {task.lost} attempts lost with their workers, the last one: {reason}; "
         "look at the workers' logs (memory, evictions), then resume the run",
         detail="\n".join(task.history()),
+    )
+
+
+def too_late(phase: Phase) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"the run's deadline passed in phase {phase.value}; "
+        "give it more time (--timeout) and resume it"
     )
 
 

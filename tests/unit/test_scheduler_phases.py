@@ -137,6 +137,18 @@ def test_the_deadline_ends_the_run_in_any_phase(phase: str) -> None:
     assert isinstance(end.error, DeadlineExceeded)
 
 
+def test_U13_a_master_that_starts_after_the_deadline_makes_no_output() -> None:
+    """Everything was committed by masters before it; the clock has not ticked yet."""
+    run = Script(deadline=50.0)
+    run.now = 60.0
+    run.tell(CommitRecovered, attempt(0))
+    out = run.plan(maps=1)
+    assert not only(PromoteOutput, out)
+    end = out[-1]
+    assert isinstance(end, FinishRun)
+    assert isinstance(end.error, DeadlineExceeded)
+
+
 def test_a_run_without_workers_ends_and_says_why() -> None:
     run = Script(no_worker_timeout=120)
     run.plan(maps=1)

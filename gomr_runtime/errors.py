@@ -81,6 +81,10 @@ class StorageError(EnvironmentFailed):
     """The object store failed beyond its retries."""
 
 
+class PartLost(StorageError):
+    """A part is not in the store as its attempt reported it."""
+
+
 class ScratchFailed(EnvironmentFailed):
     """A worker's scratch space is full, or its disk broken."""
 

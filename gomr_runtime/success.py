@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gomr_runtime import layout
-from gomr_runtime.errors import RunConflict, StorageError, UsageError
+from gomr_runtime.errors import PartLost, RunConflict, StorageError, UsageError
 from gomr_runtime.job import Ledger, Part, build
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.causes import os_cause
@@ -116,7 +116,7 @@ def promote(
 
     `parts` carry the keys of the attempts' data; the result carries those of the output. several:
     how the parts are gone through. Doing it again, as a restarted master does, changes nothing.
-    StorageError for a part that is missing or has another size; RunConflict when another result of
+    PartLost for one that is missing or has another size; RunConflict when another result of
     this run stands already.
     """
     content = success_bytes(success_of(run, parts, ledger or Ledger(), counters or {}))
@@ -129,13 +129,15 @@ def promote(
 
 
 def _check_still_there(store: Store, run: str, parts: Sequence[Part]) -> None:
-    """StorageError, and no `_SUCCESS`, where the store has lost parts meanwhile."""
-    listed = {found.key for found in store.list(layout.output_prefix(run))}
+    """PartLost, and no `_SUCCESS`, where the store has lost parts meanwhile."""
     try:
+        listed = {found.key for found in store.list(layout.output_prefix(run))}
         check_parts(store, run, [part for part in parts if part.key not in listed])
-    except StorageError:
+    except PartLost:
         store.delete(layout.success(run))
         raise
+    except StorageError:  # it does not answer just now: each part was there a moment ago
+        return
 
 
 def _check_no_other(store: Store, run: str, content: bytes) -> None:
@@ -158,7 +160,7 @@ def promoted(run: str, parts: Sequence[Part]) -> tuple[Part, ...]:
 
 
 def check_parts(store: Store, run: str, parts: Sequence[Part], several: Several = map) -> None:
-    """StorageError unless every part is there, under its present key, with its size."""
+    """PartLost unless every part is there, under its present key, with its size."""
     for _ in several(partial(_check_part, store, run), parts):
         pass
 
@@ -167,9 +169,9 @@ def _check_part(store: Store, run: str, part: Part) -> None:
     try:
         size = store.info(part.key).size
     except KeyError:
-        raise StorageError(f"{part.name} of run {run}: {part.key} is missing") from None
+        raise PartLost(f"{part.name} of run {run}: {part.key} is missing") from None
     if size != part.size:
-        raise StorageError(
+        raise PartLost(
             f"{part.key} in {store.url} has {size} bytes, its attempt reported {part.size}"
         )
 
@@ -180,7 +182,7 @@ def _promote_part(store: Store, run: str, part: Part) -> Part:
         if part.key != target:
             store.copy(part.key, target)
     except KeyError as error:
-        raise StorageError(f"{part.name} of run {run}: {error.args[0]} is missing") from None
+        raise PartLost(f"{part.name} of run {run}: {error.args[0]} is missing") from None
     made = dataclasses.replace(part, key=target)
     _check_part(store, run, made)
     return made

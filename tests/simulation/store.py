@@ -121,14 +121,14 @@ class Server:
     def damage(self, key: str, how: str) -> None:
         """Once an object; the journal's own may only rot, since a missing one was never there."""
         data = self.objects.get(key, b"")
-        if not data or (self.calm and not self.is_rotten(key)):
+        unread = data_model.UNREAD if "/data/map-" in key else 0
+        if len(data) <= unread or (self.calm and not self.is_rotten(key)):
             return
         if how == "deleted" and "/data/" in key:
             del self.objects[key]
         elif how == "cut short":
             self.objects[key] = data[: int(self._kernel.rng.random() * len(data))]
         else:
-            unread = data_model.UNREAD if "/data/map-" in key else 0
             position = unread + int(self._kernel.rng.random() * (len(data) - unread))
             flipped = data[position] ^ 1 << self._kernel.rng.randrange(8)
             self.objects[key] = data[:position] + bytes([flipped]) + data[position + 1 :]

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from gomr_runtime.errors import CorruptBlock, RunConflict, StorageError, UsageError
+from gomr_runtime.errors import CorruptBlock, PartLost, RunConflict, StorageError, UsageError
 from gomr_runtime.job import Ledger, Part, Summary
 from gomr_runtime.publish import check_output, promote, publish, read_success
 from gomr_runtime.storage import DirectoryStore, MemoryStore, Store
+from gomr_runtime.storage.base import ObjectInfo
 
 
 def contents_of(run: str, parts: int) -> list[bytes]:
@@ -261,3 +262,37 @@ def test_promote_refuses_missing_and_wrong_parts(store: MemoryStore) -> None:
     with pytest.raises(StorageError, match="has 1 bytes, its attempt reported"):
         promote(store, "q", [part])
     assert not list(store.list("outputs/q/_SUCCESS"))
+
+
+class FailingAtTheEnd(MemoryStore):
+    """Something happens to it when `_SUCCESS` has been made."""
+
+    def __init__(self, happens: str) -> None:
+        super().__init__()
+        self.happens = happens
+
+    def create(self, key: str, data: bytes) -> bool:
+        created = super().create(key, data)
+        if key.endswith("_SUCCESS") and self.happens == "loses a part":
+            self.delete("outputs/r/output-00001.txt")
+        return created
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        if self.happens == "goes away" and "outputs/r/_SUCCESS" in self._objects:
+            raise StorageError("no answer in time")
+        return super().list(prefix)
+
+
+def test_S7_no_success_stays_where_the_store_lost_a_part_meanwhile() -> None:
+    store = FailingAtTheEnd("loses a part")
+    with pytest.raises(PartLost, match=r"output-00001\.txt is missing"):
+        promote(store, "r", finished(store, "r", 2).parts)
+    assert [found.key for found in store.list("outputs/")] == ["outputs/r/output-00000.txt"]
+
+
+def test_S1_success_stays_where_the_store_goes_away_right_after() -> None:
+    """Every part was there; that the store cannot be asked again is not that it lost them."""
+    store = FailingAtTheEnd("goes away")
+    promote(store, "r", finished(store, "r", 2).parts)
+    store.happens = ""
+    assert len(list(store.list("outputs/r/"))) == 3

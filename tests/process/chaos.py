@@ -31,7 +31,7 @@ from tests.process.minio_server import MinioServer, running_minio
 ENOUGH = 3
 FIRST, MORE, MOST = 6, 4, 4  # faults at first, so many more each time, and how often
 LONGEST = 240.0  # seconds
-LOOK_EVERY = 0.005
+LOOK_EVERY = 0.01
 TAIL = 12  # lines of a log that are shown
 
 

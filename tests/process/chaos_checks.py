@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -161,6 +162,6 @@ def launcher_leaks(name: str, ended: dict[str, Any]) -> Iterator[str]:
 
 
 def own_resources() -> tuple[int, list[str]]:
-    """Threads and descriptors of this process."""
+    """Threads of Python and descriptors of this process."""
     links = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.exists()]
-    return len(os.listdir("/proc/self/task")), sorted(links)
+    return threading.active_count(), sorted(links)

@@ -37,6 +37,7 @@ BUCKET = "gomr-chaos"
 RUN = "chaos"
 LEASE, HEARTBEAT = 1.5, 0.2
 GONE_SECONDS = 15.0  # for what lost its launcher to end by itself
+LOOK_EVERY = 0.1
 CHANGES = ("create", "put", "copy", "delete")
 
 
@@ -108,6 +109,7 @@ class World:
     temporary: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="c-", dir="/tmp")))
     launcher: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    looked: float = 0.0
     known: dict[int, float] = field(default_factory=dict)  # every pid seen, and when it began
     busy: set[int] = field(default_factory=set)  # victims of a fault that is not over
     damaged: set[str] = field(default_factory=set)  # maps whose stored output was changed
@@ -239,7 +241,10 @@ class World:
     # Its processes.
 
     def look(self) -> None:
-        """Remember every process of the run."""
+        """Remember every process of the run; those that live for a moment may be missed."""
+        if time.monotonic() < self.looked + LOOK_EVERY:
+            return
+        self.looked = time.monotonic()
         for top in (self.launcher, self.second):
             if top is not None and top.returncode is None:
                 for pid in (top.pid, *descendants_of(top.pid)):

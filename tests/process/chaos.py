@@ -215,6 +215,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--seed", help="one run, such as 17 or 17+1, told in full")
+    parser.add_argument("--tell", action="store_true", help="all runs in full")
     given = parser.parse_args()
     if shutil.which("go") is None:
         parser.error("MinIO, where half of the seeds have their data, needs `go` on PATH")
@@ -226,7 +227,7 @@ def main() -> int:
             report = run_once(where, int(seed), int(again or 0))
             print(report.told())
             return bool(report.wrong)
-        reports = list(several(where, given.first, given.count))
+        reports = list(several(where, given.first, given.count, tell_all=given.tell))
     print(summary(reports, time.monotonic() - began))
     return any(report.wrong for report in reports)
 
@@ -236,9 +237,9 @@ def _end(*_: object) -> None:
     sys.exit(EXIT_SIGTERM)
 
 
-def several(where: Arena, first: int, count: int) -> Iterator[Report]:
+def several(where: Arena, first: int, count: int, *, tell_all: bool) -> Iterator[Report]:
     def tell(report: Report) -> None:
-        print(report.told() if report.wrong else report, flush=True)
+        print(report.told() if report.wrong or tell_all else report, flush=True)
 
     for seed in range(first, first + count):
         yield run_until_it_counts(where, seed, tell)

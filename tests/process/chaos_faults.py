@@ -88,6 +88,7 @@ def worker_kill(world: World, dice: random.Random) -> Course:
     pid = yield from choose(dice, world.workers)
     if not pid or world.over or not send(pid, signal.SIGKILL):
         return ""
+    world.busy.add(pid)
     world.kills["worker"] += 1
     gone = yield from until(lambda: not alive(pid))
     return f"worker {pid} is dead" if gone and not world.over else ""
@@ -126,6 +127,7 @@ def master_kill(world: World, dice: random.Random) -> Course:
     pid = yield from choose(dice, world.masters)
     if not pid or world.over or world.kills["master"] >= 2 or not send(pid, signal.SIGKILL):
         return ""
+    world.busy.add(pid)
     world.kills["master"] += 1
     before = world.epochs
     again = yield from until(lambda: world.epochs > before or not world.running)
@@ -138,6 +140,7 @@ def master_stop(world: World, dice: random.Random) -> Course:
     seconds = dice.uniform(0.5, 2.0) * LEASE
     if not pid or world.over or not send(pid, signal.SIGSTOP):
         return ""
+    world.busy.add(pid)
     try:
         began = time.monotonic()
         stood = yield from until(lambda: state_of(pid) == "T")
@@ -146,6 +149,7 @@ def master_stop(world: World, dice: random.Random) -> Course:
         before = world.over
     finally:
         send(pid, signal.SIGCONT)
+        world.busy.discard(pid)
     return f"master {pid} stood still for {seconds:.1f} s" if stood and not before else ""
 
 
@@ -163,8 +167,12 @@ def takeover(world: World, dice: random.Random) -> Course:
     more = dice.randrange(4)
     if not pid or not (token := newest_token(world)):
         return ""
-    if in_place:
-        send(pid, signal.SIGSTOP)
+    address = token.parent / "master"
+    if not (yield from until(lambda: world.serves(pid, address) or world.over)):
+        return ""
+    if world.over or not send(pid, signal.SIGSTOP if in_place else signal.SIGCONT):
+        return ""
+    world.busy.add(pid)
     try:
         before = world.epochs
         world.second = second_master(world, token, in_place=in_place)
@@ -175,6 +183,7 @@ def takeover(world: World, dice: random.Random) -> Course:
         yield from until(lambda: len(world.committed) >= goal or world.over, LEASE)
     finally:
         send(pid, signal.SIGCONT)
+        world.busy.discard(pid)
     return f"a second master took over from {pid}" if landed else ""
 
 
@@ -184,9 +193,16 @@ def newest_token(world: World) -> Path | None:
 
 
 def second_master(world: World, token: Path, *, in_place: bool) -> subprocess.Popen[bytes]:
-    """As the launcher starts it: it lives for as long as our end of its lifeline is open."""
-    address = token.parent / ("master" if in_place else "second")
-    address.unlink(missing_ok=True)
+    """As the launcher starts it: it lives for as long as our end of its lifeline is open.
+
+    It has a socket of its own, since a master that ends removes its own by name: in place of the
+    first one stands a link to it.
+    """
+    address = token.parent / "second"
+    if in_place:
+        link = token.parent / ".link"
+        link.symlink_to(address)
+        link.rename(token.parent / "master")
     mine, its = socket.socketpair()
     with (world.log_folder / "master-second.log").open("ab") as log, its:
         process = subprocess.Popen(
@@ -215,6 +231,7 @@ def child_kill(world: World, dice: random.Random) -> Course:
     )
     if not pid or world.over or not send(pid, signal.SIGKILL):
         return ""
+    world.busy.add(pid)
     seen = yield from until(lambda: world.said(words, "master*") > before or world.over, 5.0)
     seen = seen and world.said(words, "master*") > before
     return f"child {pid} died in its task" if seen else ""

@@ -111,7 +111,7 @@ class World:
     starts: int = 0
     looked: float = 0.0
     known: dict[int, float] = field(default_factory=dict)  # every pid seen, and when it began
-    busy: set[int] = field(default_factory=set)  # victims of a fault that is not over
+    busy: set[int] = field(default_factory=set)  # dead, or victims of a fault that is not over
     damaged: set[str] = field(default_factory=set)  # maps whose stored output was changed
     took_over: bool = False  # a second master was started: the launcher may end with 5
     second: subprocess.Popen[bytes] | None = None
@@ -252,15 +252,24 @@ class World:
                         self.known[pid] = began
 
     def masters(self) -> list[int]:
+        """The launcher's one, if nothing is being done to it."""
         return self._named("master")
 
     def workers(self) -> list[int]:
         """Those that nothing else is being done to."""
-        return [pid for pid in self._named("worker") if pid not in self.busy]
+        return self._named("worker")
 
     def children(self, worker: int) -> list[int]:
         """The processes of a worker that run user code: children of its forkserver."""
-        return [child for below in children_of(worker) for child in children_of(below)]
+        found = (child for below in children_of(worker) for child in children_of(below))
+        return [child for child in found if child not in self.busy]
+
+    def serves(self, pid: int, address: Path) -> bool:
+        """The master has taken its epoch and listens there."""
+        with contextlib.suppress(psutil.Error):
+            sockets = psutil.Process(pid).net_connections(kind="unix")
+            return any(str(found.laddr) == str(address) for found in sockets)
+        return False
 
     def below(self, pid: int) -> list[int]:
         return descendants_of(pid)
@@ -269,7 +278,7 @@ class World:
         if self.launcher is None:
             return []
         found = []
-        for pid in sorted(children_of(self.launcher.pid)):
+        for pid in sorted(set(children_of(self.launcher.pid)) - self.busy):
             with contextlib.suppress(OSError):
                 told = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
                 if re.search(rb"gomr[-_](runtime\.)?" + name.encode(), told) and alive(pid):

@@ -134,6 +134,15 @@ ROWS = {
         ),
         (Bar("gomr", f"{HAND}, Counter", 1.15), Bar("gomr", SPARK, 0.25)),
     ),
+    "wordcount-batch": Row(
+        "Word count in columns, `ctx.emit_batch`, `gomr.sum`",
+        text_of,
+        (
+            script("wordcount_polars.py", "Polars (no user code)", "polars"),
+            ours("wordcount_batch.py"),
+        ),
+        (Bar("gomr", "Polars (no user code)", 1.5),),
+    ),
     "wordcount-systems": Row(
         "Word count beside other systems",
         text_of,

@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 from gomr_runtime.errors import CorruptBlock, DataError, GomrError, JobFailed, ScratchFailed
 from gomr_runtime.job import JobSpec, TaskFailure, TaskResult, TaskSpec
+from gomr_runtime.profile import profiled, timed
 from gomr_runtime.user_errors import describe, user_frames
 
 if TYPE_CHECKING:
@@ -76,11 +77,12 @@ def execute(
         "reduce": stages.reduce,
     }[task.kind]
     try:
-        result = stage(task, job, program, blobs, scratch, monitor)
+        with profiled(wanted=job.profile) as profile:
+            result = stage(task, job, program, blobs, scratch, monitor)
     except OSError as error:
         raise _scratch_error(task, error) from None
     after, peak = usage()
-    return replace(result, cpu_seconds=after - before, peak_rss=peak)
+    return replace(result, cpu_seconds=after - before, peak_rss=peak, profile=profile.seconds)
 
 
 def _scratch_error(task: TaskSpec, error: OSError) -> GomrError:
@@ -143,9 +145,10 @@ class HashedFile:
         self._file.close()
 
     def write(self, data: Any, /) -> int:
-        self._sha.update(data)
-        self.size += len(data)
-        return self._file.write(data)
+        with timed("store"):
+            self._sha.update(data)
+            self.size += len(data)
+            return self._file.write(data)
 
     def close(self) -> str:
         """The sha256 of everything written, in hex."""

@@ -29,6 +29,7 @@ from gomr_runtime.master.ending import Effort, summarise
 from gomr_runtime.master.journal import Manifest, Plan
 from gomr_runtime.options import RunOptions, parse
 from gomr_runtime.prepare import Prepared, prepare
+from gomr_runtime.profile import stored
 from gomr_runtime.program import Program, program_of
 from gomr_runtime.progress import Reporter, output_of, reporter, summary_json, summary_text
 from gomr_runtime.publish import publish
@@ -215,8 +216,9 @@ class InlineRun:
         except Exception as error:  # noqa: BLE001  (a partitioner or a key function may raise anything)
             failure = failure_of(error, task)
             raise JobFailed(failure.message, detail=failure.detail) from None
+        began = time.monotonic()
         files = tuple(self._keep(task, file) for file in result.files)
-        result = replace(result, files=files)
+        result = stored(replace(result, files=files), time.monotonic() - began)
         too_many = self.books.too_many_bad(result)
         if too_many is not None:
             raise too_many

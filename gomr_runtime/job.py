@@ -101,6 +101,7 @@ class JobSpec:
     first_epoch: int = 1
     backups: bool = True
     backup_floor: float = 30.0
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,8 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What a successful attempt did. `peak_rss` is in bytes, times in seconds."""
+    """What a successful attempt did. `peak_rss` is in bytes, times in seconds. profile: where the
+    time went, by the kinds of `profile.KINDS`; empty unless it was asked for."""
 
     files: tuple[ResultFile, ...]
     ledger: Ledger
@@ -218,6 +220,7 @@ class TaskResult:
     bad_records: tuple[BadRecord, ...] = ()
     cpu_seconds: float = 0.0
     peak_rss: int = 0
+    profile: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +275,7 @@ class Summary:
     cpu_seconds: float = 0.0
     peak_rss: int = 0
     phases: dict[str, float] = field(default_factory=dict)
+    profile: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def to_json(value: Any) -> bytes:

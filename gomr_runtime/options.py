@@ -295,6 +295,12 @@ class RunOptions:
             check=_size(10**9, 2**50),
         ),
     )
+    profile: bool = field(
+        default=False,
+        metadata=_opt(
+            "say in the summary where the time of the tasks went", group="messages", inline=True
+        ),
+    )
     json: bool = field(
         default=False,
         metadata=_opt("print the summary as one JSON object", group="messages", inline=True),

@@ -151,6 +151,7 @@ def _job(
         memory=options.memory_bytes,
         max_record=options.max_record_bytes,
         skip_bad_records=options.skip_bad_records,
+        profile=options.profile,
         task_timeout=options.task_timeout_seconds,
         timeout=options.timeout_seconds,
         keep=options.keep,

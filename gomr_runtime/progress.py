@@ -224,6 +224,13 @@ def costs(summary: Summary) -> str:
     return ", ".join(words)
 
 
+def times(summary: Summary, kind: str) -> str:
+    """Where the time of one kind of task went, on one line: the largest share first."""
+    seconds = summary.profile[kind]
+    spent = sorted(seconds.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {took:.1f} s" for name, took in spent if round(took, 1) or took > 0)
+
+
 def summary_text(summary: Summary, output: str) -> str:
     """The end of a successful run for people; `output` is where its parts are."""
     size = sum(part.size for part in summary.parts)
@@ -231,6 +238,7 @@ def summary_text(summary: Summary, output: str) -> str:
         ("run", summary.run),
         *books(summary.ledger),
         ("took", costs(summary)),
+        *[(f"in {kind}", times(summary, kind)) for kind in summary.profile],
         *[("counter", f"{name} = {count:,}") for name, count in sorted(summary.counters.items())],
         *[
             ("set aside", f"{bad.source}, offset {bad.offset}: {bad.cause}")

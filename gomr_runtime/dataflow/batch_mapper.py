@@ -18,6 +18,7 @@ from gomr_runtime.dataflow.record_batches import RecordBatches, Unfit
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD
 from gomr_runtime.formats import BatchFormat
+from gomr_runtime.profile import timed
 from gomr_runtime.user_errors import describe, user_frames
 
 
@@ -65,7 +66,8 @@ class BatchMapTask(MapTask):
 
     def _call(self, block: Block, start: int, end: int) -> None:
         records = block.records if end - start == len(block.records) else block.records[start:end]
-        batch = self._make.batch(records)
+        with timed("other"):
+            batch = self._make.batch(records)
         self.emitter.begin(self._number + start)
         emit_yielded(self._ctx, self._mapper(batch))
         self.emitter.drain()

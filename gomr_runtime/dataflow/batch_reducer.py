@@ -48,7 +48,7 @@ class BatchReduceTask(ReduceTask):
             columns = make()
             self.emitter.begin(None)
             frame = as_frame(columns.batch, self._program.reduce_frames)
-            emit_yielded(self._ctx, reducer(self._ctx, frame))
+            self._sampler.run(lambda: emit_yielded(self._ctx, reducer(self._ctx, frame)))
             self.emitter.drain()
         except GomrError:
             raise

@@ -8,6 +8,7 @@ from typing import Protocol
 from gomr_runtime.dataflow.frames import HEADER, Frame, Header, read_body, read_header
 from gomr_runtime.dataflow.index import Run
 from gomr_runtime.errors import CorruptBlock, DataError
+from gomr_runtime.profile import timed
 
 
 class Readable(Protocol):
@@ -80,6 +81,7 @@ class Cursor:
 
     def _fetch(self, size: int) -> bytes:
         try:
-            return self._blob.read_at(self._at, size)
+            with timed("store"):
+                return self._blob.read_at(self._at, size)
         except DataError as error:  # not the user's data: it vanished while it was read
             raise CorruptBlock(f"{self.where}: {error}") from None

@@ -15,6 +15,7 @@ from typing import Protocol
 from gomr_runtime.errors import DataError
 from gomr_runtime.execution import Blob
 from gomr_runtime.job import InputFile
+from gomr_runtime.profile import timed
 
 _FEED = 64 << 10
 _FEED_ZSTD = 512  # its decoder has no output limit: 128 bytes can become 4 MiB at the worst
@@ -126,7 +127,8 @@ class DecompressedStream:
             size -= len(data)
 
     def _stored(self) -> bytes:
-        data = self._blob.read_at(self._fed, min(self._feed, self._file.size - self._fed))
+        with timed("store"):
+            data = self._blob.read_at(self._fed, min(self._feed, self._file.size - self._fed))
         if not data and self._fed < self._file.size:
             raise ended_early(self._file, self._fed)
         self._fed += len(data)

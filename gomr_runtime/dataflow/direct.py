@@ -22,6 +22,7 @@ from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.partitioner import CutPartitioner, Partitioner
 from gomr_runtime.dataflow.shuffle import SMALL_ROWS, Gatherer, RunWriter
 from gomr_runtime.execution import Monitor
+from gomr_runtime.profile import timed
 
 if TYPE_CHECKING:
     from gomr_native import Pairs
@@ -176,9 +177,10 @@ def direct_emit(
 def write_pairs(pairs: Pairs, writer: RunWriter) -> None:
     """Sort the buffer and append it to the object as one run a partition."""
     compress = pairs.rows > SMALL_ROWS
-    bounds = _sorted_bounds(pairs, writer.partitioner)
-    for p in range(writer.partitioner.partitions):
-        writer.append(p, _frames(pairs, bounds[p], bounds[p + 1], compress=compress))
+    with timed("sort"):
+        bounds = _sorted_bounds(pairs, writer.partitioner)
+        for p in range(writer.partitioner.partitions):
+            writer.append(p, _frames(pairs, bounds[p], bounds[p + 1], compress=compress))
 
 
 def _frames(pairs: Pairs, start: int, end: int, *, compress: bool) -> Iterator[tuple[int, bytes]]:

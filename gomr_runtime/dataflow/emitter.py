@@ -17,6 +17,7 @@ from gomr_runtime.dataflow.batch import BadPair, Batch, check_container, weight
 from gomr_runtime.dataflow.emit_columns import ColumnEmit
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.values import PLAIN, freeze
+from gomr_runtime.profile import timed
 
 MOST_PAIRS = 8_192
 DRAIN_BYTES = 4 << 20
@@ -146,7 +147,8 @@ class Emitter:
             return
         keys, values = self.keys[:], self.values[:]
         try:
-            self._drain(keys, values)
+            with timed("emit"):
+                self._drain(keys, values)
         except BadPair:
             raise
         except BaseException as error:
@@ -262,7 +264,8 @@ class Emitter:
         assert self.count_keys is not None
         self._tick()
         try:
-            self.count_keys(keys)
+            with timed("emit"):
+                self.count_keys(keys)
         except BadPair as error:
             raise TypeError(error.reason) from None
         except BaseException as error:

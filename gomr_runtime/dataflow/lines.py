@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from gomr_runtime.dataflow.decompress import DecompressedStream, ended_early
 from gomr_runtime.execution import Blob
 from gomr_runtime.job import InputFile, Piece
+from gomr_runtime.profile import timed
 
 BLOCK_BYTES = 256 << 10
 _LOOK_BYTES = 16 << 10  # how much to read at once when one newline is wanted
@@ -80,7 +81,8 @@ def sequential(file: InputFile, blob: Blob, position: int) -> Read:
 
     def read(size: int) -> bytes:
         nonlocal position
-        data = blob.read_at(position, min(size, file.size - position))
+        with timed("store"):
+            data = blob.read_at(position, min(size, file.size - position))
         if not data and position < file.size:
             raise ended_early(file, position)
         position += len(data)

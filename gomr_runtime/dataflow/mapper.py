@@ -17,6 +17,7 @@ from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, DONE, PIECE, RECORD, TICKS, Monitor
 from gomr_runtime.job import BadRecord, Piece
+from gomr_runtime.profile import EmitSampler, timed
 from gomr_runtime.program import Program
 from gomr_runtime.user_errors import describe, user_frames
 
@@ -78,6 +79,7 @@ class MapTask:
         self.emitter.bind(ctx, program.description.value_type, self._tick)
         if direct is not None and not self.emitter.whole_records:
             direct.bind(self.emitter, ctx, monitor)
+        self._sampler = EmitSampler(ctx)
 
     def run(self, blocks: Iterable[Block]) -> None:
         """All of it: setup, every block, finish. Raises RecordFailed."""
@@ -90,9 +92,9 @@ class MapTask:
     def _block(self, block: Block) -> None:
         self._note(block)
         if block.bad or self._known_bad:
-            self._carefully(block)
+            self._sampler.run(lambda: self._carefully(block))
         else:
-            self._records(block, 0, len(block.records))
+            self._sampler.run(lambda: self._records(block, 0, len(block.records)))
         self._number += len(block.records)
         if len(self.emitter.marks) > MOST_MARKS:
             self._drain()
@@ -214,7 +216,8 @@ class MapTask:
         whole, self.emitter.whole_records = self.emitter.whole_records, False
         self.emitter.begin(which)
         try:
-            emit_yielded(self._ctx, function(self._ctx))
+            with timed("user"):
+                emit_yielded(self._ctx, function(self._ctx))
             self.emitter.drain()
         except GomrError:
             raise

@@ -18,6 +18,7 @@ from gomr_runtime.dataflow.merged import Merged
 from gomr_runtime.dataflow.value_order import Chunks, ValueSorter, bytes_of
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
+from gomr_runtime.profile import EmitSampler, timed, timed_each
 from gomr_runtime.program import Delivery, Program
 from gomr_runtime.user_errors import describe, user_frames
 
@@ -74,6 +75,7 @@ class ReduceTask:
         self._text = text
         if text is not None:
             text.bind(self.emitter, ctx, monitor)
+        self._sampler = EmitSampler(ctx)
         reducer = program.config.reducer
         self._aggregate = reducer if isinstance(reducer, Aggregate) else None
         self._adds = self._aggregate is not None and self._aggregate.name in ("sum", "count")
@@ -85,13 +87,14 @@ class ReduceTask:
     def run(self, groups: Iterable[Window | Merged | Giant]) -> None:
         """All of it: setup, every group, finish. Raises RecordFailed."""
         self._edge("setup", self._program.config.setup)
-        for group in groups:
-            if isinstance(group, Giant):
-                self._giant(group)
-            elif isinstance(group, Merged):
-                self._merged(group)
-            else:
-                self._window(group)
+        for group in timed_each("sort", groups):
+            with timed("emit" if self._aggregate is not None else "other"):
+                if isinstance(group, Giant):
+                    self._giant(group)
+                elif isinstance(group, Merged):
+                    self._merged(group)
+                else:
+                    self._window(group)
             self._monitor[BLOCK_RECORD] = -1
             self._monitor[DONE] = self.rows
             self._monitor[TICKS] += 1
@@ -131,6 +134,12 @@ class ReduceTask:
         self._each(keys, lists, starts[-1])
 
     def _each(self, keys: list[Any], lists: Iterable[list[Any]], rows: int) -> None:
+        if self._aggregate is not None:
+            self._reduce(keys, lists, rows)
+        else:
+            self._sampler.run(lambda: self._reduce(keys, lists, rows))
+
+    def _reduce(self, keys: list[Any], lists: Iterable[list[Any]], rows: int) -> None:
         """The reducer for every key; the one loop whose cost counts."""
         call, emitter, monitor = self._call, self.emitter, self._monitor
         begin_mark, begin_origin = emitter.marks.append, emitter.origins.append
@@ -183,7 +192,9 @@ class ReduceTask:
         rest = self._counted(giant.chunks)
         try:
             if not self._streams:
-                self._call(key, self._whole(key, rest))
+                values = self._whole(key, rest)
+                with timed("user"):
+                    self._call(key, values)
             elif self._sorter is None or self._aggregate is not None:
                 self._stream(key, chain.from_iterable(values for values, _ in rest))
             else:
@@ -213,11 +224,12 @@ class ReduceTask:
         reducer = self._program.config.reducer
         assert callable(reducer)
         assert not isinstance(reducer, Aggregate)
-        emit_yielded(self._ctx, reducer(self._ctx, key, OnePass(values)))
+        with timed("user"):
+            emit_yielded(self._ctx, reducer(self._ctx, key, OnePass(values)))
 
     def _counted(self, chunks: Iterator[tuple[list[Any], int]]) -> Iterator[tuple[list[Any], int]]:
         try:
-            for values, size in chunks:
+            for values, size in timed_each("sort", chunks):
                 self.rows += len(values)
                 self._monitor[DONE] = self.rows
                 self._monitor[TICKS] += 1
@@ -289,7 +301,8 @@ class ReduceTask:
         self._drain()
         self.emitter.begin(which)
         try:
-            emit_yielded(self._ctx, function(self._ctx))
+            with timed("user"):
+                emit_yielded(self._ctx, function(self._ctx))
             self.emitter.drain()
         except GomrError:
             raise

@@ -17,6 +17,7 @@ from gomr_runtime.dataflow.batch import Batch, weight
 from gomr_runtime.dataflow.frames import size_of
 from gomr_runtime.dataflow.index import Run, encode_index
 from gomr_runtime.dataflow.partitioner import Partitioner
+from gomr_runtime.profile import timed
 
 if TYPE_CHECKING:
     from gomr_runtime.dataflow.columns import Segment
@@ -117,10 +118,11 @@ class Gatherer:
 
     def spill(self) -> None:
         """Write what is gathered as one run a partition."""
-        if self._segments:
-            self._writer.write_columns(self._segments)
-        elif self._batches:
-            self._writer.write_small(self._batches)
+        with timed("sort"):
+            if self._segments:
+                self._writer.write_columns(self._segments)
+            elif self._batches:
+                self._writer.write_small(self._batches)
         self._segments, self._batches = [], []
         self._rows = self._bytes = 0
 

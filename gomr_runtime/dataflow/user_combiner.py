@@ -14,6 +14,7 @@ from gomr_runtime.dataflow.keys import Kind, encode
 from gomr_runtime.dataflow.reducer import user_call
 from gomr_runtime.dataflow.values import thaw
 from gomr_runtime.errors import GomrError, RecordFailed
+from gomr_runtime.profile import timed_call
 from gomr_runtime.program import Program
 from gomr_runtime.user_errors import describe, user_frames
 
@@ -31,7 +32,7 @@ def user_combine(program: Program, outer: Context) -> CombineFunction | None:
     got: list[tuple[list[Any], list[Any]]] = []
     emitter = Emitter(lambda keys, values: got.append((keys, values)))
     emitter.bind(ctx, program.description.value_type, lambda: outer.progress())  # noqa: PLW0108  (bound later)
-    call = user_call(combiner, ctx, program.combiner_delivery)
+    call = timed_call("user", user_call(combiner, ctx, program.combiner_delivery))
 
     def combine(kind: Kind, native: Any, values: list[Any]) -> list[Any]:
         key = user_keys(kind, [native])[0]

@@ -26,13 +26,15 @@ from gomr_runtime.scheduler.events import TaskId
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over committed attempts; peak_rss is the largest, in bytes."""
+    """Sums over committed attempts; peak_rss is the largest, in bytes. profile: seconds by kind of
+    work, by kind of task; empty unless it was asked for."""
 
     ledger: Ledger
     counters: dict[str, int]
     bad_records: tuple[BadRecord, ...]
     cpu_seconds: float
     peak_rss: int
+    profile: dict[str, dict[str, float]]
 
 
 class Books:
@@ -140,7 +142,14 @@ class Books:
             bad_records=tuple(bad for result in results for bad in result.bad_records),
             cpu_seconds=sum(result.cpu_seconds for result in every),
             peak_rss=max((result.peak_rss for result in every), default=0),
+            profile=self._profile() if self.job.profile else {},
         )
+
+    def _profile(self) -> dict[str, dict[str, float]]:
+        found: dict[str, Counter[str]] = {}
+        for task, manifest in sorted(self.committed.items()):
+            found.setdefault(task.kind, Counter()).update(manifest.result.profile)
+        return {kind: dict(seconds) for kind, seconds in found.items()}
 
     def check(self, description: JobDescription) -> None:
         """LedgerMismatch unless the books balance."""

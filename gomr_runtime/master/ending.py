@@ -53,7 +53,16 @@ def summarise(
         cpu_seconds=totals.cpu_seconds,
         peak_rss=totals.peak_rss,
         phases=effort.phases,
+        profile={
+            kind: {**seconds, "wait": _idle(effort, kind, sum(seconds.values()))}
+            for kind, seconds in totals.profile.items()
+        },
     )
+
+
+def _idle(effort: Effort, kind: str, busy: float) -> float:
+    """Seconds that the workers spent in that phase without a task whose result counts."""
+    return max(0.0, effort.workers * effort.phases.get(kind, 0.0) - busy)
 
 
 def with_advice(error: GomrError) -> GomrError:

@@ -33,6 +33,7 @@ from gomr_runtime.job import (
     from_json,
     to_json,
 )
+from gomr_runtime.profile import stored
 from gomr_runtime.storage import Store, StoreBlobs
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.child import Request
@@ -314,6 +315,7 @@ class Supervisor:
     ) -> TaskResult | TaskFailure:
         """Put the files where nothing else is ever written; the commit makes them count."""
         files = []
+        began = time.monotonic()
         for file in result.files:
             path = Path(file.path)
             if path.parent != scratch:
@@ -331,7 +333,7 @@ class Supervisor:
             except GomrError as error:
                 return TaskFailure("storage", f"{spec.name}: {error}")
             files.append(replace(file, path="", key=key))
-        return replace(result, files=tuple(files))
+        return stored(replace(result, files=tuple(files)), time.monotonic() - began)
 
     def _report(self, running: Running, outcome: TaskResult | TaskFailure) -> None:
         spec = running.spec

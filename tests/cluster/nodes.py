@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.build_cache import ended, output
 from tests.cluster.certificates import Authority, service_account_keys, write_secret
-from tests.cluster.engine import runtime_options
+from tests.cluster.engine import runtime_options, weigh_containers
 from tests.cluster.images import KEY_LABEL
 from tests.cluster.layout import (
     CLUSTER,
@@ -56,6 +56,7 @@ def create_nodes(image: str, archives: Mapping[str, Path]) -> None:
     with ThreadPoolExecutor() as pool:
         commands = [_run_command(node, image, port) for node in NODES]
         list(pool.map(lambda command: output(command, DOCKER_SECONDS), commands))
+    weigh_containers()
 
 
 def start_nodes(names: list[str]) -> None:

@@ -144,6 +144,8 @@ class LocalRun:
             try:
                 happening = self._happenings.get(timeout=self._patience())
             except queue.Empty:
+                if (summary := self._stored_summary()) is not None:  # its event did not get here
+                    return self._finished(summary)
                 raise self._dead(self._refused) from None
             if isinstance(happening, Exception):
                 raise happening
@@ -278,10 +280,11 @@ class LocalRun:
         return False
 
     def _react_to_master(self, process: LocalProcess) -> bool:
-        with contextlib.suppress(KeyError):
-            summary = from_json(Summary, self._store.get(layout.summary(self.job.run)))
-            if summary.exit_code == process.returncode:
-                return True  # the run is over, its last event may be on the way
+        if process is not [p for p in self._processes if p.name == process.name][-1]:
+            return False  # it gave way to the one after it
+        summary = self._stored_summary()
+        if summary is not None and summary.exit_code == process.returncode:
+            return True  # the run is over, its last event may be on the way
         if process.returncode == EXIT_CONFLICT:
             raise RunConflict(
                 f"run {self.job.run}: another master took over", detail=process.tail(TAIL)
@@ -297,9 +300,14 @@ class LocalRun:
     def _no_workers(self) -> bool:
         return not any(p.alive for p in self._processes if p.name.startswith("worker"))
 
-    def _dead(self, process: LocalProcess | None) -> GomrError:
+    def _stored_summary(self) -> Summary | None:
+        """How the run ended, as its master wrote it down."""
         with contextlib.suppress(KeyError):
-            summary = from_json(Summary, self._store.get(layout.summary(self.job.run)))
+            return from_json(Summary, self._store.get(layout.summary(self.job.run)))
+        return None
+
+    def _dead(self, process: LocalProcess | None) -> GomrError:
+        if (summary := self._stored_summary()) is not None:
             self.summary = summary
             from gomr_runtime.client import error_of
 

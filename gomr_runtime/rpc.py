@@ -35,6 +35,7 @@ CLIENT_OPTIONS: Options = [
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 15_000),  # of other pings than those; 60 s if not given
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", REPLY_LIMIT),
     ("grpc.max_send_message_length", MESSAGE_LIMIT),

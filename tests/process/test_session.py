@@ -266,7 +266,7 @@ def test_a_worker_file_that_cannot_be_loaded_ends_the_run(master: Master) -> Non
     assert master.process.wait(SECONDS) == 2
 
 
-def test_repeated_requests_are_acknowledged_without_acting_twice(master: Master) -> None:
+def test_N3_repeated_requests_are_acknowledged_without_acting_twice(master: Master) -> None:
     worker = master.worker()
     worker.register()
     worker.say(next=pb.Next(count=1))
@@ -284,7 +284,7 @@ def test_repeated_requests_are_acknowledged_without_acting_twice(master: Master)
     worker.close()
 
 
-def test_a_broken_stream_is_taken_up_again(master: Master) -> None:
+def test_N4_a_broken_stream_is_taken_up_again(master: Master) -> None:
     worker = master.worker()
     worker.register()
     worker.say(next=pb.Next(count=1))
@@ -297,7 +297,7 @@ def test_a_broken_stream_is_taken_up_again(master: Master) -> None:
     assert again.hear("finished").finished.state == "succeeded"
 
 
-def test_a_lost_worker_has_to_come_back_under_a_new_name(master: Master) -> None:
+def test_W12_a_lost_worker_has_to_come_back_under_a_new_name(master: Master) -> None:
     worker = master.worker()
     worker.register()
     worker.say(next=pb.Next(count=1))
@@ -316,7 +316,9 @@ def test_a_lost_worker_has_to_come_back_under_a_new_name(master: Master) -> None
 
 
 @pytest.mark.parametrize("lie", ["nonce", "epoch", "key"])
-def test_results_that_are_not_the_attempts_own_are_not_committed(master: Master, lie: str) -> None:
+def test_N3_results_that_are_not_the_attempts_own_are_not_committed(
+    master: Master, lie: str
+) -> None:
     worker = master.worker()
     worker.register()
     worker.say(next=pb.Next(count=1))
@@ -352,6 +354,27 @@ def test_nonsense_ends_the_stream_alone(master: Master) -> None:
     assert master.process.poll() is None
 
 
+def test_N5_a_message_beyond_the_limit_ends_its_stream_alone(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a client that does not keep to the limit itself."""
+    unlimited = [o for o in rpc.CLIENT_OPTIONS if o[0] != "grpc.max_send_message_length"]
+    monkeypatch.setattr(rpc, "CLIENT_OPTIONS", unlimited)
+    with master.connect("master") as channel:
+        worker = Worker(channel)
+        worker.register()
+        worker.say(next=pb.Next(count=1))
+        spec = worker.assigned()
+        worker.report(spec, failure="x" * (rpc.MESSAGE_LIMIT + 1))
+        assert status(worker.call)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        worker.close()
+    again = master.worker()
+    again.register()
+    again.hear("ack")
+    again.report(spec, number=10, result=result_of(master, spec))
+    assert again.hear("finished").finished.state == "succeeded"
+
+
 def test_ten_thousand_pieces_go_through_the_store(tmp_path: Path) -> None:
     master = Master(tmp_path, job_of(tmp_path, files=10_000))
     try:
@@ -367,7 +390,7 @@ def test_ten_thousand_pieces_go_through_the_store(tmp_path: Path) -> None:
         master.close()
 
 
-def test_a_newer_master_ends_an_older_one(master: Master) -> None:
+def test_M3_a_newer_master_ends_an_older_one(master: Master) -> None:
     Journal(master.store, RUN).take_epoch()
     worker = master.worker()
     worker.register(highest_epoch=2)

@@ -210,7 +210,7 @@ BAD_KEYS = [
 
 @pytest.mark.parametrize("reducer", [gather, gomr.sum, None])
 @pytest.mark.parametrize(("key", "reason"), BAD_KEYS)
-def test_what_cannot_be_a_key_is_refused_with_file_and_record(
+def test_U10_what_cannot_be_a_key_is_refused_with_file_and_record(
     key: Any, reason: str, reducer: Any
 ) -> None:
     mapper, text = emitter([("ok", 1)] * 20 + [(key, 1)] + [("ok", 1)] * 5)
@@ -232,7 +232,9 @@ def test_what_cannot_be_a_key_is_refused_with_file_and_record(
         ([[object()]], "may not be object"),
     ],
 )
-def test_what_cannot_be_a_value_is_refused_with_file_and_record(value: Any, reason: str) -> None:
+def test_U10_what_cannot_be_a_value_is_refused_with_file_and_record(
+    value: Any, reason: str
+) -> None:
     mapper, text = emitter([("ok", 1)] * 20 + [("bad", value)] + [("ok", 1)] * 5)
     config = gomr.MapReduceConfig(mapper=mapper, reducer=gather, input=gomr.lines)
     with pytest.raises(RecordFailed, match=reason) as caught:

@@ -73,7 +73,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_giant_group_is_sorted_in_files(tmp_path: Path) -> None:
+def test_U12_a_giant_group_is_sorted_in_files(tmp_path: Path) -> None:
     def reducer(ctx: Context, key: str, values: Iterator[int]) -> None:
         ctx.emit(key, list(values))
 

@@ -124,6 +124,8 @@ class NodeLoader:
         return frozenset().union(*missing.values()) - {plan.worker}
 
     def load(self, plan: ImagePlan, tell: Tell) -> None:
+        if not self.missing(plan):
+            return  # whoever makes other images at the moment is not waited for
         with one_at_a_time(tell):
             seen = self._look(plan)
             missing = _missing(plan, seen)

@@ -187,7 +187,8 @@ def test_a_run_starts_with_the_workers_that_fit(runs: Runs) -> None:
 
 def test_a_run_goes_on_with_the_workers_that_found_room(runs: Runs) -> None:
     """Somebody took the room meanwhile; nobody waits for it."""
-    run = runs.make(workers=60, memory=10**9, params={"map": "0.002"})
+    slow = {"map": "0.25"}  # 25 s a task: longer than it is waited for room before it is told
+    run = runs.make(workers=60, memory=10**9, params=slow)
     log = Log()
     with within(120):
         summary = runs.finish(run, log)

@@ -23,7 +23,7 @@ from tests.build_cache import output
 from tests.cluster.images import ensure_image
 from tests.cluster.layout import CONTEXT
 from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import STORE_SIZE
+from tests.cluster.runs_on_cluster import STORE_SIZE, images_for, minio_image
 from tests.flow.command import Server, start, wait_for_line
 from tests.flow.prefect_server import running_server
 
@@ -112,12 +112,14 @@ def in_base64(secret: bytes) -> list[bytes]:
 @pytest.fixture
 def server(cluster: RunningCluster, tmp_path: Path) -> Iterator[Server]:
     """A Prefect server whose database is in `tmp_path`."""
+    (tmp_path / "images").mkdir()
+    images_for(tmp_path / "images")  # the first build of the runtime's image takes long
     (tmp_path / "prefect").mkdir()
     with running_server(tmp_path / "prefect") as server:
         server.environ.update(
             KUBECONFIG=str(cluster.kubeconfig),
             GOMR_BASE_IMAGE=ensure_image("gomr-python"),
-            GOMR_MINIO_IMAGE=ensure_image("minio"),
+            GOMR_MINIO_IMAGE=minio_image(),
         )
         yield server
 

@@ -42,6 +42,7 @@ from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, place_of, record
 from gomr_runtime.worker.frames import MAX_ANSWER, BadFrame, Kind
 from gomr_runtime.worker.session import Identity, Lost, Session
 
+LOADS = 2  # of the worker file, where the first one crashes
 LEAVE_SECONDS = 1.0  # for the master to hear a goodbye
 
 
@@ -134,24 +135,28 @@ class Supervisor:
                 await self._abandon_all()
 
     async def _describe(self) -> Identity:
-        """Load the worker file in a child: user imports may be slow, huge, or crash."""
-        request = Request(str(self._settings.worker_file), self._job.worker_name)
-        child = Child(request, self._limits, None)
-        failure = ""
-        description = ""
-        try:
-            kind, body = await child.answer()
-        except (Ended, BadFrame, NotStarted) as error:
-            message = f"{self._job.worker_name} cannot be loaded: {error}"
-            detail = child.output.last_lines(LAST_LINES)
-            failure = to_json(TaskFailure("user", message, detail=detail)).decode()
-        else:
-            text = body.decode("utf-8", "surrogateescape")
-            if kind is Kind.RESULT:
-                description = text
-                self._description = from_json(JobDescription, text)
+        """Load the worker file in a child: user imports may be slow, huge, or crash. A child that
+        dies gets a second chance: it may have been killed for something else."""
+        description = failure = ""
+        for _ in range(LOADS):
+            request = Request(str(self._settings.worker_file), self._job.worker_name)
+            child = Child(request, self._limits, None)
+            try:
+                kind, body = await child.answer()
+            except (Ended, BadFrame, NotStarted) as error:
+                message = f"{self._job.worker_name} cannot be loaded: {error}"
+                detail = child.output.last_lines(LAST_LINES)
+                failure = to_json(TaskFailure("user", message, detail=detail)).decode()
+                if isinstance(error, Ended) and error.reason == "crash":
+                    continue
             else:
-                failure = text
+                text = body.decode("utf-8", "surrogateescape")
+                if kind is Kind.RESULT:
+                    description, failure = text, ""
+                    self._description = from_json(JobDescription, text)
+                else:
+                    failure = text
+            break
         forkserver.sweep(set(), _log)
         return Identity(self._settings.run, "", description, failure)
 

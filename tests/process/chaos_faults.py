@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gomr_runtime import layout
 from gomr_runtime.master.journal import Journal
 from tests.process.chaos_jobs import LINES, MAPS
 from tests.process.chaos_world import (
@@ -174,17 +175,23 @@ def takeover(world: World, dice: random.Random) -> Course:
         return ""
     world.busy.add(pid)
     try:
-        before = world.epochs
-        world.second = second_master(world, token, in_place=in_place)
+        second = second_master(world, token, in_place=in_place)
+        world.second = second
+        address = token.parent / "second"
+        yield from until(lambda: world.serves(second.pid, address) or world.over)
+        landed = world.serves(second.pid, address) and not world.over
+        if not landed:  # it may find that nothing is there any more
+            second.kill()
+            second.wait()
+            world.second = None
+            return ""
         world.took_over = True
-        taken = yield from until(lambda: world.epochs > before or world.over)
-        landed = taken and not world.over
         goal = len(world.committed) + more
         yield from until(lambda: len(world.committed) >= goal or world.over, LEASE)
     finally:
         send(pid, signal.SIGCONT)
         world.busy.discard(pid)
-    return f"a second master took over from {pid}" if landed else ""
+    return f"a second master took over from {pid}"
 
 
 def newest_token(world: World) -> Path | None:
@@ -262,6 +269,8 @@ def launcher_kill(world: World, dice: random.Random) -> Course:
     """Landed: it died of it before the run was over. The driver resumes the run, at once or when
     all that the launcher had started has ended, which it does by itself."""
     yield
+    if not (yield from until(lambda: world.has(layout.job(RUN)))):
+        return ""  # else there is nothing yet to go on with
     launcher = world.launcher
     if launcher is None or world.over:
         return ""

@@ -150,6 +150,16 @@ def test_W11_a_crash_on_import_ends_the_run_at_once(folder: Path) -> None:
         job.go()
 
 
+def test_W11_a_child_killed_while_it_loads_the_worker_file_is_no_failure(folder: Path) -> None:
+    act = (
+        f"once = Path({str(folder / 'once')!r})\n"
+        "if not once.exists():\n    once.touch()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    job = Job(folder, HEAD + act + word_count(), options={"max_attempts": 1})
+    assert job.counts(job.go()) == Counter(job.text.split())
+    assert (folder / "once").exists()
+
+
 def test_bad_records_with_chunks_are_refused(folder: Path) -> None:
     source = word_count().replace(", input=gomr.lines", "")
     job = Job(folder, source, options={"skip_bad_records": 1})

@@ -11,9 +11,9 @@ from gomr_runtime.errors import GomrError
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from gomr_runtime.execution import Blob
+    from gomr_runtime.storage.blobs import StoredBlob
 
-CHUNK = 2 << 20  # bytes of one request
+CHUNK = 4 << 20  # bytes of one request
 AHEAD = 3  # requests under way or waiting to be used, of one object
 READERS = 8  # threads, for all objects
 
@@ -29,12 +29,12 @@ class AheadBlob:
     """A blob that is read from its front to its back, by one reader; from anywhere else it is read
     as it is, and what follows from there is taken to come next."""
 
-    def __init__(self, blob: Blob) -> None:
+    def __init__(self, blob: StoredBlob) -> None:
         self.size = blob.size
         self._blob = blob
         self._next = 0  # where a read continues the one before
         self._asked = 0  # how far requests go
-        self._chunks: deque[Future[bytes]] = deque()
+        self._chunks: deque[Future[bytes | memoryview]] = deque()
         self._rest = memoryview(b"")  # of the chunk in use, from `_next` on
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -74,7 +74,7 @@ class AheadBlob:
     def _ask(self) -> None:
         while len(self._chunks) < AHEAD and self._asked < self.size:
             size = min(CHUNK, self.size - self._asked)
-            self._chunks.append(_readers().submit(self._blob.read_at, self._asked, size))
+            self._chunks.append(_readers().submit(self._blob.view_at, self._asked, size))
             self._asked += size
 
     def _forget(self) -> None:

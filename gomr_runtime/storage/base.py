@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,11 @@ class Store(Protocol):
 
     def local_path(self, key: str) -> Path | None:
         """The object as a file of this machine, where the store is a directory; else None."""
+
+
+@runtime_checkable
+class Viewing(Protocol):
+    """A store that can do without a copy of what it reads."""
+
+    def view(self, key: str, start: int, length: int | None) -> memoryview:
+        """The bytes of `Store.get`."""

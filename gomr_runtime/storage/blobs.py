@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import DataError
 from gomr_runtime.layout import uploaded
 from gomr_runtime.storage.ahead import AheadBlob
-from gomr_runtime.storage.base import ObjectInfo, Store
+from gomr_runtime.storage.base import ObjectInfo, Store, Viewing
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.settings import S3Settings, split_s3_url
 
@@ -60,12 +61,18 @@ class FileBlob:
 class StoredBlob:
     """One object of known size, read by ranges; `name` is for messages."""
 
-    def __init__(self, name: str, size: int, read: Callable[[int, int], bytes]) -> None:
+    def __init__(
+        self, name: str, size: int, read: Callable[[int, int], bytes | memoryview]
+    ) -> None:
         self.size = size
         self._name = name
         self._read = read
 
     def read_at(self, offset: int, length: int) -> bytes:
+        return bytes(self.view_at(offset, length))
+
+    def view_at(self, offset: int, length: int) -> bytes | memoryview:
+        """The same bytes, where they came in."""
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
@@ -116,7 +123,8 @@ class StoreBlobs:
         except KeyError:
             raise DataError(f"{key} is not in {store.url}") from None
         size = _info(store, key).size
-        blob = StoredBlob(key, size, lambda start, length: store.get(key, start, length))
+        look = store.view if isinstance(store, Viewing) else store.get
+        blob = StoredBlob(key, size, partial(look, key))
         return AheadBlob(blob) if key.startswith(INPUTS) else blob
 
     def _open_s3(self, location: str) -> Blob:
@@ -124,10 +132,8 @@ class StoreBlobs:
         store = self._bucket(bucket)
         info = _info(store, key)
 
-        def read(start: int, length: int) -> bytes:
-            return store.get(key, start, length, version=info.version)
-
-        return AheadBlob(StoredBlob(location, info.size, read))
+        look = partial(store.view, key, version=info.version)
+        return AheadBlob(StoredBlob(location, info.size, look))
 
     def _bucket(self, name: str) -> S3Store:
         from gomr_runtime.storage.s3 import S3Store  # obstore, only when it is needed

@@ -7,29 +7,30 @@ import threading
 
 import pytest
 
-from gomr_runtime.blobs import BytesBlob
 from gomr_runtime.errors import DataError
 from gomr_runtime.storage import ahead
 from gomr_runtime.storage.ahead import AHEAD, CHUNK, AheadBlob
+from gomr_runtime.storage.blobs import StoredBlob
 
 DATA = random.Random(1).randbytes(3 * CHUNK + 4321)
 
 
-class Asked(BytesBlob):
+class Asked(StoredBlob):
     """Notes where requests begin; those from `broken` on fail."""
 
     def __init__(self, data: bytes, broken: int = 1 << 60) -> None:
-        super().__init__(data)
+        super().__init__("it", len(data), self._found)
+        self._data = data
         self.starts: list[int] = []
         self.broken = broken
         self._lock = threading.Lock()
 
-    def read_at(self, offset: int, length: int) -> bytes:
+    def _found(self, offset: int, length: int) -> memoryview:
         with self._lock:
             self.starts.append(offset)
         if offset >= self.broken:
             raise DataError("it changed while it was read")
-        return super().read_at(offset, length)
+        return memoryview(self._data)[offset : offset + length]
 
 
 @pytest.mark.parametrize("step", [1000, 256 << 10, CHUNK, CHUNK + 1, 10 * CHUNK])
@@ -43,7 +44,7 @@ def test_from_front_to_back(step: int) -> None:
 
 
 def test_anywhere() -> None:
-    blob, rng = AheadBlob(BytesBlob(DATA)), random.Random(2)
+    blob, rng = AheadBlob(Asked(DATA)), random.Random(2)
     at = 0
     for _ in range(300):
         if rng.random() < 0.3:

@@ -122,6 +122,7 @@ def found_of(costs: dict[str, list[Cost]]) -> dict[str, dict[str, float]]:
             "cpu": round(statistics.median(cost.cpu for cost in measured), 2),
             "largest": round(max(cost.largest for cost in measured) / 1e6),
             "total": round(max(cost.total for cost in measured) / 1e6),
+            "once": round(max(cost.once for cost in measured) / 1e6),
         }
         for name, measured in costs.items()
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import resource
 import subprocess
@@ -17,6 +18,7 @@ import psutil
 
 _SET_CHILD_SUBREAPER = 36  # prctl(2): orphans of the command become our children
 SAMPLE_SECONDS = 0.05
+SHARES_EVERY = 10  # samples; the kernel goes through all pages for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,15 @@ class Cost:
     """wall and cpu in seconds; largest and total are peaks of RSS in bytes, of one process and
     of the whole tree, sampled every 50 ms. cpu is user + system of every process: as the kernel
     adds it up, or as it was last seen where that is more (it forgets who was not waited for, such
-    as the Python workers of Spark). roles: the largest RSS by what a process is."""
+    as the Python workers of Spark). roles: the largest RSS by what a process is. once: the peak of
+    the whole tree with pages that processes share counted once, sampled every half second."""
 
     wall: float
     cpu: float
     largest: int
     total: int
     roles: dict[str, int] = field(default_factory=dict)
+    once: int = 0
 
 
 def measure(
@@ -58,7 +62,7 @@ def measure(
     if code:
         raise RuntimeError(f"{' '.join(command)} ended with {code}:\n{log.read_text()[-2000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(wall, max(cpu, peaks.cpu), peaks.largest, peaks.total, peaks.roles)
+    return Cost(wall, max(cpu, peaks.cpu), peaks.largest, peaks.total, peaks.roles, peaks.once)
 
 
 def _reap(others: set[int]) -> None:
@@ -74,6 +78,7 @@ class _Peaks:
     def __init__(self, others: set[int]) -> None:
         self._others = others
         self.largest = 0
+        self.once = 0
         self.roles: dict[str, int] = {}
         self.total = 0
         self._seen: dict[tuple[int, float], float] = {}
@@ -96,8 +101,11 @@ class _Peaks:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self._stop.wait(SAMPLE_SECONDS):
+        for sample in itertools.count():
+            if self._stop.wait(SAMPLE_SECONDS):
+                return
             sizes = []
+            shares = 0
             ours = [child for child in me.children() if child.pid not in self._others]
             for process in ours + [each for one in ours for each in _below(one)]:
                 with contextlib.suppress(psutil.Error):
@@ -106,8 +114,11 @@ class _Peaks:
                     self.roles[role] = max(self.roles.get(role, 0), sizes[-1])
                     times = process.cpu_times()
                     self._seen[process.pid, process.create_time()] = times.user + times.system
+                    if sample % SHARES_EVERY == 0:
+                        shares += process.memory_full_info().pss
             self.largest = max([self.largest, *sizes])
             self.total = max(self.total, sum(sizes))
+            self.once = max(self.once, shares)
 
 
 def _role(process: psutil.Process) -> str:

@@ -37,17 +37,22 @@ def section(result: dict[str, Any]) -> str:
         "",
         f"    make bench ROW={result['row']} SCALE={result['scale']}",
         "",
-        "| | wall s | CPU s | CPU ratio | largest process MB | all processes MB | rounds |",
-        "|---|---|---|---|---|---|---|",
+        "| | wall s | CPU s | CPU ratio | largest process MB | all processes MB "
+        "| shared pages once MB | rounds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, cost in found.items():
         apart = " (run apart)" if cost.get("apart") else ""
         ratio = cost["cpu"] / base
         lines.append(
             f"| {name}{apart} | {cost['wall']:.1f} | {cost['cpu']:.1f} | {ratio:.2f} | "
-            f"{cost['largest']} | {cost['total']} | {cost['rounds']} |"
+            f"{cost['largest']} | {cost['total']} | {cost.get('once', '')} | {cost['rounds']} |"
         )
-    bars = [verdict(bar, found) for bar in row.bars if {bar.ours, bar.peer} <= found.keys()]
+    bars = [
+        verdict(bar, found)
+        for bar in row.bars
+        if all(bar.measure in found.get(name, {}) for name in (bar.ours, bar.peer))
+    ]
     return "\n".join([*lines, "", *bars, "", f"{result['machine']}, {result['date']}."])
 
 
@@ -82,5 +87,5 @@ def size(row: str, scale: str) -> str:
 def verdict(bar: Bar, found: dict[str, Any]) -> str:
     ratio = found[bar.ours][bar.measure] / found[bar.peer][bar.measure]
     reached = "reached" if ratio <= bar.bound else "**not reached**"
-    what = {"cpu": "CPU", "wall": "wall time", "total": "memory"}[bar.measure]
+    what = {"cpu": "CPU", "wall": "wall time", "total": "memory", "once": "memory"}[bar.measure]
     return f"- {what} at most {bar.bound:.2f} of {bar.peer}: {ratio:.2f}, {reached}"

@@ -18,7 +18,7 @@ def count_words(tenths: int, times: int) -> Cost:
     """Word count of so many tenths of a gigabyte of text, taken `times` times: each time is read,
     split and counted anew, and the words stay the same."""
     inputs = ["--input", str(text_of(tenths))] * times
-    return _run("wordcount.py", *inputs)
+    return _run("wordcount_count.py", *inputs)
 
 
 def stream_values(millions: int) -> Cost:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +64,7 @@ class OursInBlocks(Ours):
 
     def get(self, key: str) -> int:
         store, size = self._store, self._store.info(key).size
-        blob = AheadBlob(StoredBlob(key, size, lambda at, length: store.get(key, at, length)))
+        blob = AheadBlob(StoredBlob(key, size, partial(store.view, key)))
         return sum(len(blob.read_at(at, BLOCK)) for at in range(0, size, BLOCK))
 
 

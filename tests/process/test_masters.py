@@ -115,7 +115,8 @@ def test_M1_a_master_killed_in_each_phase_is_followed_by_another(
     assert run.known >= len(run.committed_before()) or run.known == 0
     left = len(TASKS) - run.known
     # From the decision on it is the first master's summary that counts.
-    assert summary.attempts == (left or len(TASKS)), "a committed task ran again"
+    expected_attempts = {left} if left else {0, len(TASKS)}
+    assert summary.attempts in expected_attempts, "a committed task ran again"
 
 
 @pytest.mark.parametrize(

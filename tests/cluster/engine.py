@@ -12,6 +12,8 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
+
 from tests.build_cache import BuildFailed, cache_folder, ended, locked, output
 from tests.cluster.engine_remains import end_processes, remove
 from tests.cluster.engine_traces import remember, undo
@@ -170,7 +172,7 @@ def _start_dockerd() -> None:
     pid = _in_background(["dockerd", "--config-file", str(_CONFIG)])
     deadline = time.monotonic() + _START_SECONDS
     while not answers():
-        if not _is_dockerd(pid) or time.monotonic() > deadline:
+        if not _lives(pid) or time.monotonic() > deadline:
             raise BuildFailed(f"dockerd did not start; its log: {_last_lines()}")
         time.sleep(0.1)
 
@@ -205,6 +207,15 @@ def _is_dockerd(pid: int) -> bool:
     try:
         return os.fsencode(_CONFIG) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _lives(pid: int) -> bool:
+    """Whether it has not ended. Its command line would not tell: that is empty, too, while the
+    kernel still reads the program, which takes its time when it is not in memory."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime import layout
+from tasks.cluster.manifests import master_name
 from tests.cluster.layout import CONTEXT
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
@@ -33,6 +34,9 @@ def kept_run(runs: Runs) -> str:
     made.watch()
     made.close()
     assert runs.left(made.job.run)
+    # The master lingers for whoever still listens: until its end the run counts as live.
+    job = f"job/{master_name(made.job.run)}"
+    runs.kubectl("wait", "--for=condition=Complete", job, "--timeout=60s")
     return made.job.run
 
 

@@ -103,7 +103,8 @@ class S3Server(ABC):
         self._process.send_signal(number)
 
     def make_bucket(self, name: str) -> None:
-        self._send("PUT", name)
+        """One that is there is kept: a put under way while a bucket is removed brings it back."""
+        self._send("PUT", name, unless="BucketAlreadyOwnedByYou")
 
     def remove_bucket(self, name: str) -> None:
         """With all that is in it."""
@@ -124,8 +125,9 @@ class S3Server(ABC):
         key: str = "",
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        unless: str | None = None,
     ) -> None:
-        """A server that calls itself ready may still answer 503 for a moment."""
+        """unless: a refusal that does. A server that calls itself ready may answer 503 at first."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             url = presigned(self.settings, method, bucket, key)
@@ -135,6 +137,8 @@ class S3Server(ABC):
                     return
             except urllib.error.HTTPError as error:
                 with error:
+                    if unless and f"<Code>{unless}</Code>" in error.read().decode():
+                        return
                     if error.code != 503 or time.monotonic() > deadline:
                         raise
             self._pause()

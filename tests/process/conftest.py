@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.process.local_runs import Job
+from tests.process.minio_server import MinioServer, running_minio
+from tests.process.s3_server import BUCKET, S3Server
+from tests.process.versitygw_server import running_versitygw
 
 
 @pytest.fixture
@@ -19,3 +22,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     Job(tmp_path, "").assert_nothing_left()
     temporary.rmdir()  # it is empty
+
+
+@pytest.fixture(scope="module")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    """With an empty bucket. A test that stops it starts it again."""
+    with running_minio(tmp_path_factory.mktemp("minio")) as server:
+        server.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """With an empty bucket."""
+    with running_versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        server.make_bucket(BUCKET)
+        yield server

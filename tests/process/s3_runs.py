@@ -21,8 +21,8 @@ from gomr_runtime.storage import S3Settings
 from gomr_runtime.storage.s3 import S3Store
 from tests.process.local_runs import Job, word_count
 from tests.process.s3_proxy import S3Proxy
+from tests.process.s3_server import BUCKET
 
-BUCKET = "gomr-run-tests"
 MAPS, REDUCES = 4, 2
 ROOT = Path(__file__).parents[2]
 TASKS = [*(f"map-{n}" for n in range(MAPS)), *(f"reduce-{n}" for n in range(REDUCES))]

@@ -19,6 +19,7 @@ from gomr_runtime.storage import S3Settings
 from gomr_runtime.storage.signing import presigned
 from gomr_runtime.storage.uploads import Upload, unfinished
 
+BUCKET = "gomr-tests"
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 NAMESPACE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")))

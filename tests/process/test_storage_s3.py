@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import lzma
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,30 +20,14 @@ from gomr_runtime.publish import publish
 from gomr_runtime.storage import S3Settings, Store, StoreBlobs, list_inputs, open_store
 from gomr_runtime.storage.s3 import S3Store
 from gomr_runtime.success import promote, read_success
-from tests.process.minio_server import MinioServer, running_minio
-from tests.process.s3_server import S3Server
-from tests.process.versitygw_server import running_versitygw
+from tests.process.minio_server import MinioServer
+from tests.process.s3_server import BUCKET, S3Server
 from tests.unit.test_storage_conformance import StoreConformance
 
 # The first tests may have to build the servers.
 pytestmark = pytest.mark.timeout(3600)
 
-BUCKET = "gomr-tests"
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    with running_minio(tmp_path_factory.mktemp("minio")) as server:
-        server.make_bucket(BUCKET)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with running_versitygw(tmp_path_factory.mktemp("versitygw")) as server:
-        server.make_bucket(BUCKET)
-        yield server
 
 
 @pytest.fixture

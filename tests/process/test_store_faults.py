@@ -34,27 +34,11 @@ from tests.process.s3_faults import (
 )
 from tests.process.s3_http import Kind, Request
 from tests.process.s3_proxy import S3Proxy, s3_proxy
-from tests.process.s3_server import S3Server
-from tests.process.versitygw_server import running_versitygw
+from tests.process.s3_server import BUCKET, S3Server
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build the servers
-BUCKET = "gomr-fault-tests"
 LARGE = 2 * CHUNK + 1  # three parts
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    with running_minio(tmp_path_factory.mktemp("minio")) as server:
-        server.make_bucket(BUCKET)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with running_versitygw(tmp_path_factory.mktemp("versitygw")) as server:
-        server.make_bucket(BUCKET)
-        yield server
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from tests.process.local_runs import word_count
 from tests.process.minio_server import MinioServer, running_minio
 from tests.process.s3_faults import FORGET, always
 from tests.process.s3_proxy import s3_proxy
-from tests.process.s3_runs import BUCKET, TEXT, sequential_parts
+from tests.process.s3_runs import TEXT, sequential_parts
+from tests.process.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 JOB = ("--input", "input.txt", "--workers", "2", "--reducers", "2", "--run-id", "r", "worker.py")

@@ -27,8 +27,8 @@ from tests.process.minio_server import MinioServer, running_minio
 from tests.process.s3_faults import DROP, always
 from tests.process.s3_http import Request
 from tests.process.s3_proxy import S3Proxy, s3_proxy
-from tests.process.s3_runs import BUCKET, MAPS, S3Job, job_in, sequential_parts, use
-from tests.process.s3_server import NAMESPACE
+from tests.process.s3_runs import MAPS, S3Job, job_in, sequential_parts, use
+from tests.process.s3_server import BUCKET, NAMESPACE
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 ROOT = Path(__file__).parents[2]
@@ -38,14 +38,6 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return sequential_parts(tmp_path_factory.mktemp("sequential"))
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    """A server that is running at the end of each test."""
-    with running_minio(tmp_path_factory.mktemp("minio")) as server:
-        server.make_bucket(BUCKET)
-        yield server
 
 
 @dataclass
@@ -92,9 +84,9 @@ class Place:
 
 
 @pytest.fixture
-def place(shared: MinioServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with s3_proxy(shared.settings) as proxy:
-        yield Place(shared, proxy, folder, monkeypatch)
+def place(minio: MinioServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    with s3_proxy(minio.settings) as proxy:
+        yield Place(minio, proxy, folder, monkeypatch)
 
 
 def fails(job: Job, match: str) -> EnvironmentFailed:

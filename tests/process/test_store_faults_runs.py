@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import EnvironmentFailed
-from tests.process.minio_server import MinioServer, running_minio
+from tests.process.minio_server import MinioServer
 from tests.process.s3_faults import (
     BROKEN,
     BUSY,
@@ -31,17 +31,10 @@ from tests.process.s3_faults import (
 )
 from tests.process.s3_http import Request
 from tests.process.s3_proxy import S3Proxy, s3_proxy
-from tests.process.s3_runs import BUCKET, S3Job, job_in, sequential_parts, use
+from tests.process.s3_runs import S3Job, job_in, sequential_parts, use
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    with running_minio(tmp_path_factory.mktemp("minio")) as server:
-        server.make_bucket(BUCKET)
-        yield server
 
 
 @pytest.fixture(scope="module")

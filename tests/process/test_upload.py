@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,10 @@ from gomr_runtime.errors import DataError
 from gomr_runtime.inputs import resolve
 from gomr_runtime.storage.s3 import S3Store
 from tasks.cluster.inputs import KEPT_SECONDS, sweep_uploads, upload
-from tests.process.minio_server import MinioServer, running_minio
+from tests.process.minio_server import MinioServer
+from tests.process.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
-BUCKET = "gomr-upload-tests"
-
-
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    with running_minio(tmp_path_factory.mktemp("minio")) as server:
-        server.make_bucket(BUCKET)
-        yield server
 
 
 @pytest.fixture

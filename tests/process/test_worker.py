@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,18 +16,11 @@ from gomr_runtime.local import LocalRun
 from gomr_runtime.resume import reopen
 from gomr_runtime.storage import S3Settings, open_store
 from tests.process.local_runs import Job, word_count
-from tests.process.minio_server import MinioServer, running_minio
+from tests.process.minio_server import MinioServer
+from tests.process.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
-BUCKET = "gomr-worker-tests"
 URL = f"s3://{BUCKET}/runs-of-tests"
-
-
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    with running_minio(tmp_path_factory.mktemp("minio")) as server:
-        server.make_bucket(BUCKET)
-        yield server
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from gomr_runtime.dataflow.batch import BadPair
 from gomr_runtime.dataflow.direct_text import DirectText
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
 from gomr_runtime.dataflow.frames import user_keys
+from gomr_runtime.dataflow.group_numbers import reduced_ints
 from gomr_runtime.dataflow.groups import Giant, Window
 from gomr_runtime.dataflow.merged import Merged
 from gomr_runtime.dataflow.value_order import Chunks, ValueSorter, bytes_of
@@ -113,7 +114,11 @@ class ReduceTask:
                 return
         totals = window.sums() if self._adds else None
         if totals is not None:
-            self._totals(window.keys(), totals, window.rows)
+            self._totals(window.keys(), totals, window.count, window.rows)
+            return
+        found = reduced_ints(self._aggregate, window) if self._aggregate is not None else None
+        if found is not None:
+            self._totals(*found, window.count, window.rows)
         else:
             self._each(window.keys(), window.lists(), window.rows)
 
@@ -172,14 +177,14 @@ class ReduceTask:
             totals = values
         else:
             totals = [sum(values[starts[i] : starts[i + 1]]) for i in range(len(keys))]
-        self._totals(keys, totals, starts[-1])
+        self._totals(keys, totals, len(keys), starts[-1])
 
-    def _totals(self, keys: list[Any], totals: list[Any], rows: int) -> None:
+    def _totals(self, keys: list[Any], totals: list[Any], groups: int, rows: int) -> None:
         emitter = self.emitter
         emitter.begin(None)
         emitter.keys.extend(keys)
         emitter.values.extend(totals)
-        self.groups += len(keys)
+        self.groups += groups
         self.rows += rows
         if len(emitter.keys) > emitter.limit:
             self._drain()

@@ -326,6 +326,7 @@ def _open_bucket(name: str, settings: S3Settings, retries: float) -> Bucket:
         "region": settings.region,
         "access_key_id": settings.access_key,
         "secret_access_key": settings.secret_key,
+        "session_token": settings.session_token,
     }
     return Bucket(
         name,

@@ -22,14 +22,16 @@ class S3Settings:
     """An S3 endpoint and its credentials; times are in seconds.
 
     endpoint: URL, or "" for AWS itself. access_key and secret_key: "" for the standard AWS
-    sources (`AWS_*` variables, instance roles). read_timeout: longest silence of the server.
-    retry_seconds: how long the store may stay away before a run gives up.
+    sources (`AWS_*` variables, instance roles). session_token: of temporary keys.
+    read_timeout: longest silence of the server. retry_seconds: how long the store may stay away
+    before a run gives up.
     """
 
     endpoint: str = ""
     region: str = "us-east-1"
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
     allow_http: bool = False
     connect_timeout: float = CONNECT_TIMEOUT
     read_timeout: float = READ_TIMEOUT
@@ -42,11 +44,13 @@ class S3Settings:
             raise UsageError("S3 endpoint: no credentials in the URL; use GOMR_S3_ACCESS_KEY")
         if bool(self.access_key) != bool(self.secret_key):
             raise UsageError("S3: set both GOMR_S3_ACCESS_KEY and GOMR_S3_SECRET_KEY, or neither")
+        if self.session_token and not self.access_key:
+            raise UsageError("S3: GOMR_S3_SESSION_TOKEN goes with the access key it was made with")
 
     @staticmethod
     def from_env(environ: Mapping[str, str] | None = None) -> S3Settings:
-        """Settings from `GOMR_S3_ENDPOINT`, `_REGION`, `_ACCESS_KEY` and `_SECRET_KEY`, and the
-        times of `_CONNECT_TIMEOUT`, `_READ_TIMEOUT` and `_RETRY_SECONDS`.
+        """Settings from `GOMR_S3_ENDPOINT`, `_REGION`, `_ACCESS_KEY`, `_SECRET_KEY` and
+        `_SESSION_TOKEN`, and the times of `_CONNECT_TIMEOUT`, `_READ_TIMEOUT` and `_RETRY_SECONDS`.
 
         Each may be `..._FILE` instead, the path of a file that holds the value. Plain HTTP is
         allowed where the endpoint says `http://`. UsageError for an unreadable file, a value given
@@ -59,6 +63,7 @@ class S3Settings:
             region=_value(given, "GOMR_S3_REGION") or "us-east-1",
             access_key=_value(given, "GOMR_S3_ACCESS_KEY"),
             secret_key=_value(given, "GOMR_S3_SECRET_KEY"),
+            session_token=_value(given, "GOMR_S3_SESSION_TOKEN"),
             allow_http=endpoint.startswith("http://"),
             connect_timeout=_seconds(given, "GOMR_S3_CONNECT_TIMEOUT", CONNECT_TIMEOUT),
             read_timeout=_seconds(given, "GOMR_S3_READ_TIMEOUT", READ_TIMEOUT),

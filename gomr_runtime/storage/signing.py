@@ -38,6 +38,8 @@ def presigned(
         "X-Amz-Expires": str(VALID_SECONDS),
         "X-Amz-SignedHeaders": "host",
     }
+    if settings.session_token:
+        fields["X-Amz-Security-Token"] = settings.session_token
     encoded = urlencode(sorted(fields.items()), quote_via=quote, safe="-_.~")
     request = f"{method}\n{path}\n{encoded}\nhost:{server.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
     digest = hashlib.sha256(request.encode()).hexdigest()

@@ -35,6 +35,7 @@ from tasks.cluster.pods import Happening, MasterEnded, PodWatch, Told
 from tasks.cluster.port_forward import PortForward
 from tasks.cluster.store_access import StoreAccess
 from tasks.cluster.trouble import last_line
+from tasks.cluster.worker_login import worker_login
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
@@ -70,6 +71,7 @@ class ClusterRun:
         self.summary: Summary | None = None
         self._worker_file = worker_file
         self._cluster = cluster
+        self._access = store
         self._store = open_store(store.url, store.here)
         # A store that is away is what ended the run: it is not waited for once more.
         short = replace(store.here, retry_seconds=SUMMARY_SECONDS, read_timeout=SUMMARY_SECONDS)
@@ -104,7 +106,10 @@ class ClusterRun:
     def start(self) -> None:
         """Write job and worker file to the store, then make the run's objects."""
         submit(self._store, self.job, self._worker_file)
-        self._listen(run_objects.deploy(self._cluster, self._pods))
+        pods = self._pods
+        if pods.s3.endpoint == MINIO_ENDPOINT:  # a store of one's own has its own ways
+            pods = replace(pods, worker_s3=worker_login(self._access, self.job))
+        self._listen(run_objects.deploy(self._cluster, pods))
 
     def attach(self) -> bool:
         """Watch the run that is there already; False when none of that name runs."""

@@ -36,8 +36,9 @@ class RunPods:
     """What the pods of one run are to be.
 
     memory: bytes of the child that runs user code. timeout: of the run, in seconds. keep: leave
-    the objects when the run is over. store: its `s3://` address; s3: how pods reach it. pull:
-    `Never` for images that were loaded into the nodes.
+    the objects when the run is over. store: its `s3://` address; s3: how pods reach it, and
+    worker_s3 how workers do where their rights are less. pull: `Never` for images that were
+    loaded into the nodes.
     """
 
     run: str
@@ -47,6 +48,7 @@ class RunPods:
     memory: int
     store: str
     s3: S3Settings
+    worker_s3: S3Settings | None = None
     timeout: float | None = None
     keep: bool = False
     pull: Literal["IfNotPresent", "Never", "Always"] = "IfNotPresent"
@@ -93,7 +95,7 @@ def master_job(pods: RunPods) -> Object:
     job = _only(_for_run("run/master.yaml", pods.run), "Job")
     spec = job["spec"]
     _fill(_container(job), pods, pods.master_image)
-    _leave_out_credentials(job, pods)
+    _leave_out_credentials(job, pods.s3)
     if pods.timeout is not None:
         spec["activeDeadlineSeconds"] = math.ceil(pods.timeout) + DEADLINE_SLACK
     if pods.keep:
@@ -103,7 +105,15 @@ def master_job(pods: RunPods) -> Object:
 
 def run_secret(pods: RunPods, values: Mapping[str, bytes]) -> Object:
     """values: `token`, `ca.crt`, `tls.crt`, `tls.key`; the store's credentials are added."""
-    keys = {"access-key": pods.s3.access_key, "secret-key": pods.s3.secret_key}
+    workers = pods.worker_s3 or pods.s3
+    keys = {
+        "access-key": pods.s3.access_key,
+        "secret-key": pods.s3.secret_key,
+        "session-token": pods.s3.session_token,
+        "worker-access-key": workers.access_key,
+        "worker-secret-key": workers.secret_key,
+        "worker-session-token": workers.session_token,
+    }
     stored = dict(values) | {name: key.encode() for name, key in keys.items() if key}
     labels = {
         "app.kubernetes.io/name": "gomr-run",
@@ -140,7 +150,7 @@ def worker_deployment(pods: RunPods) -> Object:
     memory = str(pods.memory + SUPERVISOR_MEMORY)
     for bound in ("requests", "limits"):
         container["resources"][bound]["memory"] = memory
-    _leave_out_credentials(workers, pods)
+    _leave_out_credentials(workers, pods.worker_s3 or pods.s3)
     return workers
 
 
@@ -170,16 +180,21 @@ def _fill(container: Object, pods: RunPods, image: str) -> None:
     container["env"].append({"name": "GOMR_S3_REGION", "value": pods.s3.region})
 
 
-def _leave_out_credentials(workload: Object, pods: RunPods) -> None:
-    """Where the store gives access by other means than keys."""
-    if pods.s3.access_key:
-        return
+def _leave_out_credentials(workload: Object, s3: S3Settings) -> None:
+    """Those that there are not: the store may give access by other means than keys."""
+    given = {
+        "access-key": s3.access_key,
+        "secret-key": s3.secret_key,
+        "session-token": s3.session_token,
+    }
+    absent = {f"s3/{name}" for name, value in given.items() if not value}
     container = _container(workload)
-    container["env"] = [e for e in container["env"] if not e["name"].endswith("_KEY_FILE")]
+    unset = tuple(f"/{path}" for path in absent)
+    container["env"] = [e for e in container["env"] if not e.get("value", "").endswith(unset)]
     for volume in workload["spec"]["template"]["spec"]["volumes"]:
         if "secret" in volume:
             items = volume["secret"]["items"]
-            volume["secret"]["items"] = [i for i in items if not i["path"].startswith("s3/")]
+            volume["secret"]["items"] = [i for i in items if i["path"] not in absent]
 
 
 def _egress_to(endpoint: str) -> Object:

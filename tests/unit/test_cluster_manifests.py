@@ -177,11 +177,31 @@ def test_secrets_are_files_and_only_those_that_are_needed() -> None:
     assert CANARY not in json.dumps(objects)
     secret = manifests.run_secret(PODS, {"token": b"t", "tls.key": b"k"})
     data = {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
-    assert data == {"token": "t", "tls.key": "k", "access-key": CANARY, "secret-key": CANARY}
-    worker = manifests.worker_deployment(PODS)["spec"]["template"]["spec"]
-    (volume,) = [v for v in worker["volumes"] if "secret" in v]
-    paths = {item["path"] for item in volume["secret"]["items"]}
+    keys = ("access-key", "secret-key", "worker-access-key", "worker-secret-key")
+    assert data == {"token": "t", "tls.key": "k"} | dict.fromkeys(keys, CANARY)
+    paths = mounted(manifests.worker_deployment(PODS)).keys()
     assert paths == {"token", "ca.crt", "s3/access-key", "s3/secret-key"}  # not the master's key
+
+
+def test_workers_have_keys_of_their_own_where_there_are_some() -> None:
+    own = S3Settings("http://minio:9000", access_key="a", secret_key="s", session_token="t")
+    pods = RunPods(**{**fields(PODS), "worker_s3": own})
+    data = manifests.run_secret(pods, {})["data"]
+    worker, master = manifests.worker_deployment(pods), manifests.master_job(pods)
+    read = {
+        path: base64.b64decode(data[key]) for path, key in mounted(worker).items() if key in data
+    }
+    assert read == {"s3/access-key": b"a", "s3/secret-key": b"s", "s3/session-token": b"t"}
+    assert CANARY.encode() not in read.values()
+    assert "s3/session-token" not in mounted(master)
+    assert data[mounted(master)["s3/secret-key"]] == base64.b64encode(CANARY.encode()).decode()
+
+
+def mounted(workload: dict[str, Any]) -> dict[str, str]:
+    """Path of each file of the run's Secret, and its key there."""
+    volumes = workload["spec"]["template"]["spec"]["volumes"]
+    (volume,) = [v for v in volumes if "secret" in v]
+    return {item["path"]: item["key"] for item in volume["secret"]["items"]}
 
 
 def test_a_store_elsewhere_is_reached_on_its_port_without_keys() -> None:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import gomr_runtime
+from gomr_runtime import compiled
 from gomr_runtime.errors import UsageError
 
 Option = dataclasses.Field[Any]
@@ -50,6 +52,9 @@ def build_parser(fields: Iterable[Option], inline: bool) -> argparse.ArgumentPar
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
+    parser.add_argument(
+        "--version", action="version", version=_installed(), help="say what is installed and exit"
+    )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for option in fields:
         if option.name == "worker":
@@ -62,6 +67,13 @@ def build_parser(fields: Iterable[Option], inline: bool) -> argparse.ArgumentPar
             groups[name] = parser.add_argument_group(name)
         _add_argument(groups[name], option)
     return parser
+
+
+def _installed() -> str:
+    """All that decides about behaviour and speed."""
+    part = "with" if compiled.native else "without"
+    python = ".".join(str(number) for number in sys.version_info[:3])
+    return f"gomr {gomr_runtime.__version__} ({part} its compiled part), Python {python}"
 
 
 def _add_argument(group: argparse._ArgumentGroup, option: Option) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gomr_runtime import __version__
 from tests.flow.command import clean_environ, run
 
 REFUSED = [
@@ -93,6 +94,15 @@ def test_help_answers(folder: Path, arguments: list[str]) -> None:
     done = run(folder, clean_environ(), *arguments)
     assert done.returncode == 0
     assert done.stdout.startswith("usage: python -m flows.gomr")
+
+
+@pytest.mark.parametrize(("environ", "part"), [({}, "with"), ({"GOMR_PURE": "1"}, "without")])
+def test_the_version_says_what_is_installed(
+    folder: Path, environ: dict[str, str], part: str
+) -> None:
+    done = run(folder, clean_environ() | environ, "--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"gomr {__version__} ({part} its compiled part), Python 3.")
 
 
 def test_nothing_heavy_is_imported_for_a_wrong_argument(tricky: Path) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from gomr_runtime.errors import StorageError, UsageError
 from gomr_runtime.storage.base import ObjectInfo, Store
-from gomr_runtime.storage.blobs import StoreBlobs
+from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.storage.inputs import compression_of, list_inputs
 from gomr_runtime.storage.memory import MemoryStore
@@ -21,6 +21,7 @@ __all__ = [
     "S3Settings",
     "Store",
     "StoreBlobs",
+    "TaskBlobs",
     "compression_of",
     "list_inputs",
     "open_store",

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from gomr_runtime.storage.blobs import StoredBlob
 
-CHUNK = 4 << 20  # bytes of one request
-AHEAD = 3  # requests under way or waiting to be used, of one object
+CHUNK = 8 << 20  # bytes of one request; for the same bytes in halves MinIO works 1.4 times as long
+AHEAD = 2  # requests under way or waiting to be used, of one object
+PAST = 256 << 10  # bytes of a request behind `until`
 READERS = 8  # threads, for all objects
 
 
@@ -29,9 +30,12 @@ class AheadBlob:
     """A blob that is read from its front to its back, by one reader; from anywhere else it is read
     as it is, and what follows from there is taken to come next."""
 
-    def __init__(self, blob: StoredBlob) -> None:
+    def __init__(self, blob: StoredBlob, until: int | None = None) -> None:
+        """until: up to where it is read ahead, by default to its end; what follows is asked for
+        once it is needed."""
         self.size = blob.size
         self._blob = blob
+        self._until = blob.size if until is None else min(until, blob.size)
         self._next = 0  # where a read continues the one before
         self._asked = 0  # how far requests go
         self._chunks: deque[Future[bytes | memoryview]] = deque()
@@ -58,6 +62,8 @@ class AheadBlob:
         """At most `length` bytes of the chunk in use, or of the next one; b"" at the end."""
         if not self._rest:
             self._ask()
+            if not self._chunks and self._asked < self.size:
+                self._send(min(PAST, self.size - self._asked))
             if not self._chunks:
                 return b""
             try:
@@ -72,10 +78,12 @@ class AheadBlob:
         return data
 
     def _ask(self) -> None:
-        while len(self._chunks) < AHEAD and self._asked < self.size:
-            size = min(CHUNK, self.size - self._asked)
-            self._chunks.append(_readers().submit(self._blob.view_at, self._asked, size))
-            self._asked += size
+        while len(self._chunks) < AHEAD and self._asked < self._until:
+            self._send(min(CHUNK, self._until - self._asked))
+
+    def _send(self, size: int) -> None:
+        self._chunks.append(_readers().submit(self._blob.view_at, self._asked, size))
+        self._asked += size
 
     def _forget(self) -> None:
         for chunk in self._chunks:

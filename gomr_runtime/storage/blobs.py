@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from gomr_runtime.storage.settings import S3Settings, split_s3_url
 
 if TYPE_CHECKING:
     from gomr_runtime.execution import Blob
+    from gomr_runtime.job import Piece
     from gomr_runtime.storage.s3 import S3Store
 
 
@@ -104,16 +105,17 @@ class StoreBlobs:
         self._settings = settings
         self._buckets: dict[str, S3Store] = {}
 
-    def open(self, location: str) -> Blob:
+    def open(self, location: str, until: int | None = None) -> Blob:
+        """until: up to where an input is read ahead, by default to its end."""
         if location.startswith("store:"):
-            return self._open_stored(location.removeprefix("store:"))
+            return self._open_stored(location.removeprefix("store:"), until)
         if location.startswith("s3://"):
-            return self._open_s3(location)
+            return self._open_s3(location, until)
         if not location.startswith("/"):
             raise DataError(f"{location!r} is neither a path, s3:// nor store:")
         return FileBlob(Path(location))
 
-    def _open_stored(self, key: str) -> Blob:
+    def _open_stored(self, key: str, until: int | None) -> Blob:
         store = self._store
         if store is None:
             raise DataError(f"{key}: this task has no store to read from")
@@ -125,15 +127,15 @@ class StoreBlobs:
         size = _info(store, key).size
         look = store.view if isinstance(store, Viewing) else store.get
         blob = StoredBlob(key, size, partial(look, key))
-        return AheadBlob(blob) if key.startswith(INPUTS) else blob
+        return AheadBlob(blob, until) if key.startswith(INPUTS) else blob
 
-    def _open_s3(self, location: str) -> Blob:
+    def _open_s3(self, location: str, until: int | None) -> Blob:
         bucket, key = split_s3_url(location)
         store = self._bucket(bucket)
         info = _info(store, key)
 
         look = partial(store.view, key, version=info.version)
-        return AheadBlob(StoredBlob(location, info.size, look))
+        return AheadBlob(StoredBlob(location, info.size, look), until)
 
     def _bucket(self, name: str) -> S3Store:
         from gomr_runtime.storage.s3 import S3Store  # obstore, only when it is needed
@@ -142,6 +144,20 @@ class StoreBlobs:
             settings = self._settings or S3Settings.from_env()
             self._buckets[name] = S3Store(name, "", settings)
         return self._buckets[name]
+
+
+class TaskBlobs:
+    """`StoreBlobs` as one task reads them: ahead no further than its pieces go."""
+
+    def __init__(self, blobs: StoreBlobs, pieces: Iterable[Piece]) -> None:
+        self._blobs = blobs
+        self._ends: dict[str, int] = {}
+        for piece in pieces:
+            end = piece.file.size if piece.file.compression else piece.end
+            self._ends[piece.file.location] = max(end, self._ends.get(piece.file.location, 0))
+
+    def open(self, location: str) -> Blob:
+        return self._blobs.open(location, self._ends.get(location))
 
 
 def _info(store: Store, key: str) -> ObjectInfo:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import DataError, GomrError
 from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, SLOTS, TICKS
-from gomr_runtime.storage import StoreBlobs
 from gomr_runtime.worker import forkserver, tree
 from gomr_runtime.worker.brokered import RANGE
 from gomr_runtime.worker.captured import Captured
@@ -32,7 +31,7 @@ from gomr_runtime.worker.frames import (
 )
 
 if TYPE_CHECKING:
-    from gomr_runtime.execution import Blob
+    from gomr_runtime.execution import Blob, Blobs
 
 WATCH_EVERY = 0.1  # seconds
 MOST_PROCESSES = 256
@@ -66,7 +65,7 @@ class Limits:
 class Child:
     """One child process. `monitor` is what it shares with us, `output` what it printed."""
 
-    def __init__(self, request: Request, limits: Limits, blobs: StoreBlobs | None) -> None:
+    def __init__(self, request: Request, limits: Limits, blobs: Blobs | None) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._request = request
         self._limits = limits

@@ -34,7 +34,7 @@ from gomr_runtime.job import (
     to_json,
 )
 from gomr_runtime.profile import stored
-from gomr_runtime.storage import Store, StoreBlobs
+from gomr_runtime.storage import Store, StoreBlobs, TaskBlobs
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.child import Request
 from gomr_runtime.worker.children import Child, Ended, Limits, NotStarted
@@ -258,7 +258,8 @@ class Supervisor:
             store=self._store.url if self._local else "",
             scratch=str(scratch),
         )
-        child = running.child = Child(request, self._limits, None if self._local else self._blobs)
+        blobs = None if self._local else TaskBlobs(self._blobs, running.spec.pieces)
+        child = running.child = Child(request, self._limits, blobs)
         try:
             kind, body = await child.answer()
         except Ended as ended:

@@ -8,7 +8,9 @@ import threading
 import pytest
 
 from gomr_runtime.errors import DataError
-from gomr_runtime.storage import ahead
+from gomr_runtime.job import InputFile, Piece
+from gomr_runtime.layout import uploaded
+from gomr_runtime.storage import MemoryStore, StoreBlobs, TaskBlobs, ahead
 from gomr_runtime.storage.ahead import AHEAD, CHUNK, AheadBlob
 from gomr_runtime.storage.blobs import StoredBlob
 
@@ -60,6 +62,43 @@ def test_no_more_than_some_is_asked_for() -> None:
     blob.read_at(0, 1)
     blob.close()
     assert len(asked.starts) <= AHEAD + 1
+
+
+@pytest.mark.parametrize("until", [1, 1000, CHUNK, CHUNK + 1, 2 * CHUNK])
+def test_only_what_is_used_is_read_behind_the_end_of_a_piece(until: int) -> None:
+    asked = Asked(DATA)
+    blob = AheadBlob(asked, until)
+    read = b"".join(blob.read_at(at, min(5000, until - at)) for at in range(0, until, 5000))
+    assert read == DATA[:until]
+    assert sorted(asked.starts) == list(range(0, until, CHUNK))
+    assert blob.read_at(until, 100) == DATA[until : until + 100]
+    assert asked.starts[-1] == until
+    rest = b"".join(blob.read_at(at, 90_000) for at in range(until + 100, len(DATA), 90_000))
+    assert rest == DATA[until + 100 :]
+
+
+def test_a_task_reads_ahead_up_to_where_its_pieces_end() -> None:
+    store = MemoryStore()
+    for name in ("plain", "packed", "other"):
+        store.put(uploaded(name), DATA)
+    asked: list[tuple[str, int, int]] = []
+    found = store.get
+
+    def get(key: str, start: int = 0, length: int | None = None) -> bytes:
+        asked.append((key, start, length or 0))
+        return found(key, start, length)
+
+    store.get = get  # type: ignore[method-assign]
+    plain = InputFile("plain", f"store:{uploaded('plain')}", len(DATA))
+    packed = InputFile("packed", f"store:{uploaded('packed')}", len(DATA), "gzip")
+    pieces = [Piece(plain, 0, 5000), Piece(packed, 0, 5000)]
+    blobs = TaskBlobs(StoreBlobs(store), pieces)
+    for name, most in (("plain", 5000), ("packed", len(DATA)), ("other", len(DATA))):
+        blob = blobs.open(f"store:{uploaded(name)}")
+        assert blob.read_at(0, 4000) == DATA[:4000]
+        blob.close()
+        ends = [start + length for key, start, length in asked if key == uploaded(name)]
+        assert min(CHUNK, most) <= max(ends) <= most
 
 
 def test_an_error_comes_where_it_belongs() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import secrets
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -18,12 +17,21 @@ from tests.cluster.bring_up import bring_up, cannot_run
 from tests.cluster.diagnosis import diagnosis
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
+from tests.cluster.runs_on_cluster import (
+    NAMESPACE,
+    WORD_COUNT,
+    Program,
+    Runs,
+    images_for,
+    namespace_for,
+    parts_here,
+    runs_in,
+)
 from tests.cluster.usage import in_use
 
 HERE = Path(__file__).parent
 TEST_SECONDS = 300
 GONE_SECONDS = 120.0
-NAMESPACE = "test-"  # how the name of a test's namespace begins
 # httpcore 1.0 leaves a connection that is cancelled within its TLS handshake to the garbage
 # collector, which says so in whatever test comes next.
 LEFT_BY_HTTPCORE = (
@@ -35,6 +43,7 @@ RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: needs the real Kubernetes of `make cluster`")
+    config.addinivalue_line("markers", "long: takes minutes, as the loss of a node does")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -111,7 +120,8 @@ def namespace(
     cluster: RunningCluster, namespaces: dict[str, str], request: pytest.FixtureRequest
 ) -> Iterator[str]:
     """A namespace of the test's own, deleted after it."""
-    yield from _namespace(cluster, namespaces, request)
+    with namespace_for(cluster, namespaces, request.node.nodeid) as name:
+        yield name
 
 
 @pytest.fixture
@@ -119,27 +129,37 @@ def restricted_namespace(
     cluster: RunningCluster, namespaces: dict[str, str], request: pytest.FixtureRequest
 ) -> Iterator[str]:
     """The same, and it takes only pods that meet Pod Security "restricted"."""
-    yield from _namespace(cluster, namespaces, request, RESTRICTED)
+    with namespace_for(cluster, namespaces, request.node.nodeid, RESTRICTED) as name:
+        yield name
 
 
-def _namespace(
+@pytest.fixture(scope="module")
+def program() -> Program:
+    """What the runs of a module run; a module that wants another overrides it."""
+    return WORD_COUNT
+
+
+@pytest.fixture(scope="module")
+def runs(
     cluster: RunningCluster,
     namespaces: dict[str, str],
+    program: Program,
     request: pytest.FixtureRequest,
-    *labels: str,
-) -> Iterator[str]:
-    name = f"{NAMESPACE}{secrets.token_hex(4)}"
-    cluster.kubectl("create", "namespace", name)
-    if labels:
-        cluster.kubectl("label", "namespace", name, *labels)
-    try:
-        yield name
-    finally:
-        namespaces[name] = request.node.nodeid
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
-        # Nothing that a test left deserves the half minute of a pod that ignores its end.
-        pods = ("delete", "pods", "--all", "--grace-period=1", "--wait=false")
-        cluster.kubectl(*pods, f"--namespace={name}")
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Runs]:
+    """Makes runs in a namespace of the module's own, with MinIO in it."""
+    folder = tmp_path_factory.mktemp("runs")
+    with (
+        namespace_for(cluster, namespaces, request.node.nodeid) as namespace,
+        runs_in(cluster, namespace, images_for(folder, program.source), folder) as found,
+    ):
+        yield found
+
+
+@pytest.fixture(scope="module")
+def expected(runs: Runs, program: Program) -> dict[str, bytes]:
+    """The parts that such a run gives."""
+    return parts_here(runs, **program.counts)
 
 
 def _is_gone(cluster: RunningCluster, name: str) -> bool:

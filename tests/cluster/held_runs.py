@@ -19,7 +19,7 @@ from gomr_runtime.job import Summary
 from tasks.cluster.cluster_run import ClusterRun
 from tasks.cluster.manifests import MINIO_ENDPOINT
 from tasks.cluster.minio import BUCKET
-from tests.cluster.runs_on_cluster import Runs
+from tests.cluster.runs_on_cluster import Program, Runs
 
 WORKER = """
 import time
@@ -62,6 +62,7 @@ gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=reducer, input=gomr.lines))
 """
 LONGEST = 200.0  # seconds: a run that nobody frees ends by itself
 MAPPERS, REDUCERS = 12, 4
+PROGRAM = Program(WORKER, {"mappers": MAPPERS, "reducers": REDUCERS})
 DONE_BEFORE = {"map": 6, "reduce": 2}  # tasks of the phase that commit; all others are held
 
 

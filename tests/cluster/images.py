@@ -79,9 +79,14 @@ def ensure_image(name: str) -> str:
 def ensure_on_nodes(name: str) -> str:
     """The same, and on every node of the running cluster, put there by the kind CLI."""
     reference = ensure_image(name)
+    load_on_nodes(reference)
+    return reference
+
+
+def load_on_nodes(reference: str) -> None:
+    """An image of the engine, by the kind CLI."""
     command = [str(program_path("kind")), "load", "docker-image", reference, "--name", CLUSTER]
     output(command, LOAD_SECONDS)
-    return reference
 
 
 def image_archive(name: str) -> Path:

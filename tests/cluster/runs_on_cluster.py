@@ -35,6 +35,7 @@ from tests.cluster.layout import CONTEXT
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
 
+NAMESPACE = "test-"  # how the name of a test's namespace begins
 STORE_SIZE = 10**9
 KINDS = "all,secret,networkpolicy"  # of everything that a run has
 WORKER = """
@@ -54,6 +55,17 @@ def reducer(ctx, key, values: list[int]) -> None:
 
 gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=reducer, input=gomr.lines))
 """
+
+
+@dataclass(frozen=True)
+class Program:
+    """A worker file's text, and counts of tasks where `Runs.make` has others."""
+
+    source: str
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+WORD_COUNT = Program(WORKER)
 TEXT = "".join(f"the word{n % 97} fox{n % 31} number {n % 7}\n" for n in range(1200))
 SLOW = {"map": "0.01", "reduce": "0.01"}  # about 6 s of map and 1 s of reduce on two workers
 
@@ -67,8 +79,8 @@ def counted(text: str) -> dict[str, int]:
 def namespace_for(
     cluster: RunningCluster, namespaces: dict[str, str], test: str, *labels: str
 ) -> Iterator[str]:
-    """A namespace for the tests of a module; `namespaces` is the fixture of that name."""
-    name = f"test-{secrets.token_hex(4)}"
+    """A namespace for a test or a module; `namespaces` is the fixture of that name."""
+    name = f"{NAMESPACE}{secrets.token_hex(4)}"
     cluster.kubectl("create", "namespace", name)
     if labels:
         cluster.kubectl("label", "namespace", name, *labels)
@@ -77,6 +89,7 @@ def namespace_for(
     finally:
         namespaces[name] = test
         cluster.kubectl("delete", "namespace", name, "--wait=false")
+        # Nothing that a test left deserves the half minute of a pod that ignores its end.
         pods = ("delete", "pods", "--all", "--grace-period=1", "--wait=false")
         cluster.kubectl(*pods, f"--namespace={name}")
 

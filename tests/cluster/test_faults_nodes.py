@@ -20,30 +20,22 @@ from tasks.cluster.cluster_run import ClusterRun
 from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, of_run
 from tests.cluster import held_runs
 from tests.cluster.held_runs import HeldRun
-from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import Runs, images_for, namespace_for, parts_here, runs_in
+from tests.cluster.runs_on_cluster import (
+    Program,
+    Runs,
+)
 
 MOST_SECONDS = 120.0  # from the fault to the end of the run
 OUTAGE = 60.0  # of MinIO's node
 RECOVERY_SECONDS = 180.0  # from the fault to the end of the run that nobody watches
 Record = Callable[[str, object], None]
 
-
-@pytest.fixture(scope="module")
-def runs(
-    cluster: RunningCluster, namespaces: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Runs]:
-    folder = tmp_path_factory.mktemp("runs")
-    with (
-        namespace_for(cluster, namespaces, __name__) as namespace,
-        runs_in(cluster, namespace, images_for(folder, held_runs.WORKER), folder) as found,
-    ):
-        yield found
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def expected(runs: Runs) -> dict[str, bytes]:
-    return parts_here(runs, mappers=held_runs.MAPPERS, reducers=held_runs.REDUCERS)
+def program() -> Program:
+    return held_runs.PROGRAM
 
 
 def node_of(runs: Runs, selector: str) -> str:

@@ -6,7 +6,7 @@ How long a run took from the fault to its end is in the property `seconds` of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -14,13 +14,9 @@ from tasks.cluster.cluster_run import ClusterRun
 from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, of_run
 from tests.cluster import held_runs
 from tests.cluster.held_runs import HeldRun
-from tests.cluster.running_cluster import RunningCluster
 from tests.cluster.runs_on_cluster import (
+    Program,
     Runs,
-    images_for,
-    namespace_for,
-    parts_here,
-    runs_in,
 )
 
 WORKERS = 2
@@ -29,20 +25,8 @@ Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
-def runs(
-    cluster: RunningCluster, namespaces: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Runs]:
-    folder = tmp_path_factory.mktemp("runs")
-    with (
-        namespace_for(cluster, namespaces, __name__) as namespace,
-        runs_in(cluster, namespace, images_for(folder, held_runs.WORKER), folder) as found,
-    ):
-        yield found
-
-
-@pytest.fixture(scope="module")
-def expected(runs: Runs) -> dict[str, bytes]:
-    return parts_here(runs, mappers=held_runs.MAPPERS, reducers=held_runs.REDUCERS)
+def program() -> Program:
+    return held_runs.PROGRAM
 
 
 def check(held: HeldRun, expected: dict[str, bytes], record: Record, what: str) -> None:

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, EnvironmentFailed, RunConflict
 from gomr_runtime.job import Summary
 from tasks.cluster import run_objects
-from tests.cluster.running_cluster import RunningCluster
 from tests.cluster.runs_on_cluster import (
     SLOW,
     TEXT,
     Log,
     Runs,
     counted,
-    images_for,
-    namespace_for,
     once,
-    parts_here,
-    runs_in,
     words,
 )
-
-
-@pytest.fixture(scope="module")
-def runs(
-    cluster: RunningCluster, namespaces: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Runs]:
-    folder = tmp_path_factory.mktemp("runs")
-    with (
-        namespace_for(cluster, namespaces, __name__) as namespace,
-        runs_in(cluster, namespace, images_for(folder), folder) as found,
-    ):
-        yield found
-
-
-@pytest.fixture(scope="module")
-def expected(runs: Runs) -> dict[str, bytes]:
-    return parts_here(runs)
 
 
 def test_a_run_gives_the_same_bytes_as_local_processes(

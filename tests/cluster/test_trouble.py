@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,7 @@ from tests.cluster.runs_on_cluster import (
     Log,
     Runs,
     counted,
-    images_for,
     minio_image,
-    namespace_for,
-    runs_in,
     warnings_of,
     within,
     words,
@@ -39,18 +35,6 @@ from tests.cluster.runs_on_cluster import (
 RBAC = Path(__file__).parents[2] / "k8s" / "rbac"
 CANARY = "canary-S3cr3t-0123456789"
 SECONDS = 60.0  # far less than a person waits in silence; patience and a loaded machine included
-
-
-@pytest.fixture(scope="module")
-def runs(
-    cluster: RunningCluster, namespaces: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Runs]:
-    folder = tmp_path_factory.mktemp("runs")
-    with (
-        namespace_for(cluster, namespaces, __name__) as namespace,
-        runs_in(cluster, namespace, images_for(folder), folder) as found,
-    ):
-        yield found
 
 
 def connected_as(cluster: RunningCluster, namespace: str, account: str) -> Cluster:

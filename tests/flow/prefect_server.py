@@ -17,13 +17,13 @@ SERVER_SECONDS = 120.0
 
 
 @contextlib.contextmanager
-def running_server(home: Path) -> Iterator[Server]:
-    """home: for its database and its log."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def running_server(home: Path, host: str = "127.0.0.1") -> Iterator[Server]:
+    """home: for its database and its log. host: an address of this machine."""
+    with socket.create_server((host, 0)) as listener:
         port = listener.getsockname()[1]
-    api = f"http://127.0.0.1:{port}/api"
+    api = f"http://{host}:{port}/api"
     environ = clean_environ() | QUIET | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host]
     log = home / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -23,7 +23,7 @@ from gomr_runtime.errors import (
     UsageError,
 )
 from gomr_runtime.local import LocalRun
-from tests.process.local_runs import HEAD, WAIT, Job, word_count
+from tests.process.local_runs import CANARY, HEAD, WAIT, Job, word_count
 
 
 def committed(event: pb.WatchEvent, phase: str = "map") -> int:
@@ -176,10 +176,10 @@ def test_E7_a_run_id_is_used_once(folder: Path) -> None:
 def test_children_see_neither_grpc_nor_secrets_and_have_their_own_session(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GOMR_S3_SECRET_KEY", "canary")
+    monkeypatch.setenv("GOMR_S3_SECRET_KEY", CANARY)
     look = (
         "ctx.emit('grpc', int('grpc' in sys.modules))\n"
-        "ctx.emit('secret', int('canary' in str(os.environ)))\n"
+        f"ctx.emit('secret', int({CANARY!r} in str(os.environ)))\n"
         "ctx.emit('leader', int(os.getsid(0) == os.getpid()))\n"
         "ctx.emit('stdin', len(sys.stdin.read()))"
     )

@@ -12,7 +12,7 @@ import pytest
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import DeadlineExceeded, JobFailed
 from gomr_runtime.local import LocalRun
-from tests.process.local_runs import HEAD, Job, word_count
+from tests.process.local_runs import CANARY, HEAD, Job, word_count
 
 LINES = 200
 BAD = 50  # the record that the mapper cannot take
@@ -286,7 +286,7 @@ def test_U7_a_fork_bomb_ends_with_its_attempt(folder: Path) -> None:
 def test_U7_killing_the_forkserver_costs_the_attempt_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GOMR_S3_SECRET_KEY", "canary")
+    monkeypatch.setenv("GOMR_S3_SECRET_KEY", CANARY)
     act = f"""
 once = Path({str(folder)!r}, "once")
 if not once.exists():
@@ -294,7 +294,8 @@ if not once.exists():
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(600)
 """
-    look = "\nif line == 'c d': ctx.counter('seen').add(int('canary' in str(os.environ)))"
+    seen = f"ctx.counter('seen').add(int({CANARY!r} in str(os.environ)))"
+    look = f"\nif line == 'c d': {seen}"
     job = job_of(folder, at_bad(act).replace("for word", look.strip() + "\n    for word"))
     summary = job.go()
     assert job.counts(summary) == Counter(TEXT.split())

@@ -166,7 +166,8 @@ FIGURES = {
     "stores": Figures(
         "Objects of a MinIO on the same machine, our store beside other clients",
         stores_row,
-        "Threads of one process, medians, every client in turn; the server shares the machine. "
+        "Threads of one process, medians, every client in turn, another one first in each round; "
+        "the server shares the machine. "
         "Objects of 64 MB are read in blocks, as a map task reads its input: 256 KB at a time, "
         "with what follows on its way; beside it `get` of the whole object.",
     ),

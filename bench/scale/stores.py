@@ -185,15 +185,17 @@ def measure_stores(
             "obstore": Obstore(server.settings),
             "pyarrow.fs": Arrow(server.settings),
         }
-        for _ in range(rounds):
+        for n in range(rounds):
+            turn = list(clients.items())  # begun by another one, so that none is always first
+            turn = turn[n % len(turn) :] + turn[: n % len(turn)]
             for work in works(file, large, small):
                 for at_once in AT_ONCE:
                     found = rates.setdefault((work.name, work.unit, at_once), {})
-                    for name, client in clients.items():
+                    for name, client in turn:
                         seconds = _seconds(work, client, at_once)
                         found.setdefault(name, []).append(work.rate(seconds))
     return {
-        key: {name: statistics.median(several) for name, several in found.items()}
+        key: {name: statistics.median(found[name]) for name in clients}
         for key, found in rates.items()
     }
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gomr_runtime import layout
+from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed
 from gomr_runtime.job import Summary, from_json
 from tasks.cluster import run_objects
 from tasks.cluster.cluster_run import ClusterRun
@@ -28,6 +29,7 @@ from tests.cluster.runs_on_cluster import (
 MOST_SECONDS = 120.0  # from the fault to the end of the run
 OUTAGE = 60.0  # of MinIO's node
 RECOVERY_SECONDS = 180.0  # from the fault to the end of the run that nobody watches
+PATIENCE = 30.0  # with MinIO, instead of minutes
 Record = Callable[[str, object], None]
 
 pytestmark = pytest.mark.long
@@ -99,6 +101,20 @@ def test_S1_the_node_of_minio_is_away_for_a_minute(
         report(held, record_property, f"MinIO's node stopped for {OUTAGE:.0f} s")
         assert runs.parts(summary) == expected
         assert held.seconds < OUTAGE + MOST_SECONDS
+
+
+def test_S1_the_node_of_minio_stays_away(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.cluster.trouble.STORE_PATIENCE", PATIENCE)
+    with contextlib.ExitStack() as until_then:
+
+        def lose(_: ClusterRun) -> None:
+            until_then.enter_context(runs.administrator.stopped(node_of(runs, MINIO_SELECTOR)))
+
+        held = HeldRun(runs, "map", lose, noticed=lambda _: False)
+        with pytest.raises(EnvironmentFailed, match="MinIO is not ready, tasks wait for it") as end:
+            held.finish()
+        assert end.value.exit_code == EXIT_ENVIRONMENT
+        assert [line for line in held.lines if line.startswith("MinIO is not ready")]
 
 
 class _Seen(Exception):

@@ -144,9 +144,9 @@ class S3Server(ABC):
                         raise
             self._pause()
 
-    def wait_until(self, happened: Callable[[], bool]) -> None:
-        """While the server lives, and at most START_SECONDS."""
-        deadline = time.monotonic() + START_SECONDS
+    def wait_until(self, happened: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+        """While the server lives, and at most so long."""
+        deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.name}: {self._last_lines()}")

@@ -32,6 +32,7 @@ from tests.process.s3_server import BUCKET, NAMESPACE
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 ROOT = Path(__file__).parents[2]
+TRASH_SECONDS = 400.0  # MinIO may take five minutes to give back what was deleted
 _numbers = itertools.count(1)
 
 
@@ -254,7 +255,7 @@ def test_S5_a_full_store_ends_the_run_and_can_be_cleaned(
                 return False
             return True
 
-        server.wait_until(has_room)
+        server.wait_until(has_room, TRASH_SECONDS)
         again = place.job()
         assert again.go().state == "succeeded", "there is room again"
 

@@ -48,6 +48,7 @@ def _run(session: Session) -> ClusterRun:
         memory=prepared.job.memory,
         store=access.url,
         s3=access.pods,
+        store_authorities=access.authorities,
         timeout=prepared.job.timeout,
         keep=prepared.options.keep,
         pull=images.run.pull_policy,

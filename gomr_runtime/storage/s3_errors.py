@@ -27,15 +27,23 @@ _PLAIN = {
     "AuthorizationHeaderMalformed": "wrong region: set GOMR_S3_REGION",
     "PermanentRedirect": "wrong region or endpoint: set GOMR_S3_REGION and GOMR_S3_ENDPOINT",
 }
+UNTRUSTED = (
+    "nobody that this machine trusts has signed the server's certificate: name the file of its "
+    "authority in SSL_CERT_FILE"
+)
 _NETWORK = (
     ("BadScheme", "plain HTTP is not allowed by these settings (allow_http)"),
     ("ConnectionRefused", "connection refused: is the store running?"),
     ("dns error", "the host name of the endpoint is not known"),
     ("TimedOut", "no answer in time"),
     ("Timeout", "no answer in time"),
-    ("certificate", "the server's certificate is not trusted"),
+    ("UnknownIssuer", UNTRUSTED),
+    ("NotValidForName", "the server's certificate is for another name than the endpoint's"),
+    ("InvalidCertificate", "the server's certificate is out of date or falsely signed"),
+    ("InvalidContentType", "the server does not speak TLS: is it http://?"),
     ("kind: Connect", "cannot connect"),
 )
+_FINAL_WORDS = ("BadScheme", "InvalidCertificate", "InvalidContentType")
 _FINAL_CODES = {"XMinioStorageFull", "QuotaExceeded", "NoSuchBucket"}
 
 
@@ -72,7 +80,7 @@ def fault_of(error: Exception) -> Fault:
 
 
 def _transient(text: str, status: int, code: str) -> bool:
-    if code in _FINAL_CODES or "BadScheme" in text or "certificate" in text:
+    if code in _FINAL_CODES or any(word in text for word in _FINAL_WORDS):
         return False
     if status:
         return status >= 500 or status in {408, 409, 429}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from gomr_runtime.storage.causes import os_cause
-from gomr_runtime.storage.s3_errors import NoAnswer
+from gomr_runtime.storage.s3_errors import UNTRUSTED, NoAnswer
 from gomr_runtime.storage.settings import S3Settings
 from gomr_runtime.storage.signing import presigned
 
@@ -83,6 +84,9 @@ def _send(settings: S3Settings, method: str, bucket: str, key: str, query: dict[
             raise Refused from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):  # its number is none of the operating system's
+            untrusted = isinstance(reason, ssl.SSLCertVerificationError)
+            raise NoAnswer(UNTRUSTED if untrusted else "TLS fails with the server") from None
         cause = os_cause(reason) if isinstance(reason, OSError) else type(error).__name__
         raise NoAnswer(cause) from None
 

@@ -37,7 +37,8 @@ class RunPods:
 
     memory: bytes of the child that runs user code. timeout: of the run, in seconds. keep: leave
     the objects when the run is over. store: its `s3://` address; s3: how pods reach it, and
-    worker_s3 how workers do where their rights are less. pull: `Never` for images that were
+    worker_s3 how workers do where their rights are less. store_authorities: PEM, "" for those that
+    the images know. pull: `Never` for images that were
     loaded into the nodes.
     """
 
@@ -49,6 +50,7 @@ class RunPods:
     store: str
     s3: S3Settings
     worker_s3: S3Settings | None = None
+    store_authorities: bytes = b""
     timeout: float | None = None
     keep: bool = False
     pull: Literal["IfNotPresent", "Never", "Always"] = "IfNotPresent"
@@ -95,7 +97,7 @@ def master_job(pods: RunPods) -> Object:
     job = _only(_for_run("run/master.yaml", pods.run), "Job")
     spec = job["spec"]
     _fill(_container(job), pods, pods.master_image)
-    _leave_out_credentials(job, pods.s3)
+    _leave_out_absent(job, pods, pods.s3)
     if pods.timeout is not None:
         spec["activeDeadlineSeconds"] = math.ceil(pods.timeout) + DEADLINE_SLACK
     if pods.keep:
@@ -104,7 +106,7 @@ def master_job(pods: RunPods) -> Object:
 
 
 def run_secret(pods: RunPods, values: Mapping[str, bytes]) -> Object:
-    """values: `token`, `ca.crt`, `tls.crt`, `tls.key`; the store's credentials are added."""
+    """values: `token`, `ca.crt`, `tls.crt`, `tls.key`; what the store takes is added."""
     workers = pods.worker_s3 or pods.s3
     keys = {
         "access-key": pods.s3.access_key,
@@ -115,6 +117,8 @@ def run_secret(pods: RunPods, values: Mapping[str, bytes]) -> Object:
         "worker-session-token": workers.session_token,
     }
     stored = dict(values) | {name: key.encode() for name, key in keys.items() if key}
+    if pods.store_authorities:
+        stored["store-authorities"] = pods.store_authorities
     labels = {
         "app.kubernetes.io/name": "gomr-run",
         "app.kubernetes.io/part-of": "gomr",
@@ -150,7 +154,7 @@ def worker_deployment(pods: RunPods) -> Object:
     memory = str(pods.memory + SUPERVISOR_MEMORY)
     for bound in ("requests", "limits"):
         container["resources"][bound]["memory"] = memory
-    _leave_out_credentials(workers, pods.worker_s3 or pods.s3)
+    _leave_out_absent(workers, pods, pods.worker_s3 or pods.s3)
     return workers
 
 
@@ -180,9 +184,10 @@ def _fill(container: Object, pods: RunPods, image: str) -> None:
     container["env"].append({"name": "GOMR_S3_REGION", "value": pods.s3.region})
 
 
-def _leave_out_credentials(workload: Object, s3: S3Settings) -> None:
-    """Those that there are not: the store may give access by other means than keys."""
+def _leave_out_absent(workload: Object, pods: RunPods, s3: S3Settings) -> None:
+    """Files that there are not: the store may give access by other means than keys."""
     given = {
+        "authorities.crt": pods.store_authorities,
         "access-key": s3.access_key,
         "secret-key": s3.secret_key,
         "session-token": s3.session_token,

@@ -15,6 +15,7 @@ import pytest
 from tests.build_cache import BuildFailed
 from tests.cluster.bring_up import bring_up, cannot_run
 from tests.cluster.diagnosis import diagnosis
+from tests.cluster.images import ensure_image
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
 from tests.cluster.runs_on_cluster import (
@@ -23,11 +24,14 @@ from tests.cluster.runs_on_cluster import (
     Program,
     Runs,
     images_for,
+    minio_image,
     namespace_for,
     parts_here,
     runs_in,
 )
 from tests.cluster.usage import in_use
+from tests.flow.command import Server
+from tests.flow.prefect_server import running_server
 
 HERE = Path(__file__).parent
 TEST_SECONDS = 300
@@ -160,6 +164,22 @@ def runs(
 def expected(runs: Runs, program: Program) -> dict[str, bytes]:
     """The parts that such a run gives."""
     return parts_here(runs, **program.counts)
+
+
+@pytest.fixture(scope="module")
+def server(cluster: RunningCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server, and an environment whose current context is the cluster.
+
+    The runtime's image is on the nodes: its first build takes longer than a run is waited for.
+    """
+    images_for(tmp_path_factory.mktemp("images"))
+    with running_server(tmp_path_factory.mktemp("prefect")) as server:
+        server.environ.update(
+            KUBECONFIG=str(cluster.kubeconfig),
+            GOMR_BASE_IMAGE=ensure_image("gomr-python"),
+            GOMR_MINIO_IMAGE=minio_image(),
+        )
+        yield server
 
 
 def _is_gone(cluster: RunningCluster, name: str) -> bool:

@@ -6,13 +6,11 @@ import base64
 import gzip
 import json
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import psutil
-import pytest
 
 from gomr_runtime.storage import open_store
 from tasks.cluster.connection import connect
@@ -20,12 +18,10 @@ from tasks.cluster.images import on_node
 from tasks.cluster.manifests import secret_name
 from tasks.cluster.minio import find_or_start
 from tests.build_cache import output
-from tests.cluster.images import ensure_image
 from tests.cluster.layout import CONTEXT
 from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import STORE_SIZE, images_for, minio_image
+from tests.cluster.runs_on_cluster import STORE_SIZE
 from tests.flow.command import Server, start, wait_for_line
-from tests.flow.prefect_server import running_server
 
 USER, PASSWORD = "canary-user-52f0c8", "canary-password-d41f9e77b0"
 RUN = "canary"
@@ -109,21 +105,6 @@ def in_base64(secret: bytes) -> list[bytes]:
     ]
 
 
-@pytest.fixture
-def server(cluster: RunningCluster, tmp_path: Path) -> Iterator[Server]:
-    """A Prefect server whose database is in `tmp_path`."""
-    (tmp_path / "images").mkdir()
-    images_for(tmp_path / "images")  # the first build of the runtime's image takes long
-    (tmp_path / "prefect").mkdir()
-    with running_server(tmp_path / "prefect") as server:
-        server.environ.update(
-            KUBECONFIG=str(cluster.kubeconfig),
-            GOMR_BASE_IMAGE=ensure_image("gomr-python"),
-            GOMR_MINIO_IMAGE=minio_image(),
-        )
-        yield server
-
-
 def test_secrets_are_in_secrets_alone(
     cluster: RunningCluster, namespace: str, server: Server, tmp_path: Path
 ) -> None:
@@ -150,7 +131,7 @@ def test_secrets_are_in_secrets_alone(
     search.text("the client", "".join(said) + err + out)
     look_at_store(search, namespace)
     look_at_images(search, cluster, images, tmp_path)
-    look_at_files(search, tmp_path / "prefect")
+    look_at_files(search, Path(server.environ["PREFECT_HOME"]))
     look_at_files(search, tmp_path / "out")
     assert search.found == []
 

@@ -6,18 +6,14 @@ import hashlib
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.images import ensure_image
 from tests.cluster.kubectl import succeeds
 from tests.cluster.progress import wait_for
 from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import images_for, minio_image
 from tests.flow.command import Server, call, flow_run_of, run, start, state_of, wait_for_line
-from tests.flow.prefect_server import running_server
 
 WORDCOUNT = Path(__file__).parents[2] / "examples" / "wordcount"
 SLOW = """\
@@ -40,22 +36,6 @@ if __name__ == "__main__":
 """
 COUNTS = ("--workers", "2", "--mappers", "7", "--reducers", "3")
 GONE_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def server(cluster: RunningCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Prefect server, and an environment whose current context is the cluster.
-
-    The runtime's image is on the nodes: its first build takes longer than a run is waited for.
-    """
-    images_for(tmp_path_factory.mktemp("images"))
-    with running_server(tmp_path_factory.mktemp("prefect")) as server:
-        server.environ.update(
-            KUBECONFIG=str(cluster.kubeconfig),
-            GOMR_BASE_IMAGE=ensure_image("gomr-python"),
-            GOMR_MINIO_IMAGE=minio_image(),
-        )
-        yield server
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 Launch = Callable[..., subprocess.Popen[str]]
+Done = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def start(
     return process
 
 
-def run(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, environ: dict[str, str], *arguments: str) -> Done:
     process = start(folder, environ, *arguments)
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)

@@ -161,7 +161,7 @@ class S3Server(ABC):
             raise RuntimeError(f"{self.name} ended with {code}: {self._last_lines()}")
 
     def wait_until_ready(self) -> None:
-        url = f"http://127.0.0.1:{self.port}{self.health}"
+        url = f"{self.settings.endpoint}{self.health}"
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:

@@ -214,6 +214,15 @@ def test_a_store_elsewhere_is_reached_on_its_port_without_keys() -> None:
     assert "https://s3.example.org:8443" in set(texts(objects))
 
 
+def test_pods_trust_the_authority_of_a_store_elsewhere() -> None:
+    pods = RunPods(**{**fields(PODS), "store_authorities": b"PEM"})
+    data = manifests.run_secret(pods, {})["data"]
+    for workload in (manifests.master_job(pods), manifests.worker_deployment(pods)):
+        assert base64.b64decode(data[mounted(workload)["s3/authorities.crt"]]) == b"PEM"
+        assert "/run/gomr/s3/authorities.crt" in set(texts(workload))
+    assert "SSL_CERT_FILE" not in set(texts(everything()))
+
+
 def test_pods_of_a_run_reach_the_store_and_the_master_alone() -> None:
     run, master, worker = manifests.run_objects(PODS, OWNER)[:3]
     assert set(run["spec"]["policyTypes"]) == {"Ingress", "Egress"}

@@ -148,7 +148,7 @@ def _growth_figures(cost: Cost) -> list[str]:
 
 
 def stores_row(scale: str) -> Found:
-    rounds, large, small = {"small": (1, 2, 50), "full": (3, 4, 1000)}[scale]
+    rounds, large, small = {"small": (1, 2, 50), "full": (5, 8, 500)}[scale]
     rates = stores.measure_stores(rounds, large, small)
     names = list(next(iter(rates.values())))
     found = Found(names)

@@ -5,8 +5,11 @@ from __future__ import annotations
 if __name__ == "__main__":  # argv is parsed before prefect is imported
     import sys
 
-    from flows.cli import main
-
+    try:
+        from flows.cli import main
+    except KeyboardInterrupt:
+        sys.stderr.write("gomr: interrupted\n")
+        sys.exit(130)
     sys.exit(main(sys.argv[1:]))
 
 from typing import Any

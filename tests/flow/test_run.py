@@ -208,6 +208,20 @@ def test_signals_end_the_run_cleanly(
     assert cleaned.stdout == f"{name}\n"
 
 
+def test_an_interrupt_while_the_command_still_loads(
+    launch: Launch, server: Server, folder: Path
+) -> None:
+    environ = server.environ | {"PYTHONPROFILEIMPORTTIME": "1"}  # says what is loaded
+    process = launch(folder, environ, "--input", "long.txt", "slow.py")
+    wait_for_line(process, "gomr_runtime.errors")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    # Python itself ends by the signal when it came in code that a library compiles at run time.
+    assert process.returncode in {130, -signal.SIGINT}
+    assert err.splitlines()[-1] == "gomr: interrupted"
+    assert "Traceback" not in err
+
+
 def test_clean_leaves_a_run_in_progress_alone(launch: Launch, server: Server, folder: Path) -> None:
     process = slow_run(launch, server, folder, "busy")
     cleaned = run(folder, server.environ, "clean", "--all")

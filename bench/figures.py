@@ -116,10 +116,10 @@ def small_row(scale: str) -> Found:
 
 
 def growth_row(scale: str) -> Found:
-    """Tenths of a gigabyte, once and ten times; millions of values, fourfold."""
+    """Tenths of a gigabyte, and ten times as many; millions of values, fourfold."""
     tenths, millions = {"small": (1, 5), "full": (10, 50)}[scale]
     found = Found(["wall s", "CPU s", "CPU s a GB", *(f"{role} MB" for role in ROLES.values())])
-    one, ten = growth.count_words(tenths, 1), growth.count_words(tenths, 10)
+    one, ten = growth.count_words(tenths), growth.count_words(10 * tenths)
     for cost, gigabytes in ((one, tenths / 10), (ten, tenths)):
         name = f"word count of {gigabytes:g} GB"
         found.lines.append([name, *_growth_figures(cost), f"{cost.cpu / gigabytes:.1f}"])
@@ -172,9 +172,9 @@ FIGURES = {
         "with what follows on its way; beside it `get` of the whole object.",
     ),
     "growth": Figures(
-        "More of the same: word count with `ctx.count`, values of one key, two workers",
+        "Ten times more: word count with `ctx.emit`, values of one key, two workers",
         growth_row,
-        "Ten gigabytes are the same gigabyte given ten times; `--memory 512MB`. Memory is the "
+        "The text is ten times longer, of the same 100,000 words; `--memory 512MB`. Memory is the "
         "largest RSS of any process of that kind.",
     ),
     "small-jobs": Figures(

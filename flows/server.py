@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
+
+from gomr_runtime.errors import UsageError
+from gomr_runtime.storage.causes import os_cause
 
 LOCAL_API = "http://127.0.0.1:4200/api"
 PROBE_SECONDS = 1.0
@@ -26,8 +30,10 @@ def choose_server(environ: MutableMapping[str, str], *, verbose: bool) -> str:
 
     An address that the person has configured wins, then a server on this machine, then a
     temporary one. Prefect's own messages on the console stay quiet unless `verbose`; they are in
-    its database in any case.
+    its database in any case. UsageError where `SSL_CERT_FILE`, which Prefect reads whatever the
+    server, holds no certificates.
     """
+    _check_authorities(environ)
     for name, value in QUIET.items():
         environ.setdefault(name, value)
     environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if verbose else "CRITICAL")
@@ -40,6 +46,17 @@ def choose_server(environ: MutableMapping[str, str], *, verbose: bool) -> str:
         "Prefect: starting a temporary server, which takes a while "
         "(keep one running instead: prefect server start -b)"
     )
+
+
+def _check_authorities(environ: MutableMapping[str, str]) -> None:
+    for name in ("PREFECT_API_SSL_CERT_FILE", "SSL_CERT_FILE"):
+        if not (path := environ.get(name)):
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError as error:
+            cause = "no certificate in it" if isinstance(error, ssl.SSLError) else os_cause(error)
+            raise UsageError(f"{name}={path}: {cause}") from None
 
 
 def configured_api(environ: MutableMapping[str, str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.process.local_runs import Job
 from tests.process.minio_server import MinioServer, running_minio
+from tests.process.s3_runs import sequential_parts
 from tests.process.s3_server import BUCKET, S3Server
 from tests.process.versitygw_server import running_versitygw
 
@@ -22,6 +23,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     Job(tmp_path, "").assert_nothing_left()
     temporary.rmdir()  # it is empty
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The parts that a job of `s3_runs` gives, whatever happens meanwhile."""
+    return sequential_parts(tmp_path_factory.mktemp("sequential"))
 
 
 @pytest.fixture(scope="module")

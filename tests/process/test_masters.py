@@ -22,7 +22,7 @@ from gomr_runtime.job import Summary
 from gomr_runtime.local import LocalRun
 from tests.process.faulty_master import be_impatient
 from tests.process.local_runs import Job, word_count
-from tests.process.s3_runs import MAPS, REDUCES, TASKS, TEXT, sequential_parts
+from tests.process.s3_runs import MAPS, REDUCES, TASKS, TEXT
 
 FAULTY = Path(__file__).with_name("faulty_master.py")
 BACK = 5.0  # seconds in which another master has the run in hand
@@ -39,11 +39,6 @@ POINTS = {
     "before _SUCCESS": "before _SUCCESS",
     "after _SUCCESS": "after _SUCCESS",
 }
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    return sequential_parts(tmp_path_factory.mktemp("sequential"))
 
 
 @dataclass

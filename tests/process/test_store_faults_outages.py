@@ -27,18 +27,13 @@ from tests.process.minio_server import MinioServer, running_minio
 from tests.process.s3_faults import DROP, always
 from tests.process.s3_http import Request
 from tests.process.s3_proxy import S3Proxy, s3_proxy
-from tests.process.s3_runs import MAPS, S3Job, job_in, sequential_parts, use
+from tests.process.s3_runs import MAPS, S3Job, job_in, use
 from tests.process.s3_server import BUCKET, NAMESPACE
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 ROOT = Path(__file__).parents[2]
 TRASH_SECONDS = 400.0  # MinIO may take five minutes to give back what was deleted
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    return sequential_parts(tmp_path_factory.mktemp("sequential"))
 
 
 @dataclass

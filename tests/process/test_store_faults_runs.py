@@ -31,15 +31,10 @@ from tests.process.s3_faults import (
 )
 from tests.process.s3_http import Request
 from tests.process.s3_proxy import S3Proxy, s3_proxy
-from tests.process.s3_runs import S3Job, job_in, sequential_parts, use
+from tests.process.s3_runs import S3Job, job_in, use
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    return sequential_parts(tmp_path_factory.mktemp("sequential"))
 
 
 @pytest.fixture

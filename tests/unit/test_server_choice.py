@@ -10,6 +10,7 @@ import pytest
 
 from flows import server
 from flows.server import answers, choose_server, configured_api
+from gomr_runtime.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +85,15 @@ def test_else_a_temporary_one_with_time_to_start(
     assert "PREFECT_API_URL" not in home
     assert home["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] == "120"
     assert home["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_file_of_authorities_that_is_none(
+    tmp_path: Path, home: dict[str, str], content: str | None
+) -> None:
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+    environ = home | {"PREFECT_API_URL": "http://x/api", "SSL_CERT_FILE": str(file)}
+    with pytest.raises(UsageError, match=r"SSL_CERT_FILE=.*ca\.crt: (No such file|no certificate)"):
+        choose_server(environ, verbose=False)

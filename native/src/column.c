@@ -68,12 +68,14 @@ static inline int key_at(const Pairs *self, const Column *keys, Py_ssize_t row, 
     }
     key->kind = keys->kind;
     key->bytes = cell;
+    key->padded = (const char *)keys->data.buf + keys->data.len - cell >= key->size + PADDING;
     if (keys->kind == KIND_INT) {
         int64_t number;
         memcpy(&number, cell, 8);
         uint64_t flipped = flip_sign(number);
         memcpy(key->number, &flipped, 8);
         key->bytes = key->number;
+        key->padded = 0;
     }
     return key->size <= MOST_CELL && (self->key_kind == key->kind || self->key_kind == KIND_ANY);
 }
@@ -93,7 +95,7 @@ static Py_ssize_t take_rows(Pairs *self, const Column *keys, const Column *value
                 break;
             }
             if (self->summing) {
-                hashes[count] = fixed_hash((uint64_t)key->kind, key->bytes, (size_t)key->size);
+                hashes[count] = hash_of(key);
                 if (self->index) {
                     __builtin_prefetch(&self->index[hashes[count] & self->mask]);
                 }

@@ -89,13 +89,24 @@ static inline uint64_t load_upto8(const char *p, size_t size)
     return w;
 }
 
-/* The fixed hash of gomr_runtime.dataflow.hashing. */
-static inline uint64_t fixed_hash(uint64_t kind, const char *p, size_t size)
+/* Bytes that may be read behind a padded key. */
+#define PADDING 8
+
+/* The same where PADDING bytes more can be read: how long a word is cannot be foretold, and a
+ * branch on it that is guessed wrongly costs more than the rest of the hash. */
+static inline uint64_t load_padded(const char *p, size_t size)
+{
+    uint64_t w;
+    memcpy(&w, p, 8);
+    return size ? w & (~0ull >> (64 - 8 * size)) : 0;
+}
+
+static inline uint64_t hash_with(uint64_t kind, const char *p, size_t size, int padded)
 {
     uint64_t h = (kind * 0x9E3779B97F4A7C15ull) ^ size;
     while (size) {
         size_t taken = size < 8 ? size : 8;
-        h = (h ^ load_upto8(p, taken)) * 0xBF58476D1CE4E5B9ull;
+        h = (h ^ (padded ? load_padded(p, taken) : load_upto8(p, taken))) * 0xBF58476D1CE4E5B9ull;
         h ^= h >> 29;
         p += taken;
         size -= taken;
@@ -103,6 +114,12 @@ static inline uint64_t fixed_hash(uint64_t kind, const char *p, size_t size)
     h = (h ^ (h >> 33)) * 0xFF51AFD7ED558CCDull;
     h = (h ^ (h >> 33)) * 0xC4CEB9FE1A85EC53ull;
     return h ^ (h >> 33);
+}
+
+/* The fixed hash of gomr_runtime.dataflow.hashing. */
+static inline uint64_t fixed_hash(uint64_t kind, const char *p, size_t size)
+{
+    return hash_with(kind, p, size, 0);
 }
 
 static inline uint64_t flip_sign(int64_t number)

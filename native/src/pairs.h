@@ -30,7 +30,15 @@ typedef struct {
     Py_ssize_t size;
     char number[8]; /* where `bytes` points for an int */
     int kind;
+    int padded; /* PADDING bytes can be read behind it */
 } Key;
+
+static inline uint64_t hash_of(const Key *key)
+{
+    size_t size = (size_t)key->size;
+    return key->padded ? hash_with((uint64_t)key->kind, key->bytes, size, 1)
+                       : hash_with((uint64_t)key->kind, key->bytes, size, 0);
+}
 
 /* take.c: 1 taken, 0 it has to go elsewhere, -1 an exception. */
 int read_key(const Pairs *self, PyObject *object, Key *key);

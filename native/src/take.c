@@ -4,6 +4,7 @@
 /* 1 with the key read, 0 when it has to go elsewhere. `key` must not move while it is used. */
 int read_key(const Pairs *self, PyObject *object, Key *key)
 {
+    key->padded = 0;
     if (PyUnicode_CheckExact(object)) {
         key->kind = KIND_STR;
         key->bytes = PyUnicode_AsUTF8AndSize(object, &key->size);
@@ -56,7 +57,7 @@ static int room_for_row(Store *store)
 
 static inline int put_bytes(Store *store, const char *bytes, size_t size, Cell *cell)
 {
-    if (!store->arena || store->arena_room - store->used < size) {
+    if (!store->arena || store->arena_room - store->used < size + PADDING) {
         size_t room = store->arena_room + store->arena_room / 2 + size + 4096;
         char *arena = store->used + size <= MOST_ARENA ? realloc(store->arena, room) : NULL;
         if (!arena) {
@@ -103,6 +104,13 @@ static void stop_summing(Pairs *self)
     self->summing = 0;
 }
 
+static inline int is_key(const Key *key, const char *stored)
+{
+    size_t size = (size_t)key->size;
+    return key->padded && size <= 8 ? load_padded(key->bytes, size) == load_padded(stored, size)
+                                    : !memcmp(stored, key->bytes, size);
+}
+
 /* 1: the value was added to its key's row. 0: there is no such row, and *at is free in the index.
  * -1: the sum would leave 64 bits. */
 static inline int add_to_row(Pairs *self, const Key *key, int64_t more, uint64_t hash, uint64_t *at)
@@ -115,7 +123,7 @@ static inline int add_to_row(Pairs *self, const Key *key, int64_t more, uint64_t
         }
         Row *row = &self->store.rows[index[i].row - 1];
         if (row->key.size == (size_t)key->size &&
-            !memcmp(self->store.arena + row->key.at, key->bytes, row->key.size)) {
+            is_key(key, self->store.arena + row->key.at)) {
             int64_t sum;
             if (__builtin_add_overflow(row->value.i, more, &sum)) {
                 return -1;
@@ -178,7 +186,7 @@ static inline int take_number(Pairs *self, const Key *key, int kind, Value value
 {
     uint64_t hash = 0;
     if (self->summing) {
-        hash = fixed_hash((uint64_t)key->kind, key->bytes, (size_t)key->size);
+        hash = hash_of(key);
     }
     return take_hashed(self, key, hash, kind, value);
 }

@@ -169,6 +169,21 @@ def test_sums_beyond_64_bits_and_floats_stay_right(cells: list[Any]) -> None:
     assert found.parts == expected.parts
 
 
+def test_words_of_every_length_are_the_same_words_wherever_they_lie() -> None:
+    """At the end of a buffer, where less can be read at once, and as an object."""
+    words = ["x" * size + end for size in range(26) for end in ("", "\0", "é")]
+    words = [word for word in words if word] * 2
+
+    def emit(ctx: gomr.Context) -> None:
+        ctx.emit_batch(pa.array(words), 1)
+        for word in words:
+            ctx.emit_batch(pa.array([word]), 1)
+            ctx.emit(word, 1)
+        ctx.emit_batch(pa.array(words[::-1], pa.large_string()), 1)
+
+    assert sorted(emitted(emit, gomr.sum).pairs) == [(word, 16) for word in sorted(set(words))]
+
+
 def test_series_numpy_arrays_and_tables_are_columns() -> None:
     keys, values = ["a", "b", "a"], [1, 2, 3]
     expected = emitted(lambda ctx: ctx.emit_many(zip(keys, values, strict=True)), gomr.sum)

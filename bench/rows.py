@@ -59,9 +59,7 @@ def ours(worker: str, name: str = "gomr", *options: str) -> Contender:
     return Contender(name, command)
 
 
-def script(
-    file: str, name: str, peer: str = "", *options: str, most_rounds: int = 9, adapt: str = "cat"
-) -> Contender:
+def script(file: str, name: str, peer: str = "", *options: str) -> Contender:
     """A script of `peers/` with input and output folder as arguments, in the peer's environment."""
     path = str(HERE / "peers" / file)
 
@@ -72,7 +70,7 @@ def script(
         prefix = ["env", f"PYSPARK_PYTHON={python}"] if peer == "pyspark" else []
         return [*prefix, python, path, str(source), str(out), *options]
 
-    return Contender(name, command, most_rounds, adapt)
+    return Contender(name, command)
 
 
 def original(*options: str) -> Contender:
@@ -120,7 +118,7 @@ ROWS = {
         (
             script("wordcount_hand.py", HAND),
             ours("wordcount.py"),
-            script("wordcount_pyspark.py", SPARK, "pyspark", most_rounds=1),
+            script("wordcount_pyspark.py", SPARK, "pyspark"),
         ),
         (Bar("gomr", HAND, 1.15), Bar("gomr", SPARK, 0.45)),
     ),
@@ -130,7 +128,7 @@ ROWS = {
         (
             script("wordcount_counter.py", f"{HAND}, Counter"),
             ours("wordcount_count.py"),
-            script("wordcount_pyspark.py", SPARK, "pyspark", most_rounds=1),
+            script("wordcount_pyspark.py", SPARK, "pyspark"),
         ),
         (Bar("gomr", f"{HAND}, Counter", 1.15), Bar("gomr", SPARK, 0.25)),
     ),
@@ -167,8 +165,8 @@ ROWS = {
         (
             script("pairs_hand.py", HAND),
             ours("pairs.py", "gomr", "--memory", "512MB"),
-            script("pairs_pyspark.py", SPARK, "pyspark", most_rounds=1),
-            script("pairs_dask.py", "Dask bag", "dask", most_rounds=1),
+            script("pairs_pyspark.py", SPARK, "pyspark"),
+            script("pairs_dask.py", "Dask bag", "dask"),
             script("pairs_polars.py", "Polars (no user code)", "polars"),
             script("pairs_duckdb.py", "DuckDB (no user code)", "duckdb"),
             original("pairs"),
@@ -187,7 +185,7 @@ ROWS = {
         (
             script("sort_coreutils.sh", "GNU sort, LC_ALL=C, -S 1G"),
             ours("sort.py"),
-            script("sort_pyspark.py", SPARK, "pyspark", most_rounds=1),
+            script("sort_pyspark.py", SPARK, "pyspark"),
             script("sort_polars.py", "Polars (no user code)", "polars"),
         ),
         (Bar("gomr", "GNU sort, LC_ALL=C, -S 1G", 2.0),),
@@ -199,7 +197,7 @@ ROWS = {
         (
             script("index_hand.py", HAND),
             ours("index.py"),
-            script("index_pyspark.py", SPARK, "pyspark", most_rounds=1),
+            script("index_pyspark.py", SPARK, "pyspark"),
         ),
         (Bar("gomr", HAND, 1.15), Bar("gomr", SPARK, 0.5)),
     ),

@@ -24,6 +24,9 @@ _PLAIN = {
     "QuotaExceeded": "the bucket's quota is used up",
     "EntityTooLarge": "the object is larger than the store allows",
     "SlowDown": "the store asks to slow down",
+    "IncompleteBody": "not all of the bytes reached the store",
+    "ClientDisconnected": "not all of the bytes reached the store",
+    "RequestTimeout": "the bytes reached the store too slowly",
     "AuthorizationHeaderMalformed": "wrong region: set GOMR_S3_REGION",
     "PermanentRedirect": "wrong region or endpoint: set GOMR_S3_REGION and GOMR_S3_ENDPOINT",
 }
@@ -45,6 +48,10 @@ _NETWORK = (
 )
 _FINAL_WORDS = ("BadScheme", "InvalidCertificate", "InvalidContentType")
 _FINAL_CODES = {"XMinioStorageFull", "QuotaExceeded", "NoSuchBucket"}
+# Of a connection that was cut, and of MinIO for a copy whose source goes away meanwhile: status 400
+# all the same.
+_AGAIN_CODES = {"IncompleteBody", "RequestTimeout"}
+_AGAIN_STATUS = {408, 409, 429, 499}  # 499: of MinIO and nginx, when a proxy between cuts
 
 
 class NoAnswer(Exception):
@@ -83,7 +90,7 @@ def _transient(text: str, status: int, code: str) -> bool:
     if code in _FINAL_CODES or any(word in text for word in _FINAL_WORDS):
         return False
     if status:
-        return status >= 500 or status in {408, 409, 429}
+        return status >= 500 or status in _AGAIN_STATUS or code in _AGAIN_CODES
     return any(word in text for word in ("HttpError", "reqwest", "hyper"))
 
 

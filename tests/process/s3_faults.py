@@ -11,7 +11,7 @@ from typing import Literal
 
 from tests.process.s3_http import Kind, Request
 
-Act = Literal["drop", "reset", "lose", "cut", "hang", "status", "delay", "forget", "skew"]
+Act = Literal["drop", "reset", "lose", "cut", "hang", "status", "short", "delay", "forget", "skew"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Fault:
     cut      the server acts, half of its answer comes
     hang     accepted, never answered
     status   answered with HTTP status `amount`, the server sees nothing
+    short    the server sees half of the body, then the end of the connection
     delay    `amount` seconds before the server sees it
     forget   the server sees it without If-None-Match, as one that does not know it
     skew     sent by a clock that is wrong by `amount` hours
@@ -37,7 +38,8 @@ Rule = Callable[[Request], Fault | None]
 """What befalls this request; asked once for each, in the order in which they come."""
 
 DROP, RESET, LOSE, CUT, HANG = (Fault(act) for act in ("drop", "reset", "lose", "cut", "hang"))
-BUSY, BROKEN, FORGET = Fault("status", 503), Fault("status", 500), Fault("forget")
+BUSY, BROKEN, INCOMPLETE = (Fault("status", status) for status in (503, 500, 400))
+SHORT, FORGET = Fault("short"), Fault("forget")
 
 
 def nothing(_: Request) -> Fault | None:

@@ -22,6 +22,7 @@ BUSY_ANSWER = (
     "HTTP/1.1 {status} Slow\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\n"
     "Connection: close\r\n\r\n"
 )
+CODES = {503: "SlowDown", 500: "InternalError", 400: "IncompleteBody"}
 BUSY_BODY = "<Error><Code>{code}</Code><Message>a fault of the test</Message></Error>"
 
 
@@ -95,7 +96,7 @@ class S3Proxy:
         elif fault and act == "status":
             client.sendall(_refusal(request, int(fault.amount)))
         elif act != "drop":
-            answer = self._forward(self._changed(request, fault))
+            answer = self._forward(self._changed(request, fault), short=act == "short")
             if act != "lose":
                 kept = len(answer) // 2 if act == "cut" else len(answer)
                 _send(client, answer[:kept], pace)
@@ -120,10 +121,13 @@ class S3Proxy:
             return in_another_time(request, fault.amount)
         return request
 
-    def _forward(self, request: Request) -> bytes:
+    def _forward(self, request: Request, *, short: bool = False) -> bytes:
         self.before(request)
+        body = request.body[: len(request.body) // 2] if short else request.body
         with socket.create_connection(self._address, SECONDS) as server:
-            server.sendall(request.head + b"\r\nConnection: close\r\n\r\n" + request.body)
+            server.sendall(request.head + b"\r\nConnection: close\r\n\r\n" + body)
+            if short:
+                server.shutdown(socket.SHUT_WR)
             answer = bytearray()
             # A server that refuses before it has read the body resets when it has answered.
             with contextlib.suppress(ConnectionResetError):
@@ -147,7 +151,7 @@ def _send(client: socket.socket, answer: bytes, pace: Pace) -> None:
 
 
 def _refusal(request: Request, status: int) -> bytes:
-    body = BUSY_BODY.format(code="SlowDown" if status == 503 else "InternalError").encode()
+    body = BUSY_BODY.format(code=CODES[status]).encode()
     head = BUSY_ANSWER.format(status=status, length=len(body)).encode()
     return head if request.method == "HEAD" else head + body
 

@@ -24,8 +24,10 @@ from tests.process.s3_faults import (
     DROP,
     FORGET,
     HANG,
+    INCOMPLETE,
     LOSE,
     RESET,
+    SHORT,
     Fault,
     always,
     once_each,
@@ -76,7 +78,10 @@ def contents(store: S3Store) -> dict[str, bytes]:
     return {found.key: store.get(found.key) for found in store.list("")}
 
 
-@pytest.mark.parametrize("fault", [LOSE, DROP, RESET, CUT, BUSY, BROKEN], ids=lambda f: f.act)
+FAULTS = (LOSE, DROP, RESET, CUT, SHORT, BUSY, BROKEN)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.act)
 def test_S4_every_kind_of_operation_survives_one_fault_of_each_request(
     minio: MinioServer,
     store: S3Store,
@@ -113,6 +118,24 @@ def test_S4_every_kind_of_operation_survives_one_fault_of_each_request(
         "begin upload", "part", "complete upload", "list uploads",
     }  # fmt: skip
     assert set(proxy.record.landed_on) >= kinds
+
+
+@pytest.mark.parametrize("kind", ["put", "create", "copy", "part", "complete upload"])
+def test_S4_bytes_that_do_not_arrive_whole_are_sent_again(
+    store: S3Store, behind: Behind, proxy: S3Proxy, tmp_path: Path, kind: Kind
+) -> None:
+    """A 400, but none that would come again; MinIO also says so of a copy that was disturbed."""
+    (tmp_path / "large").write_bytes(bytes(LARGE))
+    proxy.rule = once_each(INCOMPLETE, kind)
+    shaky = behind()
+    shaky.put("put", b"put")
+    assert shaky.create("created", b"nonce")
+    shaky.copy("put", "copied")
+    shaky.put_file("large", tmp_path / "large")
+    assert proxy.record.landed_on[kind] >= 1
+    assert contents(store) == {
+        "put": b"put", "created": b"nonce", "copied": b"put", "large": bytes(LARGE),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("faults", [[LOSE], [DROP], [LOSE, LOSE], [DROP, LOSE], [BUSY, CUT, RESET]])

@@ -6,7 +6,8 @@ Keys and values that are str or int are written at once; what else is emitted go
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from gomr_runtime import compiled
@@ -25,7 +26,11 @@ WORTHWHILE = 256
 
 
 class DirectText:
-    """The lines of one task that went past its emitter."""
+    """The lines of one task that went past its emitter.
+
+    Of the two only one holds anything: while lines come directly the emitter is empty, and what it
+    gets by other ways than `ctx` has to be settled before (see `settle`).
+    """
 
     def __init__(self, part: PartWriter) -> None:
         self._part = part
@@ -36,6 +41,7 @@ class DirectText:
         self._general_many: Callable[..., None] = _unbound
         self._opened_at = 0  # records of the part when lines came directly again
         self._worthwhile = True
+        self._in_many = False
 
     def bind(self, emitter: Emitter, ctx: Context, monitor: Monitor) -> None:
         """Put the lines in front of what the emitter has given `ctx`."""
@@ -53,13 +59,17 @@ class DirectText:
         )
         self._point(self._lines.emit, self._lines.emit_many)
         ctx.emit_batch = ColumnEmit(ctx, self._lines.columns)
+        ctx.count = self._count
 
-    def write(self, text: bytes, records: int) -> None:
-        """Lines that were made elsewhere, behind everything emitted so far."""
+    def settle(self) -> None:
+        """Write everything emitted so far. Raises BadPair."""
         assert self._emitter is not None
         if self._emitter.keys:
             self._emitter.drain()
         self._flush()
+
+    def write(self, text: bytes, records: int) -> None:
+        """Lines that were made elsewhere, when everything before them is settled."""
         self._part.add_text(text, records)
 
     def finish(self) -> None:
@@ -77,6 +87,18 @@ class DirectText:
         self._keep_order()
         self._general_many((pair,))
 
+    def _many(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        """The general way, which may drain in the middle: the rest of `pairs` goes it, too."""
+        outer, self._in_many = self._in_many, True
+        try:
+            self._general_many(pairs)
+        finally:
+            self._in_many = outer
+
+    def _count(self, counted: Iterable[Any]) -> None:
+        assert self._ctx is not None
+        self._ctx.emit_many(zip(counted, repeat(1)))
+
     def _keep_order(self) -> None:
         """Pairs come the general way until those are drained: what is written goes first."""
         lines = self._lines
@@ -84,9 +106,11 @@ class DirectText:
             lines.close()
             self._flush()
             self._worthwhile = self._part.records - self._opened_at >= WORTHWHILE
-            self._point(self._general, self._general_many)
+            self._point(self._general, self._many)
 
     def _reopen(self) -> None:
+        if self._in_many:
+            return
         if self._lines is not None and self._lines.closed and self._worthwhile:
             self._opened_at = self._part.records
             self._lines.open()

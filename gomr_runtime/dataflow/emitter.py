@@ -28,7 +28,6 @@ LEAST_PAIRS = 16
 WHOLE_PAIRS = 1 << 20
 WHOLE_BYTES = 64 << 20
 """What may be held of records that are drained as a whole."""
-_MANY = 8_192
 SCALARS = ("int", "float", "str", "bytes", "bool", "number")
 """Value types that cannot change after emit: nothing to freeze, types are checked in bulk."""
 
@@ -230,32 +229,39 @@ class Emitter:
     def _emit_many_function(
         self, value_type: str, tick: Ticks
     ) -> Callable[[Iterable[tuple[Any, Any]]], None]:
-        keys, values = self.keys, self.values
-        fixed = value_type in SCALARS
-        frozen = _container_freezer(value_type) if value_type and not fixed else freeze
+        emit = self._emit_function(value_type)
 
         def emit_many(pairs: Iterable[tuple[Any, Any]]) -> None:
-            # Frozen as each comes: a generator may change what it has yielded.
-            source = iter(pairs) if fixed else _frozen_pairs(pairs, frozen)
-            # A list first: a value that is refused must not leave half of the pairs behind.
-            while some := list(islice(source, min(_MANY, max(1, self.limit - len(keys) + 1)))):
-                some_keys, some_values = _columns(some)
-                values.extend(some_values)
-                keys.extend(some_keys)
-                tick()
-                if len(keys) > self.limit:
-                    self.overflow()
+            # One by one: a generator may change what it has yielded, emit by itself, or raise.
+            for pair in pairs:
+                try:
+                    key, value = pair
+                except (TypeError, ValueError):
+                    raise _no_pair(pair) from None
+                emit(key, value)
+            tick()
 
         return emit_many
 
     def _count(self, counted: Iterable[Any]) -> None:
+        by_the_way = self.count_keys is not None and not self.whole_records
+        if not by_the_way and type(counted) not in (list, tuple):  # it may emit by itself
+            self._count_each(counted)
+            return
         source: Iterator[Any] = iter(counted)
         while some := list(islice(source, MOST_PAIRS)):
-            if self.count_keys is not None and not self.whole_records:
+            if by_the_way:
                 self._count_now(some)
                 continue
             self.keys.extend(some)
             self.values.extend(repeat(1, len(some)))
+            if len(self.keys) > self.limit:
+                self.overflow()
+
+    def _count_each(self, counted: Iterable[Any]) -> None:
+        for key in counted:
+            self.keys.append(key)
+            self.values.append(1)
             if len(self.keys) > self.limit:
                 self.overflow()
 
@@ -272,26 +278,6 @@ class Emitter:
             self.failed = error
             raise
         self.emitted += len(keys)
-
-
-def _frozen_pairs(
-    pairs: Iterable[tuple[Any, Any]], frozen: Callable[[Any], Any]
-) -> Iterator[tuple[Any, Any]]:
-    for pair in pairs:
-        try:
-            key, value = pair
-        except (TypeError, ValueError):
-            raise _no_pair(pair) from None
-        yield key, frozen(value)
-
-
-def _columns(pairs: list[tuple[Any, Any]]) -> tuple[Iterable[Any], Iterable[Any]]:
-    try:
-        keys, values = zip(*pairs, strict=True)
-    except (TypeError, ValueError):
-        bad = next((pair for pair in pairs if type(pair) is not tuple or len(pair) != 2), None)
-        raise _no_pair(bad) from None
-    return keys, values
 
 
 def _no_pair(given: object) -> TypeError:

@@ -124,8 +124,15 @@ class ReduceTask:
 
     def _write(self, text: bytes, records: int) -> None:
         assert self._text is not None
+        self._settle()
+        self._text.write(text, records)
+
+    def _settle(self) -> None:
+        """What is written next goes behind all that was emitted."""
+        if self._text is None:
+            return
         try:
-            self._text.write(text, records)
+            self._text.settle()
         except BadPair as error:
             self._refuse(error)
 
@@ -180,13 +187,14 @@ class ReduceTask:
         self._totals(keys, totals, len(keys), starts[-1])
 
     def _totals(self, keys: list[Any], totals: list[Any], groups: int, rows: int) -> None:
+        self._settle()
         emitter = self.emitter
         emitter.begin(None)
         emitter.keys.extend(keys)
         emitter.values.extend(totals)
         self.groups += groups
         self.rows += rows
-        if len(emitter.keys) > emitter.limit:
+        if self._text is not None or len(emitter.keys) > emitter.limit:
             self._drain()
 
     def _giant(self, giant: Giant) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gomr_runtime import aggregates
@@ -134,6 +134,7 @@ def test_a_sum_is_the_same_however_it_is_combined(records: Records, limits: Limi
     ids=str,
 )
 @settings(JOBS, max_examples=8)
+@example(records=[[(None, 0), ("a", 0), ("a", 0.0)]], limits=Limits(small_rows=0))
 @given(
     records=records_of(
         SCALAR_KEYS, st.integers(-2, 2) | st.booleans() | st.sampled_from([0.0, -0.0, 1.0, 1.5])

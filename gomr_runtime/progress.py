@@ -53,7 +53,11 @@ class Transfer:
 
 
 class Reporter(Protocol):
-    """Where progress goes."""
+    """Where progress goes.
+
+    A log line of the level "error" is how the run ended. It is not shown: the command's own last
+    line says so, with what to do next.
+    """
 
     def log(self, level: str, text: str) -> None: ...
     def update(self, state: PhaseState) -> None: ...
@@ -110,7 +114,8 @@ class Lines:
         self._started: dict[str, float] = {}
 
     def log(self, level: str, text: str) -> None:
-        self._say(text if level == "info" else f"{level}: {text}")
+        if level != "error":
+            self._say(text if level == "info" else f"{level}: {text}")
 
     def update(self, state: PhaseState) -> None:
         if state.phase not in BARS or not state.tasks:
@@ -154,9 +159,9 @@ class Bars:
         self._progress.start()
 
     def log(self, level: str, text: str) -> None:
-        self._progress.console.print(
-            text if level == "info" else f"{level}: {text}", markup=False, highlight=False
-        )
+        if level != "error":
+            text = text if level == "info" else f"{level}: {text}"
+            self._progress.console.print(text, markup=False, highlight=False)
 
     def update(self, state: PhaseState) -> None:
         if state.phase not in BARS or not state.tasks:

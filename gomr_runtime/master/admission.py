@@ -80,7 +80,7 @@ class Admission:
         if self._driver.plan is None:
             self._driver.fail(UsageError(failure.message, detail=failure.detail))
         else:
-            self._driver.feed.log(f"worker {register.worker}: {failure.message}", "error")
+            self._driver.feed.log(f"worker {register.worker}: {failure.message}", "warning")
         return Refusal(failure.message, EXIT_USAGE)
 
     async def _plan(self, description: JobDescription) -> Plan:

@@ -227,7 +227,7 @@ class Core:
                     self._out.append(MapsCompleted())
                 self._perform(Seal(tuple(self.books.map_outputs())))
             case RepeatMap(task, reason):
-                self._log(f"{task} runs again, its stored output is damaged: {reason}", "error")
+                self._log(f"{task} runs again, its stored output is damaged: {reason}", "warning")
             case PromoteOutput():
                 self._promote()
             case PhaseReached(phase):
@@ -309,7 +309,7 @@ class Core:
             self._verdict = self._verdict or ending.with_advice(answer)
             self._decide(StoreFailed(self._now, str(answer)))
         else:
-            self._log(f"cannot store how the run ended: {answer}", "error")
+            self._log(f"cannot store how the run ended: {answer}", "warning")
             if isinstance(answer, Unfinished):
                 self._error = answer
                 self._write(self._summary(answer, ()))
@@ -323,7 +323,7 @@ class Core:
 
     def _announce(self, summary: Summary, trouble: GomrError | None) -> None:
         if trouble is not None:
-            self._log(f"cannot store the summary: {trouble}", "error")
+            self._log(f"cannot store the summary: {trouble}", "warning")
         self.over = True
         self._out.append(Announce(summary, self._error))
 

@@ -172,7 +172,7 @@ class Driver:
     def _yield(self, error: RunConflict) -> None:
         self.superseded = True
         self.error = error
-        self.feed.log(str(error), "error")
+        self.feed.log(str(error), "warning")
         self.feed.ended = True
         self.finished.set()
 

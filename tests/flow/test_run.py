@@ -295,6 +295,7 @@ def test_E7_a_failed_run_goes_on_and_a_complete_one_does_nothing(
     arguments = ("--input", "text.txt", "--workers", "2", "--json", "worker.py")
     failed = run(folder, server.environ, "--run-id", "again", *arguments)
     assert (failed.returncode, "--resume again" in failed.stderr) == (1, True), failed.stderr
+    assert failed.stderr.count("4 attempts failed") == 1, "the cause is told once"
     flag.unlink()
     for expected_words in ("tasks are committed", "nothing is left to do"):
         done = run(folder, server.environ, "--resume", "again", *arguments)

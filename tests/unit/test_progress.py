@@ -56,6 +56,7 @@ def test_log_lines_and_quiet() -> None:
     told = reporter(stream=stream)
     told.log("info", "All workers connected")
     told.log("warning", "map-0/1 failed")
+    told.log("error", "run a failed: boom")  # what the command says in its last line
     assert stream.getvalue() == "All workers connected\nwarning: map-0/1 failed\n"
     silent = reporter(quiet=True, stream=stream)
     silent.log("error", "nothing")

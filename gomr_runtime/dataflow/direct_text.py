@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gomr_runtime import compiled
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.emit_columns import ColumnEmit
-from gomr_runtime.dataflow.emitter import Emitter
+from gomr_runtime.dataflow.emitter import LEAST_PAIRS, Emitter
 from gomr_runtime.dataflow.output import PartWriter
 from gomr_runtime.execution import Monitor
 
@@ -28,8 +28,9 @@ WORTHWHILE = 256
 class DirectText:
     """The lines of one task that went past its emitter.
 
-    Of the two only one holds anything: while lines come directly the emitter is empty, and what it
-    gets by other ways than `ctx` has to be settled before (see `settle`).
+    Of the two only one holds anything. While lines come directly the emitter's limit is 0, so that
+    a pair that reaches it all the same (by a `ctx.emit` that user code kept) is told of at once.
+    What the engine itself puts there is to be settled before.
     """
 
     def __init__(self, part: PartWriter) -> None:
@@ -41,7 +42,6 @@ class DirectText:
         self._general_many: Callable[..., None] = _unbound
         self._opened_at = 0  # records of the part when lines came directly again
         self._worthwhile = True
-        self._in_many = False
 
     def bind(self, emitter: Emitter, ctx: Context, monitor: Monitor) -> None:
         """Put the lines in front of what the emitter has given `ctx`."""
@@ -51,6 +51,7 @@ class DirectText:
         self._ctx = ctx
         self._general, self._general_many = ctx.emit, ctx.emit_many
         emitter.drained = self._reopen
+        emitter.overflowing = self._close
         self._lines = compiled.native.Lines(
             other=self._other,
             other_many=self._other_many,
@@ -60,6 +61,7 @@ class DirectText:
         self._point(self._lines.emit, self._lines.emit_many)
         ctx.emit_batch = ColumnEmit(ctx, self._lines.columns)
         ctx.count = self._count
+        emitter.limit = 0
 
     def settle(self) -> None:
         """Write everything emitted so far. Raises BadPair."""
@@ -87,34 +89,34 @@ class DirectText:
         self._keep_order()
         self._general_many((pair,))
 
-    def _many(self, pairs: Iterable[tuple[Any, Any]]) -> None:
-        """The general way, which may drain in the middle: the rest of `pairs` goes it, too."""
-        outer, self._in_many = self._in_many, True
-        try:
-            self._general_many(pairs)
-        finally:
-            self._in_many = outer
-
     def _count(self, counted: Iterable[Any]) -> None:
         assert self._ctx is not None
         self._ctx.emit_many(zip(counted, repeat(1)))
 
     def _keep_order(self) -> None:
         """Pairs come the general way until those are drained: what is written goes first."""
-        lines = self._lines
-        if lines is not None and not lines.closed:
+        if self._lines is not None and not self._lines.closed:
+            self._close()
+            self._worthwhile = self._part.records - self._opened_at >= WORTHWHILE
+
+    def _close(self) -> None:
+        lines, emitter = self._lines, self._emitter
+        if lines is not None and emitter is not None and not lines.closed:
             lines.close()
             self._flush()
-            self._worthwhile = self._part.records - self._opened_at >= WORTHWHILE
-            self._point(self._general, self._many)
+            emitter.limit = LEAST_PAIRS
+            self._point(self._general, self._general_many)
 
     def _reopen(self) -> None:
-        if self._in_many:
+        lines = self._lines
+        if lines is None or (lines.closed and not self._worthwhile):
             return
-        if self._lines is not None and self._lines.closed and self._worthwhile:
+        if lines.closed:
             self._opened_at = self._part.records
-            self._lines.open()
-            self._point(self._lines.emit, self._lines.emit_many)
+            lines.open()
+            self._point(lines.emit, lines.emit_many)
+        assert self._emitter is not None
+        self._emitter.limit = 0
 
     def _point(self, emit: Callable[..., None], emit_many: Callable[..., None]) -> None:
         assert self._ctx is not None

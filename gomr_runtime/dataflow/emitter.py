@@ -49,6 +49,7 @@ class Emitter:
     """Pairs that user code emitted and that are not drained yet.
 
     drained: told after every drain that nothing is held any more.
+    overflowing: told within a record that more pairs are held than `limit`.
     count_keys: where the order of pairs does not matter, takes the keys of `ctx.count` at once.
     origins: whatever the caller notes at each mark (a record number, a key), for `origin_of`.
     failed: what ended a drain for good. User code may swallow it, so every later drain raises it
@@ -68,6 +69,7 @@ class Emitter:
         "limit",
         "marks",
         "origins",
+        "overflowing",
         "values",
         "whole_records",
     )
@@ -83,6 +85,7 @@ class Emitter:
         self.failed: BaseException | None = None
         self.count_keys: Callable[[list[Any]], None] | None = None
         self.drained: Callable[[], None] = _silent
+        self.overflowing: Callable[[], None] = _silent
         self.whole_records = whole_records
         self._drain = drain
         self._tick: Ticks = _silent
@@ -169,6 +172,7 @@ class Emitter:
 
     def overflow(self) -> None:
         """The same in the middle of a record. One that is drained as a whole has to fit."""
+        self.overflowing()
         self._tick()
         if self.failed is not None:
             raise self.failed

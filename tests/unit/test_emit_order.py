@@ -29,6 +29,7 @@ ROWS = st.lists(st.tuples(KEYS, VALUES), max_size=5)
 STEPS = st.one_of(
     st.tuples(st.just("emit"), st.tuples(KEYS, VALUES)),
     st.tuples(st.sampled_from(["many", "generator", "emits inside", "counts inside"]), ROWS),
+    st.tuples(st.sampled_from(["hoisted", "kept"]), ROWS),
     st.tuples(st.sampled_from(["count", "count lazily", "batch"]), st.lists(KEYS, max_size=5)),
     st.tuples(st.just("raises"), ROWS),
 )
@@ -59,6 +60,22 @@ def _raise_and_go_on(ctx: Context, rows: Rows) -> None:
         ctx.emit("raised", len(rows))
 
 
+_kept: list[Callable[..., None]] = []
+
+
+def _keep(ctx: Context, rows: Rows) -> None:
+    """By a `ctx.emit` that an earlier record has kept."""
+    if not _kept:
+        _kept.append(ctx.emit)
+    _hoist(ctx, rows, _kept[0])
+
+
+def _hoist(ctx: Context, rows: Rows, emit: Callable[..., None] | None = None) -> None:
+    emit = emit or ctx.emit
+    for key, value in rows:
+        emit(key, value)
+
+
 TAKE: dict[str, Callable[[Context, Any], Any]] = {
     "emit": lambda ctx, row: ctx.emit(*row),
     "many": lambda ctx, rows: ctx.emit_many(rows),
@@ -68,6 +85,8 @@ TAKE: dict[str, Callable[[Context, Any], Any]] = {
     "count": lambda ctx, keys: ctx.count(keys),
     "count lazily": lambda ctx, keys: ctx.count(key for key in keys),
     "batch": lambda ctx, keys: ctx.emit_batch(pa.array(keys, pa.string()), 7),
+    "hoisted": _hoist,
+    "kept": _keep,
     "raises": _raise_and_go_on,
 }
 
@@ -123,6 +142,7 @@ def _run(records: list[list[Step]], limits: Limits, who: str) -> bytes:
             reducer=_gather if who == "mapper" else None,
             input=formats.lines,
         )
+    _kept.clear()
     with tempfile.TemporaryDirectory() as folder:
         return Job(Path(folder), config, len(records), limits=limits).run().parts[0]
 

@@ -7,10 +7,15 @@ if __name__ == "__main__":  # argv is parsed before prefect is imported
 
     try:
         from flows.cli import main
+
+        code = main(sys.argv[1:])
     except KeyboardInterrupt:
         sys.stderr.write("gomr: interrupted\n")
-        sys.exit(130)
-    sys.exit(main(sys.argv[1:]))
+        code = 130
+    # An interrupt in code that a library compiles at run time makes Python end `-m` by the signal,
+    # handled or not, unless it has compiled something since.
+    exec("")  # noqa: S102
+    sys.exit(code)
 
 from typing import Any
 

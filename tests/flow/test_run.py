@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -216,10 +217,32 @@ def test_an_interrupt_while_the_command_still_loads(
     wait_for_line(process, "gomr_runtime.errors")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    # Python itself ends by the signal when it came in code that a library compiles at run time.
-    assert process.returncode in {130, -signal.SIGINT}
+    assert process.returncode == 130
     assert err.splitlines()[-1] == "gomr: interrupted"
     assert "Traceback" not in err
+
+
+INTERRUPTING = """
+import sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            exec("raise KeyboardInterrupt")
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("name", ["flows.cli", "gomr_runtime.prepare"])
+def test_an_interrupt_in_code_that_a_library_compiles(
+    server: Server, folder: Path, name: str
+) -> None:
+    """Python by itself would end by the signal, though the interrupt was handled."""
+    (folder / "sitecustomize.py").write_text(INTERRUPTING.format(name=name))
+    paths = os.pathsep.join([str(folder), server.environ.get("PYTHONPATH", "")])
+    done = run(folder, server.environ | {"PYTHONPATH": paths}, "--input", "text.txt", "worker.py")
+    assert (done.returncode, done.stderr) == (130, "gomr: interrupted\n")
 
 
 def test_clean_leaves_a_run_in_progress_alone(launch: Launch, server: Server, folder: Path) -> None:

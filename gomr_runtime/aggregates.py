@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gomr_runtime.dataflow.keys import KeyRefused, Kind, encode
-from gomr_runtime.dataflow.values import pack
+from gomr_runtime.dataflow.values import holds_nan, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ max = Aggregate("max")
 top = Aggregate("top")
 distinct = Aggregate("distinct")
 identity = Aggregate("identity")
+
+
+LARGE = 2.0**900
+"""Floats from here on are whole numbers, and are added up as such."""
 
 
 class AggregateRefused(TypeError):
@@ -109,22 +113,28 @@ def _first_of_each(values: Iterable[Any]) -> dict[bytes, Any]:
 
 def _total(aggregate: Aggregate, values: Iterable[Any]) -> int | float:
     """The exact sum, rounded once where there are floats: no order of the values can change it."""
-    whole = 0
-    any_float = False
+    whole = 0  # of ints, and of floats so large that adding them up could leave the range of floats
+    any_float = any_special = False
 
     def floats() -> Iterator[float]:
-        nonlocal whole, any_float
+        nonlocal whole, any_float, any_special
         for value in values:
             kind = type(value)
             if kind is int:
                 whole += value
             elif kind is float:
                 any_float = True
-                yield value
+                if -LARGE < value < LARGE:
+                    yield value
+                elif math.isfinite(value):
+                    whole += int(value)
+                else:
+                    any_special = True
+                    yield value
             else:
                 _check_numbers(aggregate, [value])
-        if any_float:
-            yield whole
+        if any_float and not any_special:  # beside infinities it changes nothing
+            yield from _as_floats(whole)
 
     try:
         total = math.fsum(floats())
@@ -135,6 +145,14 @@ def _total(aggregate: Aggregate, values: Iterable[Any]) -> int | float:
             raise
         return math.nan  # inf and -inf
     return total if any_float else whole
+
+
+def _as_floats(number: int) -> Iterator[float]:
+    """Floats whose exact sum it is. Raises OverflowError."""
+    while number:
+        part = float(number)
+        yield part
+        number -= int(part)
 
 
 def _add(ints: list[int]) -> int:
@@ -168,9 +186,9 @@ def _largest(aggregate: Aggregate, values: Iterable[Any]) -> list[Any]:
 
 
 def _numbers(aggregate: Aggregate, values: Iterable[Any]) -> Iterator[Any]:
-    """The values; NaN, which has no place in any order, is refused."""
+    """The values; NaN, which has no place in any order, is refused, also within a tuple."""
     for value in values:
-        if value != value:  # noqa: PLR0124
+        if value != value or (type(value) in (list, tuple) and holds_nan(value)):  # noqa: PLR0124
             raise AggregateRefused(f"gomr.{aggregate}: NaN has no place in an order; leave it out")
         yield value
 

@@ -9,14 +9,15 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from gomr_runtime import api
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.api import ConfigCaptured, MapReduceConfig, TotalOrder
+from gomr_runtime.context import Context
 from gomr_runtime.errors import UsageError
 from gomr_runtime.formats import plain_format
 from gomr_runtime.job import JobDescription
@@ -83,6 +84,9 @@ def program_of(config: object, source: bytes, path: str) -> Program:
         if not callable(function) and (function is not None or field == "mapper"):
             raise UsageError(f"MapReduceConfig({field}={function!r:.80}): expected a function")
     _check_aggregates(config)
+    sort_values = config.sort_values or config.sort_key is not None
+    if sort_values and _name(config.reducer) == "identity":
+        config = replace(config, reducer=_each)
     delivery, value_type = _annotation(config.reducer, "reducer")
     combiner_delivery, combined_type = _annotation(config.combiner, "combiner")
     _check_batches(config, delivery, combiner_delivery)
@@ -90,6 +94,8 @@ def program_of(config: object, source: bytes, path: str) -> Program:
         value_type = combined_type or value_type
     elif not value_type and "sum" in (_name(config.combiner), _name(config.reducer)):
         value_type = "number"  # nothing that could change after emit
+    if _name(config.reducer) == "count":  # whatever they are
+        value_type = ""
     description = JobDescription(
         format=plain_format(config.input),
         map_only=config.reducer is None,
@@ -97,7 +103,7 @@ def program_of(config: object, source: bytes, path: str) -> Program:
         reducer=_name(config.reducer),
         partitioner=_partitioner(config),
         value_type=value_type,
-        sort_values=config.sort_values or config.sort_key is not None,
+        sort_values=sort_values,
         worker_sha256=hashlib.sha256(source).hexdigest(),
     )
     return Program(
@@ -109,6 +115,12 @@ def program_of(config: object, source: bytes, path: str) -> Program:
         (description.format.batches and _frames(config.mapper, "mapper")) or "arrow",
         (delivery == "batch" and _frames(config.reducer, "reducer")) or "arrow",
     )
+
+
+def _each(ctx: Context, key: Any, values: Iterator[Any]) -> None:
+    """`gomr.identity` where the values come in an order of their own."""
+    for value in values:
+        ctx.emit(key, value)
 
 
 def _check_batches(config: MapReduceConfig, delivery: Delivery, combiner: Delivery) -> None:
@@ -133,7 +145,8 @@ def _check_aggregates(config: MapReduceConfig) -> None:
             f"MapReduceConfig(combiner=gomr.{config.combiner}): it is a reducer only; "
             "counts are combined with gomr.sum"
         )
-    if config.reducer is None and (config.combiner or config.partitioner or config.sort_values):
+    sorts = config.sort_values or config.sort_key is not None
+    if config.reducer is None and (config.combiner or config.partitioner or sorts):
         raise UsageError("a map-only job (reducer=None) takes no combiner, partitioner or sorting")
 
 

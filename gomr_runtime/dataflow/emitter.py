@@ -253,10 +253,10 @@ class Emitter:
             self._count_each(counted)
             return
         source: Iterator[Any] = iter(counted)
+        if by_the_way:
+            self._count_by_the_way(source)
+            return
         while some := list(islice(source, MOST_PAIRS)):
-            if by_the_way:
-                self._count_now(some)
-                continue
             self.keys.extend(some)
             self.values.extend(repeat(1, len(some)))
             if len(self.keys) > self.limit:
@@ -269,15 +269,28 @@ class Emitter:
             if len(self.keys) > self.limit:
                 self.overflow()
 
-    def _count_now(self, keys: list[Any]) -> None:
+    def _count_by_the_way(self, source: Iterator[Any]) -> None:
         """Past the lists: a sum is the same in any order."""
+        more = True
+        while more:
+            some: list[Any] = []
+            try:
+                some.extend(islice(source, MOST_PAIRS))  # keeps what came before an error
+            finally:
+                more = len(some) == MOST_PAIRS
+                if some:
+                    self._count_now(some)
+
+    def _count_now(self, keys: list[Any]) -> None:
         assert self.count_keys is not None
         self._tick()
         try:
             with timed("emit"):
                 self.count_keys(keys)
-        except BadPair as error:
-            raise TypeError(error.reason) from None
+        except BadPair:  # the next drain finds it again, and whose it is
+            self.keys.extend(keys)
+            self.values.extend(repeat(1, len(keys)))
+            return
         except BaseException as error:
             self.failed = error
             raise

@@ -140,7 +140,9 @@ class _Columns:
 
     def check(self, keys: list[Any], values: list[Any]) -> None:
         for i, (title, column) in enumerate((("key", keys), ("value", values))):
-            for kind in set(map(type, column)) - {type(None)}:
+            for kind in sorted(
+                set(map(type, column)) - {type(None)}, key=lambda kind: kind.__name__
+            ):
                 known = self.types[i]
                 if kind in (Packed, tuple):
                     raise JobFailed(

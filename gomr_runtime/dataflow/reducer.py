@@ -16,7 +16,7 @@ from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.group_numbers import reduced_ints
 from gomr_runtime.dataflow.groups import Giant, Window
 from gomr_runtime.dataflow.merged import Merged
-from gomr_runtime.dataflow.value_order import Chunks, ValueSorter, bytes_of
+from gomr_runtime.dataflow.value_order import Chunks, ValueSorter, bytes_of, sort_in_place
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
 from gomr_runtime.profile import EmitSampler, timed, timed_each
@@ -369,7 +369,13 @@ def _sorter(program: Program) -> Callable[[list[Any]], list[Any]] | None:
     if not program.description.sort_values:
         return None
     key = program.config.sort_key
-    return lambda values: sorted(values, key=key)
+
+    def arranged(values: list[Any]) -> list[Any]:
+        values = list(values)
+        sort_in_place(values, key)
+        return values
+
+    return arranged
 
 
 def _emit_final(ctx: Context, aggregate: Aggregate, key: Any, values: Iterable[Any]) -> None:

@@ -22,7 +22,7 @@ from gomr_runtime.dataflow.frames import decode_values
 from gomr_runtime.dataflow.index import Run
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.shuffle import write_run
-from gomr_runtime.dataflow.values import Packed, freeze
+from gomr_runtime.dataflow.values import Packed, freeze, holds_nan
 from gomr_runtime.execution import open_scratch
 
 READ_AHEAD = 64 << 10  # bytes
@@ -32,6 +32,7 @@ RUN_COST = 1 << 20
 """What a run costs while it is merged: one frame, most of it as Python objects."""
 _SIZED: Final = frozenset({str, bytes, Packed})
 _CONTAINERS: Final = frozenset({list, tuple, dict})
+_MAY_HOLD_NAN: Final = frozenset({float, list, tuple})
 
 SortKey = Callable[[Any], Any] | None
 Chunks = Iterable[tuple[list[Any], int]]
@@ -68,10 +69,10 @@ class ValueSorter:
             held += values
             size += bytes_of(values, stored)
             if size > self._budget:
-                held.sort(key=self._key)
+                sort_in_place(held, self._key)
                 self._files.append(self._write(held))
                 held, size = [], 0
-        held.sort(key=self._key)
+        sort_in_place(held, self._key)
         if not self._files:
             return iter(held)
         if held:
@@ -105,6 +106,24 @@ class ValueSorter:
         path = self._scratch / f"values-{next(self._numbers)}"
         with open_scratch(path) as file:
             return _Sorted(path, write_run(file, _frames(values)))
+
+
+def sort_in_place(values: list[Any], key: SortKey) -> None:
+    """Equal ones keep their order. TypeError for what has no order: two values that do not compare,
+    or NaN, whose place would depend on how many are sorted at once."""
+    if key is not None:
+        values.sort(key=lambda value: _ordered(key(value)))
+        return
+    if not _MAY_HOLD_NAN.isdisjoint(map(type, values)):
+        for value in values:
+            _ordered(value)
+    values.sort()
+
+
+def _ordered(value: Any) -> Any:
+    if holds_nan(value):
+        raise TypeError("NaN has no place in an order: leave it out, or sort by another key")
+    return value
 
 
 def bytes_of(values: list[Any], stored: int) -> int:

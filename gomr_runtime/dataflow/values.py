@@ -47,6 +47,13 @@ def thaw(value: Any) -> Any:
     return unpack(value) if type(value) is Packed else value
 
 
+def holds_nan(value: Any) -> bool:
+    """Whether it is NaN, or a list or tuple with one in it: what has no place in any order."""
+    if type(value) in (list, tuple):
+        return any(map(holds_nan, value))
+    return bool(value != value)  # noqa: PLR0124
+
+
 def pack(value: Any) -> bytes:
     """`value` as msgpack; ValueRefused when a part of it is not a value type."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 from itertools import pairwise
@@ -65,15 +66,11 @@ def test_distinct_keeps_one_of_each(values: list[Any], at: list[int]) -> None:
 @given(NUMBERS)
 def test_a_sum_is_exact(values: list[Any]) -> None:
     (total,) = final(sum, iter(values))
-    exact = math.fsum(v for v in values if type(v) is float)
-    whole = 0
+    exact = Fraction(0)
     for value in values:
-        whole += value if type(value) is int else 0
-    if all(type(v) is int for v in values):
-        assert type(total) is int
-        assert total == whole
-    else:
-        assert total == pytest.approx(float(Fraction(exact) + whole), rel=1e-12, abs=1e-3)
+        exact += Fraction(value)
+    assert type(total) is (int if all(type(v) is int for v in values) else float)
+    assert total == (exact if type(total) is int else float(exact))
 
 
 def test_sums_at_the_edge_of_floats() -> None:
@@ -85,8 +82,19 @@ def test_sums_at_the_edge_of_floats() -> None:
         final(sum, [10**400, 0.5])
 
 
+def test_a_sum_is_rounded_once_in_any_order() -> None:
+    assert list(final(sum, [2**53 + 1, 1.0])) == [2.0**53 + 2]
+    for values in itertools.permutations([1e308, 1e308, -1e308, 0.5]):
+        assert list(final(sum, values)) == [1e308]
+    assert list(final(sum, [math.inf, 1e308, 1e308])) == [math.inf]
+    with pytest.raises(AggregateRefused, match="beyond what a float holds"):
+        final(sum, [1e308, 1e308])
+
+
 @pytest.mark.parametrize("aggregate", [min, max, top(2)], ids=str)
-@pytest.mark.parametrize("values", [[1, "a"], [1, None], [math.nan, 1.0], [{}, {"a": 1}]], ids=repr)
+@pytest.mark.parametrize(
+    "values", [[1, "a"], [1, None], [math.nan, 1.0], [{}, {"a": 1}], [(1, [math.nan])]], ids=repr
+)
 def test_values_without_an_order_are_refused(aggregate: Aggregate, values: list[Any]) -> None:
     with pytest.raises(AggregateRefused, match=r"^gomr\."):
         list(final(aggregate, values))

@@ -247,3 +247,12 @@ def test_four_keys_that_python_takes_for_one(combiner: Any) -> None:
         got = run(records, reducer=streaming, combiner=combiner, limits=limits, mappers=2)
         assert got.parts == expected(records, 1)
         assert got.ledger.reduce_groups == 6
+
+
+def _of_ints(ctx: Context, key: Any, values: list[int]) -> None:
+    ctx.emit(key, values[0])
+
+
+def test_a_count_takes_any_values_whatever_the_combiner_that_it_needs_not(tmp_path: Path) -> None:
+    config = config_of([[("k", 1.5), ("k", "a")]], reducer=aggregates.count, combiner=_of_ints)
+    assert Job(tmp_path, config, 1).run().text == "k\t2\n"

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gomr_runtime import api, formats
+from gomr_runtime import aggregates, api, formats
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow import direct_text, emitter
+from gomr_runtime.errors import RecordFailed
 from tests.unit.dataflow_job import Job, Limits
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -164,3 +165,30 @@ def test_the_order_of_the_calls_is_the_order_of_the_pairs(
         patch.setattr(emitter, "MOST_PAIRS", drain)
         expected = _grouped(rows) if who == "mapper" else _text(rows)
         assert _run(records, Limits(drain_pairs=drain), who) == expected
+
+
+def _summed(folder: Path, count: Callable[[Context], None]) -> str:
+    """One record, counted within a `try`; then it emits."""
+
+    def mapper(ctx: Context, line: str) -> None:
+        try:
+            count(ctx)
+        except (LookupError, TypeError):
+            ctx.emit("raised", 1)
+        ctx.emit("z", 1)
+
+    config = api.MapReduceConfig(mapper=mapper, reducer=aggregates.sum, input=formats.lines)
+    return Job(folder, config, 1).run().text
+
+
+def test_what_was_counted_before_an_error_counts(tmp_path: Path) -> None:
+    rows: Rows = [("a", 1), ("b", 1)]
+    found = _summed(tmp_path, lambda ctx: ctx.count(key for key, _ in _raising(rows)))
+    assert found == "a\t1\nb\t1\nraised\t1\nz\t1\n"
+
+
+def test_a_bad_key_that_is_counted_is_the_records_whatever_user_code_catches(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(RecordFailed, match=r"input, record at byte 0 .* a key may not be list"):
+        _summed(tmp_path, lambda ctx: ctx.count(["a", [1], "b"]))

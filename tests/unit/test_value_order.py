@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gomr_runtime.aggregates import identity
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow import value_order
 from gomr_runtime.dataflow.value_order import ValueSorter
@@ -116,3 +118,41 @@ def test_a_full_disk_while_sorting_is_no_keys_failure(
     monkeypatch.setattr(value_order, "open_scratch", full)
     with pytest.raises(ScratchFailed, match="No space left on device"):
         giant(tmp_path, reducer, [[("k", n)] for n in range(50)])
+
+
+def _listed(ctx: Context, key: str, values: list[Any]) -> None:
+    ctx.emit(key, len(values))
+
+
+def _streamed(ctx: Context, key: str, values: Iterator[Any]) -> None:
+    ctx.emit(key, len(list(values)))
+
+
+@pytest.mark.parametrize("reducer", [_listed, _streamed])
+@pytest.mark.parametrize("giant_rows", [2, 65_536])
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [([2.0, math.nan, 1.0], None), ([(2, 1.0), (1, math.nan)], None), ([1, 2], lambda _: math.nan)],
+    ids=["float", "tuple", "key"],
+)
+def test_nan_has_no_place(
+    tmp_path: Path, reducer: Any, giant_rows: int, values: list[Any], key: Any
+) -> None:
+    records = [[("k", value)] for value in values]
+    config = config_of(records, reducer=reducer, sort_values=True, sort_key=key)
+    job = Job(tmp_path, config, len(records), limits=Limits(giant_rows=giant_rows))
+    with pytest.raises(RecordFailed, match="reduce-0, key 'k': TypeError: NaN has no place"):
+        job.run()
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("giant_rows", [2, 65_536])
+def test_identity_passes_sorted_values_on(tmp_path: Path, giant_rows: int) -> None:
+    records = [[("k", value), ("l", value)] for value in (3, 1, 2)]
+    limits = Limits(giant_rows=giant_rows)
+    up = config_of(records, reducer=identity, sort_values=True)
+    down = config_of(records, reducer=identity, sort_key=lambda value: -value)
+    found = Job(tmp_path / "up", up, 3, limits=limits, mappers=2).run().text
+    assert found == "".join(f"{key}\t{n}\n" for key in "kl" for n in (1, 2, 3))
+    found = Job(tmp_path / "down", down, 3, limits=limits).run().text
+    assert found == "".join(f"{key}\t{n}\n" for key in "kl" for n in (3, 2, 1))

@@ -55,10 +55,10 @@ class Feed:
         return time.monotonic() - self._told >= PROGRESS_EVERY
 
     def end(self, summary: str) -> None:
-        """The last event."""
+        """The last event: what is told later reaches nobody but the master's own log."""
         self.last_summary = summary
-        self.ended = True
         self._add(pb.WatchEvent(summary=summary))
+        self.ended = True
 
     async def after(self, sequence: int) -> AsyncIterator[pb.WatchEvent]:
         """Every event numbered above `sequence` that is still known, then new ones to the end."""
@@ -73,6 +73,8 @@ class Feed:
             await grown.wait()
 
     def _add(self, event: pb.WatchEvent) -> None:
+        if self.ended:
+            return
         event.sequence = self._next
         event.seconds = time.monotonic() - self._started
         self._next += 1

@@ -84,7 +84,7 @@ def program_of(config: object, source: bytes, path: str) -> Program:
         if not callable(function) and (function is not None or field == "mapper"):
             raise UsageError(f"MapReduceConfig({field}={function!r:.80}): expected a function")
     _check_aggregates(config)
-    sort_values = config.sort_values or config.sort_key is not None
+    sort_values = _sorts(config)
     if sort_values and _name(config.reducer) == "identity":
         config = replace(config, reducer=_each)
     delivery, value_type = _annotation(config.reducer, "reducer")
@@ -117,6 +117,10 @@ def program_of(config: object, source: bytes, path: str) -> Program:
     )
 
 
+def _sorts(config: MapReduceConfig) -> bool:
+    return config.sort_values or config.sort_key is not None
+
+
 def _each(ctx: Context, key: Any, values: Iterator[Any]) -> None:
     """`gomr.identity` where the values come in an order of their own."""
     for value in values:
@@ -129,7 +133,7 @@ def _check_batches(config: MapReduceConfig, delivery: Delivery, combiner: Delive
             "the combiner takes (ctx, key, values): combine in the mapper's batch, or use a "
             "built-in such as gomr.sum"
         )
-    if delivery == "batch" and (config.sort_values or config.sort_key is not None):
+    if delivery == "batch" and _sorts(config):
         raise UsageError(
             "a reducer of batches, (ctx, batch), takes no sort_values or sort_key: sort its batch"
         )
@@ -145,8 +149,7 @@ def _check_aggregates(config: MapReduceConfig) -> None:
             f"MapReduceConfig(combiner=gomr.{config.combiner}): it is a reducer only; "
             "counts are combined with gomr.sum"
         )
-    sorts = config.sort_values or config.sort_key is not None
-    if config.reducer is None and (config.combiner or config.partitioner or sorts):
+    if config.reducer is None and (config.combiner or config.partitioner or _sorts(config)):
         raise UsageError("a map-only job (reducer=None) takes no combiner, partitioner or sorting")
 
 

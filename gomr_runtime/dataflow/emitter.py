@@ -248,13 +248,12 @@ class Emitter:
         return emit_many
 
     def _count(self, counted: Iterable[Any]) -> None:
-        by_the_way = self.count_keys is not None and not self.whole_records
-        if not by_the_way and type(counted) not in (list, tuple):  # it may emit by itself
-            self._count_each(counted)
-            return
         source: Iterator[Any] = iter(counted)
-        if by_the_way:
+        if self.count_keys is not None and not self.whole_records:
             self._count_by_the_way(source)
+            return
+        if type(counted) not in (list, tuple):  # it may emit by itself
+            self._count_each(source)
             return
         while some := list(islice(source, MOST_PAIRS)):
             self.keys.extend(some)

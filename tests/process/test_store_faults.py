@@ -40,6 +40,7 @@ from tests.process.s3_server import BUCKET, S3Server
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build the servers
 LARGE = 2 * CHUNK + 1  # three parts
+FAULTS = (LOSE, DROP, RESET, CUT, SHORT, BUSY, BROKEN)
 _numbers = itertools.count(1)
 
 
@@ -76,9 +77,6 @@ Behind = Callable[..., S3Store]
 
 def contents(store: S3Store) -> dict[str, bytes]:
     return {found.key: store.get(found.key) for found in store.list("")}
-
-
-FAULTS = (LOSE, DROP, RESET, CUT, SHORT, BUSY, BROKEN)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.act)

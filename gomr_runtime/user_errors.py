@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import traceback
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 
 _ENGINE = f"{Path(__file__).parent}/"
 # Of what surrounds every child beside the engine.
@@ -61,6 +62,31 @@ def _strip(shown: traceback.TracebackException) -> None:
     for earlier in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):
         if earlier is not None:
             _strip(earlier)
+
+
+def place_of(function: object) -> str:
+    """Where a user's function is defined, as a frame of a traceback; "" where that is not known."""
+    code = code_of(function)
+    if code is None or code.co_filename.startswith(_ENGINE):
+        return ""
+    return frame_of(code, code.co_firstlineno)
+
+
+def frame_of(code: CodeType, line: int) -> str:
+    """A line of user code as a traceback shows it."""
+    shown = traceback.FrameSummary(code.co_filename, line, code.co_name)
+    return "".join(traceback.StackSummary.from_list([shown]).format())
+
+
+def code_of(function: object) -> CodeType | None:
+    """The code behind a function, a method, a partial or an object that can be called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    if code is None and not isinstance(function, type):
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004
+    return code if isinstance(code, CodeType) else None
 
 
 def _ours(tb: TracebackType) -> bool:

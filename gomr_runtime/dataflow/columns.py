@@ -23,7 +23,7 @@ from gomr_runtime.dataflow.frames import (
 )
 from gomr_runtime.dataflow.hashing import hash_column, partition_column
 from gomr_runtime.dataflow.keys import Kind
-from gomr_runtime.dataflow.partitioner import Partitioner
+from gomr_runtime.dataflow.partitioner import Partitioner, UserPartitioner
 from gomr_runtime.dataflow.small import column_kind
 from gomr_runtime.dataflow.values import Packed, pack, unpack
 from gomr_runtime.errors import CorruptBlock
@@ -120,7 +120,7 @@ def partition_sorted(segment: Segment, partitioner: Partitioner) -> tuple[Segmen
     """The segment ordered by partition, then key (stable); bounds[p] to bounds[p + 1] are the
     rows of partition p."""
     order = sort_order(segment)
-    if partitioner.partitions == 1:
+    if partitioner.partitions == 1 and not isinstance(partitioner, UserPartitioner):
         return segment.take(pa.array(order)), [0, segment.rows]
     where = partitions_of(segment, partitioner)[order]
     by_partition = np.argsort(where, kind="stable")

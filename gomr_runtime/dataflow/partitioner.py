@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.hashing import partition_one
 from gomr_runtime.dataflow.keys import Kind, decode_payload, payload
-from gomr_runtime.errors import RecordFailed
-from gomr_runtime.user_errors import describe, user_frames
+from gomr_runtime.errors import GomrError, RecordFailed
+from gomr_runtime.user_errors import describe, place_of, user_frames
 
 
 class Partitioner(Protocol):
@@ -51,32 +51,47 @@ class UserPartitioner:
 
     hashes = False
 
-    def __init__(self, function: Callable[[Any, int], int], partitions: int) -> None:
+    def __init__(self, function: Callable[[Any, int], int], partitions: int, task: str) -> None:
+        """task: the name of the task that asks, for errors."""
         self.partitions = partitions
+        self.task = task
         self._function = function
 
     def assign(self, kind: Kind, keys: Sequence[Any]) -> list[int]:
         distinct = list(dict.fromkeys(keys))
         where = {
-            native: self._ask(key)
+            native: self.ask(key)
             for native, key in zip(distinct, user_keys(kind, distinct), strict=True)
         }
         return [where[key] for key in keys]
 
-    def _ask(self, key: Any) -> int:
+    def ask(self, key: Any) -> int:
+        """The partition of a key as it was emitted. RecordFailed for an answer that is none."""
         try:
             answer = self._function(key, self.partitions)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (user code may raise anything)
+        except (GomrError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001  (user code may raise anything)
             raise RecordFailed(
-                f"partitioner({key!r:.80}, {self.partitions}): {describe(error)}",
-                detail=user_frames(error),
+                f"{self._asked(key)}: {describe(error)}", detail=user_frames(error)
             ) from None
         if type(answer) is not int or not 0 <= answer < self.partitions:
             raise RecordFailed(
-                f"partitioner({key!r:.80}, {self.partitions}) returned {answer!r:.80}: "
-                f"return an int from 0 to {self.partitions - 1}"
+                f"{self._asked(key)} returned {_shown(answer)}: "
+                f"return an int from 0 to {self.partitions - 1}",
+                detail=place_of(self._function),
             )
         return answer
+
+    def _asked(self, key: Any) -> str:
+        return f"{self.task}, partitioner({key!r:.80}, {self.partitions})"
+
+
+def _shown(answer: object) -> str:
+    """What a partitioner returned, with its type where the value does not tell what is wrong."""
+    if type(answer) is int or answer is None:
+        return f"{answer!r:.80}"
+    return f"{answer!r:.80} ({type(answer).__name__})"
 
 
 class CutPartitioner:

@@ -27,6 +27,7 @@ from gomr_runtime.dataflow.fan_in import StoredRun, grouped
 from gomr_runtime.dataflow.index import decode_partition
 from gomr_runtime.dataflow.mapper import MapTask
 from gomr_runtime.dataflow.output import PartWriter
+from gomr_runtime.dataflow.partition_law import in_own_partition
 from gomr_runtime.dataflow.partitioner import (
     CutPartitioner,
     HashPartitioner,
@@ -160,7 +161,11 @@ def reduce(
         reducer = _reduce_task_type(program)(
             task.name, program, ctx, part.add, monitor, scratch, budget, text
         )
-        reducer.run(grouped(runs, blobs, scratch, budget))
+        groups = grouped(runs, blobs, scratch, budget)
+        if program.description.partitioner == "user":
+            asked = _user_partitioner(task, program)
+            groups = in_own_partition(groups, asked, task.index)
+        reducer.run(groups)
         if text is not None:
             text.finish()
         sha256 = part.finish()
@@ -274,9 +279,13 @@ def _partitioner(task: TaskSpec, program: Program, blobs: Blobs) -> Partitioner:
             raise CorruptBlock(f"{task.cuts_key}: {error}") from None
         return CutPartitioner(cuts, task.reducers)
     if how == "user":
-        function: Any = program.config.partitioner
-        return UserPartitioner(function, task.reducers)
+        return _user_partitioner(task, program)
     return HashPartitioner(task.reducers)
+
+
+def _user_partitioner(task: TaskSpec, program: Program) -> UserPartitioner:
+    function: Any = program.config.partitioner
+    return UserPartitioner(function, task.reducers, task.name)
 
 
 def _collector(program: Program, ctx: Context, gatherer: Gatherer, budget: int) -> Collector:

@@ -13,6 +13,9 @@ from gomr_runtime.process import PR_SET_CHILD_SUBREAPER, prctl
 from gomr_runtime.worker import tree
 
 SECRET = re.compile(r"(SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY|SESSION)", re.IGNORECASE)
+HASH_SEED = "0"
+"""PYTHONHASHSEED of all processes that run user code: `hash()` of a str and the order of a set must
+be the same in all workers of a run, also of one that goes on later."""
 OURS = re.compile(r"GOMR_|AWS_|GRPC_")
 
 
@@ -24,10 +27,12 @@ def start(preload: list[str]) -> None:
 
 
 def ensure() -> None:
-    """Start it again if user code has killed it. It never sees our secrets."""
+    """Start it again if user code has killed it. It never sees our secrets, and hashes like
+    every other."""
     secret = {n: v for n, v in os.environ.items() if OURS.match(n) and SECRET.search(n)}
     for name in secret:
         del os.environ[name]
+    os.environ["PYTHONHASHSEED"] = HASH_SEED
     try:
         forkserver.ensure_running()
     finally:

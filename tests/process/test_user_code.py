@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -392,6 +393,42 @@ def test_U11_hash_seeds_change_nothing(
     parts = job.go().parts
     found = [(job.store / part.key).read_text().split() for part in parts]
     assert found == [["c", "100"], ["e", "50"], ["a", "50", "b", "100", "d", "100"]]
+
+
+PARTITIONED = """
+def mapper(ctx, line: str) -> None:
+    {before}
+    for word in line.split():
+        ctx.emit(word, 1)
+
+def reducer(ctx, key, values: list[int]) -> None:
+    ctx.emit(key, sum(values))
+
+gomr.run(gomr.MapReduceConfig(
+    mapper=mapper, reducer=reducer, input=gomr.lines, partitioner=lambda key, n: {answer}))
+"""
+MANY = "".join(f"word{i % 20}\n" for i in range(200))
+KILLS_FORKSERVER = (
+    "if line == 'word7' and ctx.attempt_id.endswith('map-0/1'): os.kill(os.getppid(), 9)"
+)
+
+
+@pytest.mark.parametrize("seed", ["random", "4242"])
+@pytest.mark.parametrize("before", ["pass", KILLS_FORKSERVER], ids=["plain", "new_forkserver"])
+def test_U11_workers_agree_on_hash(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, seed: str, before: str
+) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", seed)
+    source = HEAD + PARTITIONED.format(answer="hash(key) % n", before=before)
+    job = Job(folder, source, text=MANY, options={"mappers": 6, "reducers": 3})
+    assert job.counts(job.go()) == Counter(MANY.split())
+
+
+def test_a_key_that_its_partitioner_puts_elsewhere_ends_the_run(folder: Path) -> None:
+    source = HEAD + PARTITIONED.format(answer="hash((key, os.getpid())) % n", before="pass")
+    job = Job(folder, source, text=MANY, options={"reducers": 3, "max_attempts": 1})
+    message = str(failure_of(job))
+    assert re.search(r"reduce-\d, key 'word\d+': partitioner\(key, 3\) gives \d, but gave", message)
 
 
 def test_U13_the_deadline_ends_the_run(folder: Path) -> None:

@@ -19,7 +19,7 @@ from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.api import ConfigCaptured, MapReduceConfig, TotalOrder
 from gomr_runtime.context import Context
 from gomr_runtime.errors import UsageError
-from gomr_runtime.formats import plain_format
+from gomr_runtime.formats import BatchFormat, plain_format
 from gomr_runtime.job import JobDescription
 from gomr_runtime.user_errors import describe, user_frames
 
@@ -106,7 +106,7 @@ def program_of(config: object, source: bytes, path: str) -> Program:
         sort_values=sort_values,
         worker_sha256=hashlib.sha256(source).hexdigest(),
     )
-    return Program(
+    program = Program(
         config,
         description,
         delivery,
@@ -115,6 +115,17 @@ def program_of(config: object, source: bytes, path: str) -> Program:
         (description.format.batches and _frames(config.mapper, "mapper")) or "arrow",
         (delivery == "batch" and _frames(config.reducer, "reducer")) or "arrow",
     )
+    _check_schema(program)
+    return program
+
+
+def _check_schema(program: Program) -> None:
+    """UsageError for a schema on which no record can be tried."""
+    given = program.config.input
+    if isinstance(given, BatchFormat) and given.schema is not None:
+        from gomr_runtime.dataflow.record_batches import checked_schema
+
+        checked_schema(given.schema, given.name, program.map_frames)
 
 
 def _sorts(config: MapReduceConfig) -> bool:

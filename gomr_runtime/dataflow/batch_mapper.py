@@ -12,9 +12,10 @@ from functools import cached_property
 
 from gomr_runtime.dataflow.batch import BadPair
 from gomr_runtime.dataflow.block import Block
+from gomr_runtime.dataflow.cells import TooManyCategories, Unfit
 from gomr_runtime.dataflow.emitter import emit_yielded
 from gomr_runtime.dataflow.mapper import IDLE, MapTask
-from gomr_runtime.dataflow.record_batches import RecordBatches, Unfit
+from gomr_runtime.dataflow.record_batches import RecordBatches
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD
 from gomr_runtime.formats import BatchFormat
@@ -35,6 +36,11 @@ class BatchMapTask(MapTask):
         before = self._ctx.counters
         error = self._failure_of(lambda: self._call(block, start, end))
         if error is None:
+            return
+        if isinstance(error, TooManyCategories):  # before the mapper was called
+            middle = (start + end) // 2
+            self._records(block, start, middle)
+            self._records(block, middle, end)
             return
         self._ctx.restore(before)
         known = len(self.bad_records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from gomr_runtime.dataflow.batch import BadPair
@@ -10,11 +10,11 @@ from gomr_runtime.dataflow.emitter import emit_yielded
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.group_batches import (
     GroupColumns,
-    NoColumn,
     columns_of_list,
     columns_of_merged,
     columns_of_window,
 )
+from gomr_runtime.dataflow.group_types import NoColumn
 from gomr_runtime.dataflow.groups import Giant, Window
 from gomr_runtime.dataflow.merged import Merged
 from gomr_runtime.dataflow.record_batches import as_frame
@@ -28,28 +28,28 @@ class BatchReduceTask(ReduceTask):
     """Feeds batches of groups to the reducer; a group is never cut."""
 
     def _merged(self, window: Merged) -> None:
-        self._give(lambda: columns_of_merged(window))
+        self._give(columns_of_merged(window))
 
     def _window(self, window: Window) -> None:
-        self._give(lambda: columns_of_window(window))
+        self._give(columns_of_window(window))
 
     def _giant(self, giant: Giant) -> None:
         key = user_keys(giant.kind, [giant.key])[0]
         values = self._whole(key, self._counted(giant.chunks))
         self.rows -= len(values)  # which are counted below
-        self._give(lambda: columns_of_list(giant.kind, key, values))
+        self._give(columns_of_list(giant.kind, key, values))
 
-    def _give(self, make: Callable[[], GroupColumns]) -> None:
+    def _give(self, batches: Iterator[GroupColumns]) -> None:
         self._monitor[RECORD] = self.groups
         self._monitor[BLOCK_RECORD] = 0
         columns: GroupColumns | None = None
-        reducer: Any = self._program.config.reducer
         try:
-            columns = make()
-            self.emitter.begin(None)
-            frame = as_frame(columns.batch, self._program.reduce_frames)
-            self._sampler.run(lambda: emit_yielded(self._ctx, reducer(self._ctx, frame)))
-            self.emitter.drain()
+            for batch in batches:
+                columns = batch
+                self._reduce_batch(as_frame(columns.batch, self._program.reduce_frames))
+                self.groups += len(batch.keys)
+                self.rows += len(batch.values)
+                columns = None
         except GomrError:
             raise
         except KeyboardInterrupt:
@@ -57,12 +57,17 @@ class BatchReduceTask(ReduceTask):
         except BaseException as error:  # noqa: BLE001  (user code may raise anything)
             if self.emitter.failed is not None:
                 raise self.emitter.failed from None
+            place = f"key {error.key!r:.80}" if isinstance(error, NoColumn) else _place(columns)
             cause = str(error) if isinstance(error, BadPair | NoColumn) else describe(error)
             raise RecordFailed(
-                f"{self._name}, {_place(columns)}: {cause}", detail=user_frames(error)
+                f"{self._name}, {place}: {cause}", detail=user_frames(error)
             ) from None
-        self.groups += len(columns.keys)
-        self.rows += len(columns.values)
+
+    def _reduce_batch(self, frame: Any) -> None:
+        reducer: Any = self._program.config.reducer
+        self.emitter.begin(None)
+        self._sampler.run(lambda: emit_yielded(self._ctx, reducer(self._ctx, frame)))
+        self.emitter.drain()
 
 
 def _place(columns: GroupColumns | None) -> str:

@@ -2,6 +2,8 @@
 
 Columns of the common types go straight into the compiled buffer, where one is bound; all others
 become Python objects and go through `ctx.emit_many`, so that both ways check and write the same.
+Whether a column may be emitted is a question of its type alone: one of nulls, or without rows, is
+refused as one with values is.
 """
 
 from __future__ import annotations
@@ -37,6 +39,11 @@ class ColumnEmit:
         self._take = take
 
     def __call__(self, keys: Any, values: Any = _NO_VALUES, /) -> None:
+        if values is _NO_VALUES:
+            keys, values = _two_columns(keys)
+        if _has_objects(keys) or _has_objects(values):
+            self._ctx.emit_many(_object_pairs(keys, values))
+            return
         for some_keys, some_values in _pairs_of(keys, values):
             self._emit(some_keys, some_values)
 
@@ -63,21 +70,47 @@ def _pairs_of(keys: Any, values: Any) -> Iterator[tuple[pa.Array, Any]]:
     """Arrays of equal length, or arrays of keys with the one value that all of them have."""
     import pyarrow as pa
 
-    if values is _NO_VALUES:
-        keys, values = _two_columns(keys)
     keys = _arrow(keys, "keys")
     if _is_plain(values):
         for chunk in keys.chunks if isinstance(keys, pa.ChunkedArray) else [keys]:
             yield chunk, values
         return
     values = _arrow(values, "values")
-    if len(keys) != len(values):
-        raise ValueError(f"ctx.emit_batch: {len(keys)} keys, {len(values)} values")
+    _check_rows(len(keys), len(values))
     if isinstance(keys, pa.Array) and isinstance(values, pa.Array):
         yield keys, values
         return
     for batch in pa.table([keys, values], ["key", "value"]).to_batches():
         yield batch.column(0), batch.column(1)
+
+
+def _check_rows(keys: int, values: int) -> None:
+    if keys != values:
+        raise ValueError(f"ctx.emit_batch: {keys} keys, {values} values")
+
+
+def _has_objects(column: Any) -> bool:
+    """Whether it is a NumPy array of Python objects: Arrow would give all of them one type."""
+    return _is_numpy(column) and column.ndim == 1 and column.dtype.kind == "O"
+
+
+def _object_pairs(keys: Any, values: Any) -> Iterator[tuple[Any, Any]]:
+    some_keys = _cells_of(keys, "keys")
+    if _is_plain(values):
+        return zip(some_keys, repeat(values), strict=False)
+    some_values = _cells_of(values, "values")
+    _check_rows(len(some_keys), len(some_values))
+    return zip(some_keys, some_values, strict=True)
+
+
+def _cells_of(column: Any, what: str) -> list[Any]:
+    import pyarrow as pa
+
+    if _has_objects(column):
+        return column.tolist()  # type: ignore[no-any-return]
+    array = _arrow(column, what)
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    return [cell for chunk in chunks for cell in objects(chunk, as_keys=what == "keys")]
 
 
 def _two_columns(batch: Any) -> tuple[Any, Any]:
@@ -99,6 +132,15 @@ def _two_columns(batch: Any) -> tuple[Any, Any]:
 
 
 def _arrow(column: Any, what: str) -> Any:
+    """The column as an Arrow array, chunked or not, of a type that may be emitted."""
+    from gomr_runtime.dataflow.emit_types import check_type
+
+    array = _array(column, what)
+    check_type(array.type, what)
+    return array
+
+
+def _array(column: Any, what: str) -> Any:
     import pyarrow as pa
 
     if isinstance(column, pa.Array | pa.ChunkedArray):
@@ -175,6 +217,8 @@ def _decoded(array: pa.DictionaryArray) -> pa.Array:
     cells = array.dictionary
     if pa.types.is_string_view(cells.type):  # as Polars has them; Arrow takes no views
         cells = cells.cast(pa.large_string())
+    elif pa.types.is_binary_view(cells.type):
+        cells = cells.cast(pa.large_binary())
     return cells.take(array.indices)
 
 

@@ -1,8 +1,13 @@
-"""Whole groups as columns: what a reducer of batches, and the built-in reducers, are given."""
+"""Whole groups as columns: what a reducer of batches is given.
+
+The types of a batch are those of its keys and values, and a group decides its own: a batch ends
+where the next group has others. So a group has the same types whatever else is in its window,
+which depends on how the map tasks were cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,26 +17,22 @@ import pyarrow as pa
 
 from gomr_runtime.dataflow import columns
 from gomr_runtime.dataflow.frames import user_keys
+from gomr_runtime.dataflow.group_types import NoColumn, type_of, type_of_key
 from gomr_runtime.dataflow.groups import Window
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.merged import Merged
 from gomr_runtime.dataflow.small import column_kind
-from gomr_runtime.dataflow.values import freeze
 
 Starts = npt.NDArray[np.int64]
-
-
-class NoColumn(ValueError):
-    """Keys or values that have no common type; the message says what to do."""
+_OWN_TYPES = (Kind.TUPLE, Kind.NEGATIVE_BIG, Kind.POSITIVE_BIG)
+"""Kinds of keys each of which has a type of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupColumns:
     """Group i has key `keys[i]` and the values from `starts[i]` up to `starts[i + 1]`; both are
-    Arrow arrays. value_kind: PACKED where they are of a type that Arrow found."""
+    Arrow arrays."""
 
-    key_kind: Kind
-    value_kind: Kind
     keys: Any
     starts: Starts
     values: Any
@@ -46,76 +47,113 @@ class GroupColumns:
         return pa.record_batch([keys, self.values], ["key", "value"])
 
 
-def columns_of_merged(window: Merged) -> GroupColumns:
-    """The groups of a merge's window."""
+def columns_of_merged(window: Merged) -> Iterator[GroupColumns]:
+    """The groups of a merge's window, in order."""
     found = window.merge.columns(window.count)
     if found is None:
         lists = window.lists()
         ends = np.cumsum([0, *map(len, lists)])
-        return _of_objects(window.kind, window.keys(), ends, [v for some in lists for v in some])
+        yield from _of_objects(
+            window.kind, window.keys(), ends, [v for some in lists for v in some]
+        )
+        return
     kind, rows, starts, keys, values = found
-    return _columns(
-        window.kind,
-        Kind(kind),
-        _keys(window.kind, window.count, memoryview(keys)),
-        np.frombuffer(starts, np.uint32).astype(np.int64),
-        columns.stored_array(Kind(kind), rows, memoryview(values)),
-    )
+    column = columns.stored_array(Kind(kind), rows, memoryview(values))
+    ends = np.frombuffer(starts, np.uint32).astype(np.int64)
+    if Kind(kind) is Kind.PACKED:
+        segment = columns.Segment(Kind.NONE, Kind.PACKED, column, column)
+        yield from _of_objects(window.kind, window.keys(), ends, columns.python_values(segment))
+    elif window.kind in _OWN_TYPES:
+        yield from _of_arrays(window.kind, window.keys(), ends, _typed(Kind(kind), column))
+    else:
+        stored = columns.stored_array(window.kind, window.count, memoryview(keys))
+        yield GroupColumns(_typed(window.kind, stored), ends, _typed(Kind(kind), column))
 
 
-def columns_of_window(window: Window) -> GroupColumns:
+def columns_of_window(window: Window) -> Iterator[GroupColumns]:
     """The same of a window of Python objects."""
     keys = user_keys(window.kind, window.keys)
     return _of_objects(window.kind, keys, np.array(window.starts), window.values)
 
 
-def columns_of_list(kind: Kind, key: Any, values: list[Any]) -> GroupColumns:
+def columns_of_list(kind: Kind, key: Any, values: list[Any]) -> Iterator[GroupColumns]:
     """One group; `key` as it was emitted."""
     return _of_objects(kind, [key], np.array([0, len(values)]), values)
 
 
-def _of_objects(kind: Kind, keys: list[Any], starts: Any, values: list[Any]) -> GroupColumns:
-    cells = [freeze(value) for value in values]
-    value_kind = column_kind(cells)
-    column = columns.cells_array(value_kind, cells)
-    return _columns(kind, value_kind, _key_objects(kind, keys), starts.astype(np.int64), column)
+def _of_objects(
+    kind: Kind, keys: list[Any], starts: Starts, values: list[Any]
+) -> Iterator[GroupColumns]:
+    value_kind = column_kind(values)
+    if value_kind is not Kind.PACKED:
+        column = _typed(value_kind, columns.cells_array(value_kind, values))
+        yield from _of_arrays(kind, keys, starts, column)
+        return
+
+    def types(i: int) -> tuple[pa.DataType, ...]:
+        return _key_type(kind, keys[i]), type_of(values[starts[i] : starts[i + 1]], "values")
+
+    for start, end, (_, value_type) in _runs(keys, types):
+        cells = values[starts[start] : starts[end]]
+        yield _part(kind, keys, starts, (start, end), pa.array(cells, value_type))
 
 
-def _columns(
-    key_kind: Kind, value_kind: Kind, keys: Any, starts: Starts, values: Any
+def _of_arrays(kind: Kind, keys: list[Any], starts: Starts, values: Any) -> Iterator[GroupColumns]:
+    """Values of one type, whose keys may be of several."""
+    for start, end, _ in _runs(keys, lambda i: (_key_type(kind, keys[i]),)):
+        some = values.slice(starts[start], starts[end] - starts[start])
+        yield _part(kind, keys, starts, (start, end), some)
+
+
+def _runs(
+    keys: list[Any], types_at: Callable[[int], tuple[Any, ...]]
+) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
+    """(start, end, types) of groups that follow each other and have the same types. What comes
+    before a group without a column is given before NoColumn is raised."""
+    start, types = 0, None
+    for i, key in enumerate(keys):
+        try:
+            own = types_at(i)
+        except NoColumn as error:
+            if types is not None:
+                yield start, i, types
+            error.key = key
+            raise
+        if types is not None and own != types:
+            yield start, i, types
+            start = i
+        types = own
+    if types is not None:
+        yield start, len(keys), types
+
+
+def _part(
+    kind: Kind, keys: list[Any], starts: Starts, groups: tuple[int, int], values: Any
 ) -> GroupColumns:
-    if value_kind is Kind.PACKED:
-        segment = columns.Segment(Kind.NONE, value_kind, values, values)
-        values = _inferred(columns.python_values(segment), "values")
-    else:
-        values = _typed(value_kind, values)
-    return GroupColumns(key_kind, value_kind, keys, starts, values)
+    start, end = groups
+    ends = (starts[start : end + 1] - starts[start]).astype(np.int64)
+    return GroupColumns(_key_column(kind, keys[start:end]), ends, values)
 
 
-def _keys(kind: Kind, count: int, raw: memoryview) -> Any:
-    column = columns.stored_array(kind, count, raw)
-    if kind in (Kind.TUPLE, Kind.NEGATIVE_BIG, Kind.POSITIVE_BIG):
-        return _key_objects(kind, user_keys(kind, column.to_pylist()))
-    return _typed(kind, column)
+def _key_type(kind: Kind, key: Any) -> pa.DataType | None:
+    return type_of_key(key) if kind in _OWN_TYPES else None
 
 
-def _key_objects(kind: Kind, keys: list[Any]) -> Any:
-    if kind is Kind.TUPLE:
-        return _struct(keys)
-    if kind in (Kind.NEGATIVE_BIG, Kind.POSITIVE_BIG):
-        return _inferred(keys, "keys")
+def _key_column(kind: Kind, keys: list[Any]) -> Any:
+    """Keys of one type."""
+    if kind in _OWN_TYPES:
+        return _cells(keys, type_of_key(keys[0]))
     return _typed(kind, columns.cells_array(kind, keys))
 
 
-def _struct(tuples: Sequence[tuple[Any, ...]]) -> Any:
-    sizes = {len(key) if type(key) is tuple else -1 for key in tuples}
-    if len(sizes) != 1 or sizes <= {-1, 0}:
-        raise NoColumn("tuples of different lengths are no column; use a reducer of one key")
-    fields = [
-        _struct(cells) if any(type(cell) is tuple for cell in cells) else _inferred(cells, "keys")
-        for cells in map(list, zip(*tuples, strict=True))
-    ]
-    return pa.StructArray.from_arrays(fields, [str(i) for i in range(len(fields))])
+def _cells(cells: Sequence[Any], wanted: pa.DataType) -> Any:
+    if not pa.types.is_struct(wanted):
+        return pa.array(cells, wanted)
+    fields = [wanted.field(i) for i in range(wanted.num_fields)]
+    columns_of = zip(fields, zip(*cells, strict=True), strict=True)
+    return pa.StructArray.from_arrays(
+        [_cells(below, field.type) for field, below in columns_of], fields=fields
+    )
 
 
 def _typed(kind: Kind, column: Any) -> Any:
@@ -125,13 +163,3 @@ def _typed(kind: Kind, column: Any) -> Any:
     if kind is Kind.BOOL:
         return column.cast(pa.bool_())
     return pa.nulls(len(column)) if kind is Kind.NONE else column
-
-
-def _inferred(cells: list[Any], what: str) -> Any:
-    if len({type(cell) for cell in cells} - {type(None)}) > 1:
-        named = sorted({type(cell).__name__ for cell in cells})
-        raise NoColumn(f"{what} of types {', '.join(named)} are no column; emit one type")
-    try:
-        return pa.array(cells)
-    except (pa.ArrowException, OverflowError) as error:
-        raise NoColumn(f"{what} are no column: {error}; use a reducer of one key") from None

@@ -11,29 +11,49 @@ from typing import Any
 
 import pyarrow as pa
 
+from gomr_runtime.dataflow.cells import (
+    REFUSALS,
+    Cells,
+    Convert,
+    TooManyCategories,
+    Unfit,
+    check_names,
+    check_no_null,
+    types_in,
+)
+from gomr_runtime.dataflow.csv_columns import of_text
+from gomr_runtime.dataflow.json_columns import of_json
+from gomr_runtime.errors import UsageError
 from gomr_runtime.formats import COLUMN_OF
 from gomr_runtime.program import Frames
 
 _TYPES = {"raw_bytes": pa.binary()}
 
 
-class Unfit(ValueError):
-    """Records that do not fit the schema; the message says why."""
-
-
 class RecordBatches:
     """Makes batches of one format's records."""
 
     def __init__(self, format_name: str, schema: Any, frames: Frames) -> None:
-        """schema: what `pyarrow.schema` takes; None for the format's own columns."""
+        """Take what `checked_schema` has accepted.
+
+        Args:
+            format_name: The records' format.
+            schema: What `pyarrow.schema` takes; None for the format's own columns.
+            frames: What the mapper wants.
+        """
         self._format = format_name
         self._schema = None if schema is None else pa.schema(schema)
+        self._columns = [] if schema is None else converters(self._schema, format_name)
         self._frames = frames
 
     def batch(self, records: Sequence[Any]) -> Any:
-        """The records, at least one, as a record batch or frame; Unfit when one has no place."""
-        arrow = self._arrow(records)
-        return as_frame(arrow, self._frames)
+        """Return the records, at least one, as a record batch or frame.
+
+        Raises:
+            Unfit: A record has no place in the schema.
+            TooManyCategories: The records need several batches.
+        """
+        return as_frame(self._arrow(records), self._frames)
 
     def _arrow(self, records: Sequence[Any]) -> pa.RecordBatch:
         if self._format in COLUMN_OF:
@@ -45,33 +65,75 @@ class RecordBatches:
             names = list(records[0])
             columns = [pa.array([r[name] for r in records], pa.string()) for name in names]
             return pa.record_batch(columns, names)
-        return pa.record_batch(
-            [self._column(records, field) for field in self._schema], schema=self._schema
-        )
+        columns = [
+            convert([record.get(name) for record in records])
+            for name, convert in zip(self._schema.names, self._columns, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
-    def _column(self, records: Sequence[Any], field: pa.Field) -> pa.Array:
-        cells = [record.get(field.name) for record in records]
+
+def checked_schema(given: Any, format_name: str, frames: Frames) -> pa.Schema:
+    """Return the schema in `given`, on which every record can be tried.
+
+    Args:
+        given: What `pyarrow.schema` takes: a schema, or a dict of name to type.
+        format_name: `jsonl` or `csv`.
+        frames: What the mapper wants.
+
+    Raises:
+        UsageError: It is no schema, names a column twice, or has a type for which no value of the
+            format can stand, or which the frames do not have.
+    """
+    where = f"input=gomr.batches(gomr.{format_name}, schema=...)"
+    try:
+        schema = pa.schema(given)
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise UsageError(f"{where}: {error}") from None
+    converters(schema, format_name)
+    if frames == "polars":
+        for field in schema:
+            _check_polars_type(field, where)
+    return schema
+
+
+def _check_polars_type(field: pa.Field, where: str) -> None:
+    cause: object = "its decimals have 128 bits"
+    if not any(map(pa.types.is_decimal256, types_in(field.type))):  # Polars would panic at a row
         try:
-            if self._format == "csv" and not pa.types.is_string(field.type):
-                text = pa.array([cell or None for cell in cells], pa.string())
-                return text.cast(field.type)
-            if pa.types.is_nested(field.type):
-                return pa.array(cells).cast(field.type)
-            _check_whole(cells, field.type)
-            return pa.array(cells, field.type)
-        except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+            as_frame(pa.schema([field]).empty_table(), "polars")
+            return
+        except Exception as error:  # noqa: BLE001  (Polars has errors of its own)
+            cause = error
+    raise UsageError(
+        f"{where}: Polars has no type for column {field.name!r}, {field.type}: {cause}"
+    ) from None
+
+
+def converters(schema: pa.Schema, format_name: str) -> list[Convert]:
+    """Return the converter of each field. Raises UsageError as `checked_schema` does."""
+    check_names(schema, f"the schema of gomr.batches(gomr.{format_name}, ...)")
+    make = of_text if format_name == "csv" else of_json
+    return [_named(field, make(field.type, field.name)) for field in schema]
+
+
+def _named(field: pa.Field, convert: Convert) -> Convert:
+    """The converter whose errors name the column and that keeps nulls out where none may be."""
+
+    def named(cells: Cells) -> Any:
+        try:
+            if not field.nullable:
+                check_no_null(cells, "it is null or missing")
+            return convert(cells)
+        except TooManyCategories:
+            raise
+        except REFUSALS as error:
             raise Unfit(f"column {field.name!r} ({field.type}): {error}") from None
 
-
-def _check_whole(cells: list[Any], wanted: pa.DataType) -> None:
-    """Arrow would cut 1.5 to 1, and take True for 1."""
-    if pa.types.is_integer(wanted):
-        for kind in {type(cell) for cell in cells} - {int, type(None)}:
-            raise TypeError(f"a {kind.__name__} is no int")
+    return named
 
 
-def as_frame(batch: pa.RecordBatch, frames: Frames) -> Any:
-    """The batch as the user's function wants it."""
+def as_frame(batch: pa.RecordBatch | pa.Table, frames: Frames) -> Any:
+    """Return the batch as the user's function wants it."""
     if frames == "arrow":
         return batch
     import polars

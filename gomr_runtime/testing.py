@@ -27,7 +27,7 @@ from gomr_runtime.dataflow.batch import check_pairs, weight
 from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.groups import Window
 from gomr_runtime.dataflow.mapper import MapTask
-from gomr_runtime.dataflow.output import PartWriter
+from gomr_runtime.dataflow.output import PartWriter, normal_keys
 from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.values import freeze, thaw
 from gomr_runtime.errors import UsageError
@@ -223,7 +223,7 @@ class _CollectedPart(PartWriter):
 
     def add(self, keys: list[Any], values: list[Any]) -> None:
         super().add(keys, values)
-        self._pairs.extend(zip(keys, map(thaw, values), strict=True))
+        self._pairs.extend(zip(normal_keys(keys), map(thaw, values), strict=True))
 
 
 def _execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,9 @@ def lots(runs: Sequence[StoredRun], budget: int) -> list[list[StoredRun]]:
     return made
 
 
-def grouped(runs: Sequence[StoredRun], blobs: Blobs, scratch: Path, budget: int) -> Iterator[Group]:
+def grouped(
+    runs: Sequence[StoredRun], blobs: Blobs, scratch: Path, budget: int
+) -> Generator[Group, None, None]:
     """Every group of the runs, in key order; values of a key in the order of `runs`."""
     if not runs:
         return

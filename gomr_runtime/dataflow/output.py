@@ -97,7 +97,7 @@ class _Text:
                     return text.encode()
                 except UnicodeEncodeError:
                     _find_bad(keys, values)
-        _check(keys, values)
+        keys = _checked(keys, values)
         lines = [f"{_cell(k)}\t{_cell(v)}\n" for k, v in zip(keys, map(thaw, values), strict=True)]
         return "".join(lines).encode()
 
@@ -115,12 +115,12 @@ class _JsonLines:
         return b""
 
     def render(self, keys: list[Any], values: list[Any]) -> bytes:
-        _check(keys, values)
+        keys = _checked(keys, values)
         lines = []
         for i, (key, value) in enumerate(zip(keys, map(thaw, values), strict=True)):
             try:
                 line = json.dumps(
-                    {"key": _normal(key), "value": value},
+                    {"key": key, "value": value},
                     ensure_ascii=False,
                     allow_nan=False,
                     default=_json_bytes,
@@ -165,7 +165,7 @@ class _Csv(_Columns):
         return b""
 
     def render(self, keys: list[Any], values: list[Any]) -> bytes:
-        _check(keys, values)
+        keys = _checked(keys, values)
         self.check(keys, values)
         text = io.StringIO(newline="")
         rows = zip(map(_csv_cell, keys), map(_csv_cell, values), strict=True)
@@ -213,9 +213,9 @@ class _Parquet(_Columns):
         return b""
 
     def render(self, keys: list[Any], values: list[Any]) -> bytes:
-        _check(keys, values)
+        keys = _checked(keys, values)
         self.check(keys, values)
-        for key, value in zip(map(_normal, keys), values, strict=True):
+        for key, value in zip(keys, values, strict=True):
             self._keys.append(key)
             self._values.append(value)
             self._bytes += _cell_bytes(key) + _cell_bytes(value)
@@ -261,9 +261,7 @@ def _cell(value: Any) -> str:
         return value.translate(_ESCAPES)
     if type(value) is int:
         return str(value)
-    return json.dumps(
-        _normal(value), ensure_ascii=False, separators=(",", ":"), default=_json_bytes
-    )
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_json_bytes)
 
 
 def _csv_cell(value: Any) -> str:
@@ -276,8 +274,17 @@ def _cell_bytes(cell: Any) -> int:
     return len(cell) if type(cell) in (str, bytes) else 8
 
 
+def normal_keys(keys: list[Any]) -> list[Any]:
+    """The keys as they are known: -0.0 is 0.0, in tuples too. Of values it is another number."""
+    if {float, tuple}.isdisjoint(map(type, keys)):
+        return keys
+    return list(map(_normal, keys))
+
+
 def _normal(key: Any) -> Any:
-    return key + 0.0 if type(key) is float else key
+    if type(key) is float:
+        return key + 0.0
+    return tuple(map(_normal, key)) if type(key) is tuple else key
 
 
 def _json_bytes(value: Any) -> dict[str, str]:
@@ -293,6 +300,12 @@ def _arrow_type(kind: type | None) -> Any:
     if kind is None:
         return pa.null()
     return known.get(kind, pa.binary())
+
+
+def _checked(keys: list[Any], values: list[Any]) -> list[Any]:
+    """The keys as they are written. Raises BadPair."""
+    _check(keys, values)
+    return normal_keys(keys)
 
 
 def _check(keys: list[Any], values: list[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
 from gomr_runtime.dataflow.direct import Direct, direct_emit
 from gomr_runtime.dataflow.direct_text import DirectText, direct_text
 from gomr_runtime.dataflow.emitter import Drain
-from gomr_runtime.dataflow.fan_in import StoredRun, grouped
+from gomr_runtime.dataflow.fan_in import Group, StoredRun, grouped
 from gomr_runtime.dataflow.index import decode_partition
 from gomr_runtime.dataflow.mapper import MapTask
 from gomr_runtime.dataflow.output import PartWriter
@@ -161,11 +162,13 @@ def reduce(
         reducer = _reduce_task_type(program)(
             task.name, program, ctx, part.add, monitor, scratch, budget, text
         )
-        groups = grouped(runs, blobs, scratch, budget)
-        if program.description.partitioner == "user":
-            asked = _user_partitioner(task, program)
-            groups = in_own_partition(groups, asked, task.index)
-        reducer.run(groups)
+        # Closed by name: what it has open goes while the scratch folder is there, also on errors.
+        with closing(grouped(runs, blobs, scratch, budget)) as merged:
+            groups: Iterator[Group] = merged
+            if program.description.partitioner == "user":
+                asked = _user_partitioner(task, program)
+                groups = in_own_partition(groups, asked, task.index)
+            reducer.run(groups)
         if text is not None:
             text.finish()
         sha256 = part.finish()

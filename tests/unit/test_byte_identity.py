@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 import gomr_runtime as gomr
 from gomr_runtime.dataflow import direct
+from gomr_runtime.errors import RecordFailed
 from gomr_runtime.testing import Result, run_local
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -192,6 +195,21 @@ def test_built_ins_are_equal_on_every_path(
     expected = mixed_job("plain", aggregate).parts
     paths(monkeypatch, **tiny, combine__TRIAL_PAIRS=100)
     assert mixed_job("plain", aggregate, aggregate, mappers=7).parts == expected
+
+
+def test_a_reducer_that_fails_while_runs_are_merged_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(ctx: gomr.Context, key: Any, values: list[Any]) -> None:
+        raise LookupError(key)
+
+    ignored: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    paths(monkeypatch, **TINY["many passes"])
+    with pytest.raises(RecordFailed, match="LookupError"):
+        mixed_job("plain", failing, mappers=30)
+    gc.collect()
+    assert ignored == []
 
 
 def test_the_paths_are_really_taken(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:

@@ -48,6 +48,32 @@ def test_text_is_a_line_a_pair_with_strings_escaped() -> None:
     )
 
 
+ZEROS: list[Pair] = [(-0.0, -0.0), ((-0.0, ("t", -0.0)), 0.0)]
+
+
+@pytest.mark.parametrize("from_reducer", [False, True])
+def test_minus_zero_is_zero_as_a_key_in_any_depth_and_itself_as_a_value(from_reducer: bool) -> None:
+    def mapper(ctx: gomr.Context, line: str) -> None:
+        ctx.emit_many([(1, 1)] if from_reducer else ZEROS)
+
+    def reducer(ctx: gomr.Context, key: int, values: list[int]) -> None:
+        ctx.emit_many(ZEROS)
+
+    config = gomr.MapReduceConfig(
+        mapper=mapper, reducer=reducer if from_reducer else None, input=gomr.lines
+    )
+    result = run_local(config, "x\n", mappers=1, reducers=1)
+    assert result.parts == [b'0.0\t-0.0\n[0.0,["t",0.0]]\t0.0\n']
+    assert repr(result.pairs) == repr([(0.0, -0.0), ((0.0, ("t", 0.0)), 0.0)])
+    (part,) = run_local(config, "x\n", mappers=1, reducers=1, output_format="jsonl").parts
+    assert part == (b'{"key": 0.0, "value": -0.0}\n{"key": [0.0, ["t", 0.0]], "value": 0.0}\n')
+
+
+def test_csv_keeps_the_sign_of_a_zero_value() -> None:
+    (part,) = emit_all([(-0.0, -0.0)], output_format="csv").parts
+    assert part == b"key,value\r\n0.0,-0.0\r\n"
+
+
 def test_jsonl_is_json_with_tagged_bytes() -> None:
     (part,) = emit_all(MANY, output_format="jsonl").parts
     found = [json.loads(line) for line in part.decode().split("\n")[:-1]]

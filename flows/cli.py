@@ -4,40 +4,53 @@ the worker file and the inputs have been checked."""
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from flows.clean import clean_command
 from flows.server import choose_server
-from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, Cancelled, GomrError
-from gomr_runtime.job import Summary
-from gomr_runtime.options import RunOptions, parse
+from gomr_runtime.arguments import flag
+from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, UsageError
+from gomr_runtime.options import FIELDS, RunOptions, asks_for_json, parse
+from gomr_runtime.outcome import tell_failure, tell_success, unexpected
 from gomr_runtime.place import ELSEWHERE
-from gomr_runtime.progress import output_of, summary_json, summary_text
+from gomr_runtime.progress import output_of
+from gomr_runtime.signals import Ended, ended_by_signals
+from gomr_runtime.streams import check_results, open_streams, results_apart, say
 
 
 def main(argv: list[str]) -> int:
-    """Do what `argv` says and return the exit code; an error is one line on stderr."""
-    signal.signal(signal.SIGTERM, _terminate)
-    as_json = "--json" in argv
+    """Do what `argv` says and return the exit code; an error is one line on stderr, and JSON on
+    stdout where that is asked for."""
+    open_streams()
+    as_json = asks_for_json(argv)
+    if argv[:1] == ["clean"]:
+        return _command(argv, as_json)
+    with results_apart(as_json=as_json):
+        return _command(argv, as_json)
+
+
+def _command(argv: list[str], as_json: bool) -> int:
+    run_id = ""
     try:
-        if argv[:1] == ["clean"]:
-            return clean_command(argv[1:])
-        options = parse(argv, inline=False)
-        as_json = options.json
-        return run(*checked(options))
+        with ended_by_signals():
+            if argv[:1] == ["clean"]:
+                return clean_command(argv[1:])
+            options = parse(argv, inline=False)
+            as_json = options.json
+            if as_json:
+                check_results()
+            options, output = checked(options)
+            run_id = options.run_id
+            return run(options, output)
     except GomrError as error:
-        return fail(error, as_json)
-    except KeyboardInterrupt:
-        return fail(Cancelled("interrupted"), as_json)
-    except SystemExit as ending:
-        if ending.code == EXIT_SIGTERM:
-            fail(Cancelled("ended by SIGTERM"), as_json)
-        raise
+        return tell_failure(error, as_json=as_json, run=run_id)
+    except KeyboardInterrupt as error:
+        code = 128 + error.number if isinstance(error, Ended) else EXIT_SIGINT
+        how = f"ended by {error}" if isinstance(error, Ended) else "interrupted"
+        return tell_failure(Cancelled(how, exit_code=code), as_json=as_json, run=run_id)
+    except Exception as error:  # noqa: BLE001  (a limit of the machine, or a defect of ours)
+        return tell_failure(unexpected(error, argv), as_json=as_json, run=run_id)
 
 
 def checked(options: RunOptions) -> tuple[RunOptions, Path]:
@@ -46,6 +59,7 @@ def checked(options: RunOptions) -> tuple[RunOptions, Path]:
     from gomr_runtime.prepare import DEFAULT_OUTPUTS, new_run_id, prepare  # not for --help
     from tasks.cluster.contexts import check_named, may_go_to_cluster, read_contexts
 
+    check_text(options)
     if options.worker.startswith("s3://"):
         run = options.resume or options.run_id or new_run_id(Path(options.worker))
         return replace(options, run_id=run), Path(options.output or Path(DEFAULT_OUTPUTS, run))
@@ -55,6 +69,28 @@ def checked(options: RunOptions) -> tuple[RunOptions, Path]:
     if place is not None and not options.credentials:
         check_named(options.runtime, options.context, contexts)
     return replace(options, run_id=prepared.job.run), prepared.output
+
+
+def check_text(options: RunOptions) -> None:
+    """UsageError for an option that is no text: Prefect records them all, and cannot record it."""
+    for name, option in FIELDS.items():
+        value = getattr(options, name)
+        if isinstance(value, dict):
+            value = (*value, *value.values())
+        for word in value if isinstance(value, tuple) else (value,):
+            if isinstance(word, str) and not _is_text(word):
+                raise UsageError(
+                    f"{flag(option)} {word!r} is not UTF-8, and Prefect, which records it, takes "
+                    "nothing else: rename it, or run without Prefect: python worker.py --workers N"
+                )
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def run(options: RunOptions, output: Path) -> int:
@@ -67,28 +103,4 @@ def run(options: RunOptions, output: Path) -> int:
 
     summary = run_flow(options)
     where = output_of(output) if options.collect else f"store, outputs/{summary.run}"
-    if options.json:
-        print(summary_json(summary, where))  # noqa: T201
-    elif not options.quiet:
-        say(summary_text(summary, where))
-    return EXIT_OK
-
-
-def fail(error: GomrError, as_json: bool) -> int:
-    """One line on stderr, then the user's own frames; the same as JSON on stdout if asked."""
-    say(f"gomr: {error}")
-    if error.detail:
-        say(error.detail)
-    if as_json:
-        state = "cancelled" if isinstance(error, Cancelled) else "failed"
-        summary = Summary("", state, error.exit_code, str(error), error.detail)  # type: ignore[arg-type]
-        print(summary_json(summary, ""))  # noqa: T201
-    return error.exit_code
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(EXIT_SIGTERM)
+    return tell_success(summary, where, options)

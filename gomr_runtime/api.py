@@ -81,6 +81,9 @@ def run(config: MapReduceConfig) -> None:
     """
     if _capturing:
         raise ConfigCaptured(config)
+    from gomr_runtime.streams import open_streams
+
+    open_streams()
     from gomr_runtime.inline import main
 
     sys.exit(main(config, sys.argv[1:]))

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import gomr_runtime
 from gomr_runtime import compiled
 from gomr_runtime.errors import UsageError
+from gomr_runtime.streams import answer
 
 Option = dataclasses.Field[Any]
 
@@ -32,12 +33,15 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see --help)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        answer(message.rstrip("\n"))
+
 
 _EPILOG = """\
 Every option can also be set as GOMR_<NAME> in the environment or as name = value in ./gomr.toml.
 Progress goes to stderr, results to stdout.
 Exit codes: 0 ok, 1 the job failed, 2 usage, 3 environment, 4 deadline, 5 run id in use,
-130 and 143 interrupted."""
+129, 130 and 143 ended by a signal."""
 _CLEAN = "\nclean up:  python -m flows.gomr clean [--all]\n"
 
 
@@ -182,12 +186,17 @@ def _from_text(option: Option, text: str) -> Any:
     if isinstance(option.default, bool):
         if text.lower() not in _TRUE | _FALSE:
             raise ValueError(f"{text!r} is neither true nor false")
-        return text.lower() in _TRUE
+        return is_true(text)
     if "ge" in option.metadata:
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
             option.metadata["check"](text)
         return int(text)
     return text
+
+
+def is_true(text: str) -> bool:
+    """Whether the text of a variable stands for true."""
+    return text.lower() in _TRUE
 
 
 def _from_setting(option: Option, value: Any) -> Any:

@@ -11,14 +11,14 @@ from typing import Any
 
 from gomr_runtime.job import fields_of
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=fields_of).encode
+_encode = json.JSONEncoder(separators=(",", ":"), default=fields_of).encode
 
 
 def encode(value: Any) -> bytes:
     """Equal values give equal bytes, as long as their dicts were filled in the same order. Values
-    of `gomr_runtime.job` may be in it, as their fields."""
-    text = _encode(value)
-    body = text.encode("utf-8", "surrogateescape")
+    of `gomr_runtime.job` may be in it, as their fields. ASCII, since user code may say lone
+    surrogates."""
+    body = _encode(value).encode("ascii")
     return b"%08x\n%s" % (zlib.crc32(body), body)
 
 

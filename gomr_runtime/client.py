@@ -184,4 +184,6 @@ def error_of(summary: Summary) -> GomrError | None:
     if summary.exit_code == 0:
         return None
     kind = BY_EXIT_CODE.get(summary.exit_code, JobFailed)
-    return kind(summary.message, detail=summary.detail)
+    error = kind(summary.message, detail=summary.detail)
+    error.failure, error.summary = summary.failure or error.failure, summary
+    return error

@@ -23,48 +23,68 @@ it, such as the user's own traceback.
 
 from __future__ import annotations
 
+from gomr_runtime.job import Failure, Place, Summary
+
 EXIT_OK = 0
 EXIT_JOB_FAILED = 1
 EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3
 EXIT_DEADLINE = 4
 EXIT_CONFLICT = 5
+EXIT_SIGHUP = 129
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
 
 class GomrError(Exception):
-    """Root of the tree; `exit_code` is what the process ends with."""
+    """Root of the tree; `exit_code` is what the process ends with.
+
+    kind: the word for it in `--json`. failure: what programs are told of it. summary: of the run
+    that ended with it, where there is one.
+    """
 
     exit_code = EXIT_ENVIRONMENT
+    kind = "environment"
 
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(one_line(message))
         self.detail = detail.rstrip("\n")
+        self.failure = Failure(self.kind, str(self))
+        self.summary: Summary | None = None
 
 
 class UsageError(GomrError):
     """Refused before anything started."""
 
     exit_code = EXIT_USAGE
+    kind = "usage"
 
 
 class JobFailed(GomrError):
     """The user's code or data ended the run."""
 
     exit_code = EXIT_JOB_FAILED
+    kind = "user"
 
 
 class RecordFailed(JobFailed):
-    """User code, or the engine on its behalf, could not take one record."""
+    """User code, or the engine on its behalf, could not take one record; `place` says which."""
+
+    def __init__(self, message: str, *, detail: str = "", place: Place | None = None) -> None:
+        super().__init__(message, detail=detail)
+        self.place = place
 
 
 class DataError(JobFailed):
     """An input could not be read to its end."""
 
+    kind = "data"
+
 
 class LedgerMismatch(JobFailed):
     """The records read, mapped, written and reduced do not add up."""
+
+    kind = "books"
 
 
 class EnvironmentFailed(GomrError):
@@ -76,9 +96,13 @@ class EnvironmentFailed(GomrError):
 class NotPermitted(EnvironmentFailed):
     """The cluster's access control refused a request."""
 
+    kind = "permission"
+
 
 class StorageError(EnvironmentFailed):
     """The object store failed beyond its retries."""
+
+    kind = "storage"
 
 
 class PartLost(StorageError):
@@ -88,6 +112,8 @@ class PartLost(StorageError):
 class ScratchFailed(EnvironmentFailed):
     """A worker's scratch space is full, or its disk broken."""
 
+    kind = "worker"
+
 
 class CorruptBlock(EnvironmentFailed):
     """Stored data is missing or does not match its checksum.
@@ -95,6 +121,7 @@ class CorruptBlock(EnvironmentFailed):
     bad_map: the map task whose committed output it is, -1 for anything else.
     """
 
+    kind = "corrupt"
     bad_map = -1
 
     def of_map(self, index: int) -> CorruptBlock:
@@ -107,18 +134,25 @@ class DeadlineExceeded(GomrError):
     """The run's own deadline passed."""
 
     exit_code = EXIT_DEADLINE
+    kind = "deadline"
 
 
 class RunConflict(GomrError):
     """Another run, or a newer master of this run, holds the name."""
 
     exit_code = EXIT_CONFLICT
+    kind = "conflict"
 
 
 class Cancelled(GomrError):
-    """The run was asked to end."""
+    """The run was asked to end, by a signal or by somebody else."""
 
     exit_code = EXIT_SIGINT
+    kind = "cancelled"
+
+    def __init__(self, message: str, *, detail: str = "", exit_code: int = EXIT_SIGINT) -> None:
+        super().__init__(message, detail=detail)
+        self.exit_code = exit_code
 
 
 BY_EXIT_CODE: dict[int, type[GomrError]] = {
@@ -136,3 +170,8 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable(text: str) -> str:
+    """`text` with its lines kept, and nothing in it that moves a terminal or cannot be written."""
+    return "\n".join(one_line(line.expandtabs()) for line in text.split("\n"))

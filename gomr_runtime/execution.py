@@ -16,10 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from weakref import WeakSet
 
-from gomr_runtime.errors import CorruptBlock, DataError, GomrError, JobFailed, ScratchFailed
+from gomr_runtime.errors import (
+    CorruptBlock,
+    DataError,
+    GomrError,
+    JobFailed,
+    RecordFailed,
+    ScratchFailed,
+)
 from gomr_runtime.job import JobSpec, TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.profile import profiled, timed
-from gomr_runtime.user_errors import describe, user_frames
+from gomr_runtime.user_errors import calls, describe, user_frames
 
 if TYPE_CHECKING:
     from gomr_runtime.program import Program
@@ -96,6 +103,12 @@ def _scratch_error(task: TaskSpec, error: OSError) -> GomrError:
 
 def failure_of(error: BaseException, task: TaskSpec) -> TaskFailure:
     """What to report for an attempt that ended with `error`."""
+    place = error.place if isinstance(error, RecordFailed) else None
+    failure = _failure_of(error, task)
+    return replace(failure, attempt=task.attempt, place=place, frames=calls(error))
+
+
+def _failure_of(error: BaseException, task: TaskSpec) -> TaskFailure:
     if isinstance(error, CorruptBlock):
         message = f"{task.name}: {error}"
         return TaskFailure("corrupt", message, error.detail, bad_map=error.bad_map)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,68 +20,105 @@ from gomr_runtime import layout
 from gomr_runtime.api import MapReduceConfig
 from gomr_runtime.blobs import LocalBlobs
 from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
-from gomr_runtime.errors import EXIT_SIGINT, GomrError, JobFailed, UsageError
+from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, JobFailed, UsageError
 from gomr_runtime.execution import SLOTS, execute, failure_of
-from gomr_runtime.job import JobSpec, Piece, ResultFile, Summary, TaskKind, TaskResult, TaskSpec
+from gomr_runtime.job import (
+    Failure,
+    JobSpec,
+    Piece,
+    ResultFile,
+    Summary,
+    TaskFailure,
+    TaskKind,
+    TaskResult,
+    TaskSpec,
+)
+from gomr_runtime.local_folder import temporary_folder
 from gomr_runtime.maps import encode_maps
 from gomr_runtime.master.books import Books
 from gomr_runtime.master.ending import Effort, summarise
 from gomr_runtime.master.journal import Manifest, Plan
-from gomr_runtime.options import RunOptions, parse
+from gomr_runtime.options import RunOptions, asks_for_json, parse
+from gomr_runtime.outcome import tell_failure, tell_success, unexpected
+from gomr_runtime.place import Place, this_machine
 from gomr_runtime.prepare import Prepared, prepare
 from gomr_runtime.profile import stored
 from gomr_runtime.program import Program, program_of
-from gomr_runtime.progress import Reporter, output_of, reporter, summary_json, summary_text
+from gomr_runtime.progress import Reporter, output_of, reporter
 from gomr_runtime.publish import publish
+from gomr_runtime.resume import published
 from gomr_runtime.scheduler.events import AttemptId, TaskId
+from gomr_runtime.signals import Ended, Ending, ended_by_signals
 from gomr_runtime.storage.directory import DirectoryStore
+from gomr_runtime.streams import check_results, results_apart
 from gomr_runtime.success import promote
 from gomr_runtime.workerfile import WorkerFile
 
 
 def main(config: MapReduceConfig, argv: Sequence[str]) -> int:
     """Run as the command line says; returns the exit code, having told the person why."""
+    as_json = asks_for_json(argv)
+    with results_apart(as_json=as_json):
+        return _command(config, argv, as_json)
+
+
+def _command(config: MapReduceConfig, argv: Sequence[str], as_json: bool) -> int:
+    run = ""
     path = Path(getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0])
-    quiet = False
+    prepared: Prepared | None = None
     try:
-        options = parse(argv, inline=True, worker=str(path))
-        quiet = options.quiet
-        program = program_of(config, path.read_bytes(), str(path))
-        check_skipping(program, options.skip_bad_records)
-        if options.workers is not None:
-            from gomr_runtime.local_job import run_local
-
-            prepared = prepare(options)
-            return report(run_local(prepared, reporter(quiet=quiet)), prepared)
-        if options.resume:
-            raise UsageError("--resume needs --workers: a run in one process keeps no data")
-        prepared = prepare(replace(options, workers=1))
-        check_dependencies(prepared.worker)
-        return report(run_inline(prepared, program, reporter(quiet=quiet)), prepared)
+        with ended_by_signals() as ending:
+            options = parse(argv, inline=True, worker=str(path))
+            as_json, run = options.json, options.resume or options.run_id
+            if as_json:
+                check_results()
+            program = program_of(config, path.read_bytes(), str(path))
+            check_skipping(program, options.skip_bad_records)
+            with _place(options, ending) as place:
+                prepared = prepare(options, place)
+                run = prepared.job.run
+                summary = _run(prepared, program, ending)
+            return tell_success(summary, output_of(prepared.output), options)
+    except KeyboardInterrupt as error:
+        return tell_failure(_ended(error, prepared), as_json=as_json, run=run)
     except GomrError as error:
-        return complain(error)
-    except KeyboardInterrupt:
-        print("gomr: interrupted; nothing was published", file=sys.stderr)  # noqa: T201
-        return EXIT_SIGINT
+        return tell_failure(error, as_json=as_json, run=run)
+    except Exception as error:  # noqa: BLE001  (a limit of the machine, or a defect of ours)
+        return tell_failure(unexpected(error, argv), as_json=as_json, run=run)
 
 
-def report(summary: Summary, prepared: Prepared) -> int:
-    """Tell how a successful run ended, on stdout only with --json."""
-    options: RunOptions = prepared.options
-    output = output_of(prepared.output)
-    if options.json:
-        print(summary_json(summary, output))  # noqa: T201
-    elif not options.quiet:
-        print(summary_text(summary, output), file=sys.stderr)  # noqa: T201
-    return summary.exit_code
+@contextmanager
+def _place(options: RunOptions, ending: Ending) -> Iterator[Place]:
+    """Where the run's data goes: for a run in this process a folder of its own, which goes with
+    it, below --store or where temporary files are."""
+    if options.workers is not None:
+        yield this_machine(options)
+        return
+    if options.resume:
+        raise UsageError("--resume needs --workers: a run in one process keeps no data")
+    with temporary_folder(options.store) as folder:
+        ending.clean_up.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+        yield replace(this_machine(replace(options, workers=1)), store=str(folder))
 
 
-def complain(error: GomrError) -> int:
-    """One line for the error, the user's own frames after it; returns the exit code."""
-    print(f"gomr: {error}", file=sys.stderr)  # noqa: T201
-    if error.detail:
-        print(error.detail, file=sys.stderr)  # noqa: T201
-    return error.exit_code
+def _run(prepared: Prepared, program: Program, ending: Ending) -> Summary:
+    progress = reporter(quiet=prepared.options.quiet)
+    if prepared.options.workers is not None:
+        from gomr_runtime.local_job import run_local
+
+        return run_local(prepared, progress)
+    check_dependencies(prepared.worker)
+    return run_inline(prepared, program, progress, ending)
+
+
+def _ended(error: KeyboardInterrupt, prepared: Prepared | None) -> Cancelled:
+    """How a run ended that a signal ended."""
+    code = 128 + error.number if isinstance(error, Ended) else EXIT_SIGINT
+    how = f"ended by {error}" if isinstance(error, Ended) else "interrupted"
+    if prepared is not None and published(prepared.output, prepared.job.run) is not None:
+        where = output_of(prepared.output)
+        return Cancelled(f"{how}, when the output stood in {where}", exit_code=code)
+    return Cancelled(f"{how}; nothing was published", exit_code=code)
 
 
 def check_dependencies(worker: WorkerFile) -> None:
@@ -108,19 +145,19 @@ def check_skipping(program: Program, allowed: int) -> None:
         )
 
 
-def run_inline(prepared: Prepared, program: Program, progress: Reporter) -> Summary:
+def run_inline(prepared: Prepared, program: Program, progress: Reporter, ending: Ending) -> Summary:
     """Run the job in this process and publish its output. Raises the GomrError that ended it."""
-    folder = Path(tempfile.mkdtemp(prefix="gomr-inline-"))
+    folder = Path(prepared.store)
     try:
         store = DirectoryStore(folder / "store")
         scratch = folder / "scratch"
         scratch.mkdir()
-        summary = InlineRun(prepared.job, program, store, scratch, progress).run()
+        summary = InlineRun(prepared.job, program, store, scratch, progress, ending).run()
+        ending.check()
         publish(store, summary, prepared.output, prepared.options.overwrite)
         return summary
     finally:
         progress.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +184,12 @@ class InlineRun:
         store: DirectoryStore,
         scratch: Path,
         progress: Reporter,
+        ending: Ending,
         run_task: Callable[..., TaskResult] = execute,
     ) -> None:
-        """run_task: `execution.execute`, or what does the same and tells a test more."""
+        """ending: asked between tasks. run_task: `execution.execute`, or what does the same and
+        tells a test more."""
+        self._ending = ending
         self._run_task = run_task
         self._scratch = scratch
         self.books = Books(job)
@@ -190,6 +230,7 @@ class InlineRun:
         began = time.monotonic()
         total = self.books.total(kind, self._plan)
         for index in range(tasks):
+            self._ending.check()
             self._task(kind, index)
             self._progress.update(_State(kind, tasks, index + 1, self.books.done(kind), total))
         self._phases[kind] = time.monotonic() - began
@@ -211,11 +252,14 @@ class InlineRun:
         blobs = LocalBlobs(self._store.local_path)
         try:
             result = self._run_task(task, self._job, self._program, blobs, scratch, [0] * SLOTS)
-        except GomrError:
+        except GomrError as error:
+            error.failure = _failure(error, failure_of(error, task), task)
             raise
         except Exception as error:  # noqa: BLE001  (a partitioner or a key function may raise anything)
             failure = failure_of(error, task)
-            raise JobFailed(failure.message, detail=failure.detail) from None
+            failed = JobFailed(failure.message, detail=failure.detail)
+            failed.failure = _failure(failed, failure, task)
+            raise failed from None
         began = time.monotonic()
         files = tuple(self._keep(task, file) for file in result.files)
         result = stored(replace(result, files=files), time.monotonic() - began)
@@ -233,3 +277,8 @@ class InlineRun:
         key = layout.attempt_data(task, file.role)
         self._store.put_file(key, Path(file.path))
         return replace(file, key=key)
+
+
+def _failure(error: GomrError, found: TaskFailure, task: TaskSpec) -> Failure:
+    """What programs are told of the failed task."""
+    return Failure(found.kind, str(error), task.name, task.attempt, found.place, found.frames)

@@ -224,6 +224,44 @@ class TaskResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record is: the input's name, its offset in bytes there (uncompressed), and its
+    number within its task, counted from 0."""
+
+    source: str
+    offset: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One call in the user's own code when it raised."""
+
+    file: str
+    line: int
+    function: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What ended a run, as `--json` tells it.
+
+    kind: a `TaskFailure.kind`, or what was wrong outside of tasks: `usage`, `books`, `permission`,
+    `environment`, `deadline`, `conflict`, `cancelled`. message: one line. task: such as `map-3`,
+    "" for none; attempt: its number, from 1. record: where it is, if it was one record. frames:
+    the user's own calls, the innermost last.
+    """
+
+    kind: str
+    message: str = ""
+    task: str = ""
+    attempt: int = 0
+    record: Place | None = None
+    frames: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFailure:
     """Why an attempt failed.
 
@@ -231,7 +269,8 @@ class TaskFailure:
     cannot be read), `crash` (the child died), `timeout` (no progress), `memory`, `storage`,
     `corrupt` (a stored block is wrong; `bad_map` names the map task), `worker` (the machine's
     fault). message: one line. detail: the user's traceback. retry: False when another attempt
-    cannot end differently. record: the record in flight within the task, or -1.
+    cannot end differently. record: the record in flight within the task, or -1. attempt, frames:
+    as in `Failure`. place: of the record.
     """
 
     kind: Literal["user", "data", "crash", "timeout", "memory", "storage", "corrupt", "worker"]
@@ -240,6 +279,10 @@ class TaskFailure:
     retry: bool = True
     record: int = -1
     bad_map: int = -1
+    # Not part of what failed: where and how it was seen.
+    attempt: int = field(default=0, compare=False)
+    place: Place | None = field(default=None, compare=False)
+    frames: tuple[Frame, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +319,7 @@ class Summary:
     peak_rss: int = 0
     phases: dict[str, float] = field(default_factory=dict)
     profile: dict[str, dict[str, float]] = field(default_factory=dict)
+    failure: Failure | None = None
 
 
 def to_json(value: Any) -> bytes:
@@ -317,7 +361,9 @@ _NESTED: dict[type, dict[str, type]] = {
     JobSpec: {"files": InputFile},
     TaskSpec: {"pieces": Piece},
     TaskResult: {"files": ResultFile, "ledger": Ledger, "bad_records": BadRecord},
-    Summary: {"parts": Part, "ledger": Ledger, "bad_records": BadRecord},
+    Failure: {"record": Place, "frames": Frame},
+    TaskFailure: {"place": Place, "frames": Frame},
+    Summary: {"parts": Part, "ledger": Ledger, "bad_records": BadRecord, "failure": Failure},
 }
 
 
@@ -329,8 +375,7 @@ def build(kind: type[T], fields: Any) -> T:
         raise ValueError(f"{kind.__name__}: unknown fields {sorted(unknown)}")
     values = dict(fields)
     for name, inner in _NESTED.get(kind, {}).items():
-        if name in values:
-            given = values[name]
+        if (given := values.get(name)) is not None:
             values[name] = (
                 tuple(build(inner, item) for item in given)
                 if isinstance(given, list)

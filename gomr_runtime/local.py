@@ -20,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from gomr_runtime import layout
 from gomr_runtime.errors import (
@@ -38,6 +37,7 @@ from gomr_runtime.local_folder import make_folder
 from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
+from gomr_runtime.storage.directory import path_of
 from gomr_runtime.submit import submit
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ class LocalRun:
     def _store_folder(self) -> Path | None:
         """The store's own folder, where it has one."""
         url = self._store.url
-        return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
+        return path_of(url) if url.startswith("file:") else None
 
     # Reacting.
 

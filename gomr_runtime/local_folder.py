@@ -11,7 +11,13 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from gomr_runtime.errors import EnvironmentFailed
+from gomr_runtime.signals import uninterrupted
+from gomr_runtime.storage.causes import os_cause
 
 PREFIX = "gomr-"
 LOCK = "launcher"
@@ -27,6 +33,36 @@ def make_folder(parent: str) -> tuple[Path, int]:
     fcntl.flock(lock, fcntl.LOCK_EX)
     made.rename(folder / LOCK)  # nobody sees it free
     return folder, lock
+
+
+@contextmanager
+def temporary_folder(parent: str = "") -> Iterator[Path]:
+    """A folder for the block alone, below `parent` or where temporary files are; EnvironmentFailed
+    where it cannot be made. It goes with all that is in it, whatever signals come meanwhile."""
+    parent = parent or _temporary()
+    try:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+        folder, lock = make_folder(parent)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"no folder for the run's data can be made in {parent}: {os_cause(error)}: "
+            "name a place for it by --store DIR"
+        ) from None
+    try:
+        yield folder
+    finally:
+        with uninterrupted():
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # none of the usual places can be written to
+        raise EnvironmentFailed(
+            "there is no folder for temporary files: set TMPDIR, or give --store DIR"
+        ) from None
 
 
 def remove_abandoned(parent: Path) -> None:

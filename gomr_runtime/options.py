@@ -11,7 +11,9 @@ import dataclasses
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,6 +23,7 @@ from gomr_runtime.arguments import (
     build_parser,
     check_value,
     flag,
+    is_true,
     read_environment,
     read_settings,
 )
@@ -231,6 +234,7 @@ class RunOptions:
         metadata=_opt(
             "where the run's data lives: a directory or s3://bucket/prefix (default: .gomr)",
             group="runtime",
+            inline=True,
             metavar="URL",
         ),
     )
@@ -357,6 +361,16 @@ def check_shuffle(mappers: int, reducers: int) -> None:
             f"{mappers:,} mappers x {reducers:,} reducers: their product may be at most "
             f"{LARGEST_SHUFFLE:,}"
         )
+
+
+def asks_for_json(argv: Sequence[str]) -> bool:
+    """Whether the command is to answer in JSON, also where its options turn out to be wrong."""
+    if "--json" in argv or is_true(os.environ.get("GOMR_JSON", "")):
+        return True
+    with suppress(OSError, ValueError):
+        settings = tomllib.loads(Path(SETTINGS_FILE).read_text(encoding="utf-8"))
+        return settings.get("json") is True and "GOMR_JSON" not in os.environ
+    return False
 
 
 def parse(argv: Sequence[str], inline: bool, worker: str = "") -> RunOptions:

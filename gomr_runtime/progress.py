@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from gomr_runtime.errors import printable
 from gomr_runtime.job import Ledger, Summary
 from gomr_runtime.quantities import format_duration, format_size
 
@@ -135,7 +136,7 @@ class Lines:
         self._stream.flush()
 
     def _say(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
 
 class Bars:
@@ -161,7 +162,7 @@ class Bars:
     def log(self, level: str, text: str) -> None:
         if level != "error":
             text = text if level == "info" else f"{level}: {text}"
-            self._progress.console.print(text, markup=False, highlight=False)
+            self._progress.console.print(printable(text), markup=False, highlight=False)
 
     def update(self, state: PhaseState) -> None:
         if state.phase not in BARS or not state.tasks:
@@ -255,9 +256,10 @@ def summary_text(summary: Summary, output: str) -> str:
 
 
 def summary_json(summary: Summary, output: str) -> str:
-    """The summary and its output directory as one line of JSON."""
+    """The summary and its output directory as one line of JSON, in ASCII: file names and what user
+    code says may hold what no encoding has."""
     fields = dataclasses.asdict(summary) | {"output": output}
-    return json.dumps(fields, ensure_ascii=False, sort_keys=True)
+    return json.dumps(fields, sort_keys=True)
 
 
 def output_of(path: Path) -> str:

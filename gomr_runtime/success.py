@@ -34,6 +34,7 @@ FORMAT = 1
 NAME = "_SUCCESS"
 PART_NAME = re.compile(r"output-\d{5,9}\.(txt|jsonl|csv|parquet)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LONE = re.compile("[\ud800-\udfff]")  # surrogates, as user code may put them into names
 MAX_BYTES = 64 << 20
 
 
@@ -67,7 +68,11 @@ def success_of(
 
 def success_bytes(success: Success) -> bytes:
     text = json.dumps(dataclasses.asdict(success), indent=2, sort_keys=True, ensure_ascii=False)
-    return f"{text}\n".encode("utf-8", "surrogateescape")
+    return f"{_LONE.sub(_escape, text)}\n".encode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
 
 
 def parse_success(data: bytes) -> Success:

@@ -37,6 +37,7 @@ from gomr_runtime.inputs import resolve
 from gomr_runtime.job import BadRecord, InputFile, JobSpec, Ledger, Piece, TaskResult, TaskSpec
 from gomr_runtime.program import Program, load, program_of
 from gomr_runtime.progress import reporter
+from gomr_runtime.signals import Ending
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.workerfile import inspect_worker
@@ -203,7 +204,7 @@ def _run(job: JobSpec, program: Program, folder: Path) -> Result:
     scratch.mkdir()
     pairs: list[Pair] = []
     task = partial(_execute, partial(_CollectedPart, pairs))
-    run = InlineRun(job, program, store, scratch, reporter(quiet=True), task)
+    run = InlineRun(job, program, store, scratch, reporter(quiet=True), Ending(), task)
     summary = run.run()
     return Result(
         pairs,

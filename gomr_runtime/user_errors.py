@@ -8,11 +8,15 @@ import traceback
 from pathlib import Path
 from types import CodeType, TracebackType
 
+from gomr_runtime.job import Frame
+
 _ENGINE = f"{Path(__file__).parent}/"
 # Of what surrounds every child beside the engine.
 _AROUND = re.compile(r'"(<string>|<frozen runpy>|.*/multiprocessing/\w+\.py)", line')
 MOST_MESSAGE = 2_000  # characters of an error's own words
 MOST_FRAMES = 16_000  # characters of a traceback; a job reports many
+MOST_CALLS = 50  # of a traceback as data
+MOST_CODE = 200  # characters of a line of code in it
 
 
 def describe(error: BaseException) -> str:
@@ -91,3 +95,24 @@ def code_of(function: object) -> CodeType | None:
 
 def _ours(tb: TracebackType) -> bool:
     return tb.tb_frame.f_code.co_filename.startswith(_ENGINE)
+
+
+def calls(error: BaseException) -> tuple[Frame, ...]:
+    """The user's own calls that led to `error`, the innermost last; where there are none, those of
+    what it was raised from, or raised while handling."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        frames = [f for f in traceback.extract_tb(found.__traceback__) if _is_users(f)]
+        if frames:
+            return tuple(
+                Frame(f.filename, f.lineno or 0, f.name, (f.line or "")[:MOST_CODE])
+                for f in frames[-MOST_CALLS:]
+            )
+        found = found.__cause__ or found.__context__
+    return ()
+
+
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    return not frame.filename.startswith((_ENGINE, "<frozen "))

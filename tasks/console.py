@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from prefect import runtime
 from prefect.logging import get_run_logger
 
+from gomr_runtime.errors import one_line
 from gomr_runtime.options import RunOptions
 from gomr_runtime.progress import Reporter, Silent, reporter
 
@@ -36,4 +37,4 @@ def console() -> Reporter:
 def tell(text: str, level: str = "info") -> None:
     """One line for the person and for the run's log."""
     _reporter.log(level, text)
-    get_run_logger().log(LEVELS.get(level, logging.INFO), text)
+    get_run_logger().log(LEVELS.get(level, logging.INFO), one_line(text))

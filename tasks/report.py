@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from gomr_runtime.errors import one_line
 from gomr_runtime.job import Summary
 from gomr_runtime.progress import books, costs
 from gomr_runtime.quantities import format_size
@@ -38,8 +39,8 @@ def report(session: Session) -> Summary:
 def output_of(session: Session) -> str:
     """Where the parts are, for people on this machine."""
     if session.success is not None:
-        return str(session.success.parent)
-    return f"{session.prepared.store}, outputs/{session.prepared.job.run}"
+        return one_line(str(session.success.parent))
+    return one_line(f"{session.prepared.store}, outputs/{session.prepared.job.run}")
 
 
 def markdown(summary: Summary, output: str) -> str:
@@ -51,10 +52,10 @@ def markdown(summary: Summary, output: str) -> str:
         ("took", costs(summary)),
         ("output", f"{len(summary.parts)} parts, {format_size(size)}, in `{output}`"),
     ]
-    lines = [f"| {name} | {escape(text)} |" for name, text in rows]
+    lines = [f"| {escape(name)} | {escape(text)} |" for name, text in rows]
     return "\n".join([f"# Run {summary.run}", "", "| | |", "|---|---|", *lines])
 
 
 def escape(text: str) -> str:
     """`text` in a cell of a Markdown table."""
-    return text.replace("|", "\\|")
+    return one_line(text).replace("|", "\\|")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gomr_runtime.errors import RecordFailed
-from gomr_runtime.job import BadRecord, InputFile
+from gomr_runtime.job import BadRecord, InputFile, Place
 
 BOM = b"\xef\xbb\xbf"
 
@@ -39,7 +39,9 @@ class Block:
 def refusal(bad: BadRecord) -> RecordFailed:
     """The error that a bad record ends the job with, when it is not set aside."""
     return RecordFailed(
-        f"{bad.source}, record at byte {bad.offset}: {bad.cause}", detail=bad.detail
+        f"{bad.source}, record at byte {bad.offset}: {bad.cause}",
+        detail=bad.detail,
+        place=Place(bad.source, bad.offset, bad.record),
     )
 
 

@@ -16,7 +16,7 @@ from gomr_runtime.dataflow.direct_text import DirectText
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, DONE, PIECE, RECORD, TICKS, Monitor
-from gomr_runtime.job import BadRecord, Piece
+from gomr_runtime.job import BadRecord, Piece, Place
 from gomr_runtime.profile import EmitSampler, timed
 from gomr_runtime.program import Program
 from gomr_runtime.user_errors import describe, user_frames
@@ -205,6 +205,7 @@ class MapTask:
             f"{first.source}, record at byte {first.offset} (record {first.record} of "
             f"{self._name}): {first.cause}{others}",
             detail=first.detail,
+            place=Place(first.source, first.offset, first.record),
         )
 
     def _edge(self, which: str, function: Callable[[Context], Any] | None) -> None:

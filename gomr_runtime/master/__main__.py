@@ -12,6 +12,7 @@ from setproctitle import setproctitle
 from gomr_runtime.errors import GomrError
 from gomr_runtime.layout import check_run_id
 from gomr_runtime.master.server import Arguments, serve
+from gomr_runtime.streams import open_streams, say_error
 
 
 def parse(argv: list[str]) -> Arguments:
@@ -33,11 +34,12 @@ def parse(argv: list[str]) -> Arguments:
 
 
 def main() -> int:
+    open_streams()
     setproctitle("gomr-master")
     try:
         return asyncio.run(serve(parse(sys.argv[1:])))
     except GomrError as error:
-        print(f"gomr-master: {error}", error.detail, sep="\n", file=sys.stderr)  # noqa: T201
+        say_error("gomr-master", error)
         return error.exit_code
 
 

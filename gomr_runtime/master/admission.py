@@ -14,8 +14,9 @@ from gomr_runtime.errors import (
     GomrError,
     RunConflict,
     UsageError,
+    one_line,
 )
-from gomr_runtime.job import JobDescription, JobSpec, Piece, TaskFailure, from_json
+from gomr_runtime.job import Failure, JobDescription, JobSpec, Piece, TaskFailure, from_json
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
@@ -26,7 +27,7 @@ class Refusal(Exception):
     """The worker may not take part; it ends with `exit_code`."""
 
     def __init__(self, reason: str, exit_code: int = EXIT_ENVIRONMENT) -> None:
-        super().__init__(reason)
+        super().__init__(one_line(reason))
         self.exit_code = exit_code
 
 
@@ -78,7 +79,9 @@ class Admission:
     def _cannot_load(self, register: pb.Register) -> Refusal:
         failure = from_json(TaskFailure, register.failure)
         if self._driver.plan is None:
-            self._driver.fail(UsageError(failure.message, detail=failure.detail))
+            error = UsageError(failure.message, detail=failure.detail)
+            error.failure = Failure(error.kind, str(error), frames=failure.frames)
+            self._driver.fail(error)
         else:
             self._driver.feed.log(f"worker {register.worker}: {failure.message}", "warning")
         return Refusal(failure.message, EXIT_USAGE)

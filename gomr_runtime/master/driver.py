@@ -10,7 +10,7 @@ import os
 import time
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.errors import GomrError, RunConflict
+from gomr_runtime.errors import GomrError, RunConflict, one_line
 from gomr_runtime.job import JobSpec, Summary, TaskKind, to_json
 from gomr_runtime.master.assignments import attempt_message
 from gomr_runtime.master.clerks import Clerks
@@ -148,7 +148,9 @@ class Driver:
                 assign = pb.Assign(task=task, pieces_key=pieces_key)
                 self.sessions.send(worker, pb.MasterMessage(assign=assign))
             case Abandon(worker, attempt, nonce, reason):
-                abandon = pb.Abandon(attempt=attempt_message(attempt, nonce), reason=reason)
+                abandon = pb.Abandon(
+                    attempt=attempt_message(attempt, nonce), reason=one_line(reason)
+                )
                 self.sessions.send(worker, pb.MasterMessage(abandon=abandon))
             case Expire(worker, reason):
                 if not self.sessions.is_expired(worker):

@@ -40,6 +40,7 @@ def summarise(
         exit_code=error.exit_code if error else 0,
         message=str(error) if error else "",
         detail=error.detail if error else "",
+        failure=error.failure if error else None,
         parts=parts if error is None else (),
         ledger=totals.ledger,
         counters=totals.counters,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import one_line
+from gomr_runtime.streams import say
 
 BACKLOG = 4096  # events kept for clients that come back
 TRANSCRIPT = 10_000  # log lines kept for the store
@@ -34,7 +34,7 @@ class Feed:
     def log(self, text: str, level: str = "info") -> None:
         """One line for the master's stderr and for everybody who watches."""
         line = one_line(text)
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        say(line)
         self._lines.append(line)
         self._add(pb.WatchEvent(log=pb.LogLine(level=level, text=line)))
 

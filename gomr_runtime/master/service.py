@@ -12,6 +12,7 @@ from grpc.aio import EOF, ServicerContext
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
+from gomr_runtime.errors import one_line
 from gomr_runtime.job import TaskFailure, TaskResult, from_json
 from gomr_runtime.master.admission import Admission, Expired, Refusal
 from gomr_runtime.master.assignments import InvalidMessage, attempt_id, read_result
@@ -51,7 +52,7 @@ class MasterService(services.MasterServicer):
             reader.cancel()
             self._closed(session, outbox)
         if reader.done() and not reader.cancelled() and (error := reader.exception()):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, one_line(str(error)))
 
     async def _registered(self, context: Context) -> WorkerSession | None:
         try:

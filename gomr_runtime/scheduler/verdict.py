@@ -12,7 +12,7 @@ from gomr_runtime.errors import (
     RecordFailed,
     StorageError,
 )
-from gomr_runtime.job import TaskFailure
+from gomr_runtime.job import Failure, TaskFailure
 from gomr_runtime.scheduler.state import Phase, SchedulerConfig, Task
 
 NOT_THE_TASKS_FAULT = ("worker", "storage")
@@ -54,7 +54,11 @@ def error_of(task: Task, failure: TaskFailure, times: str = "") -> GomrError:
     message = failure.message
     if str(task.id) not in message:
         message = f"{task.id}: {message}"
-    return kind(f"{message} ({times})" if times else message, detail=failure.detail)
+    error = kind(f"{message} ({times})" if times else message, detail=failure.detail)
+    error.failure = Failure(
+        failure.kind, str(error), str(task.id), failure.attempt, failure.place, failure.frames
+    )
+    return error
 
 
 def lost_too_often(task: Task, reason: str) -> EnvironmentFailed:

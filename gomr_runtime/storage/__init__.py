@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from gomr_runtime.errors import StorageError, UsageError
 from gomr_runtime.storage.base import ObjectInfo, Store
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
-from gomr_runtime.storage.directory import DirectoryStore
+from gomr_runtime.storage.directory import DirectoryStore, path_of
 from gomr_runtime.storage.inputs import compression_of, list_inputs
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.storage.settings import S3Settings, split_s3_url
@@ -69,4 +69,4 @@ def _path_of(url: str) -> Path:
     parts = urlsplit(url)
     if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
         raise UsageError(f"store {url!r}: write file:///absolute/path")
-    return Path(unquote(parts.path))
+    return path_of(url)

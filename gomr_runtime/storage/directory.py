@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from gomr_runtime.errors import StorageError
 from gomr_runtime.storage.base import ObjectInfo
@@ -30,6 +31,11 @@ TRIES = 1_000
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def path_of(url: str) -> Path:
+    """The path in a `file:` URL. Its bytes may be no UTF-8."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))
 
 
 class DirectoryStore:

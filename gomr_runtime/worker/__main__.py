@@ -22,6 +22,7 @@ from gomr_runtime.job import JobSpec, from_json
 from gomr_runtime.layout import check_run_id, job, summary
 from gomr_runtime.process import PR_SET_DUMPABLE, prctl, watch_for_end
 from gomr_runtime.storage import Store, open_store
+from gomr_runtime.streams import open_streams, say_error
 from gomr_runtime.worker import forkserver
 
 ARROW_BYTES = 4 << 20  # input from which on tasks are large enough to need Arrow
@@ -120,6 +121,7 @@ async def supervise(
 
 
 def main() -> int:
+    open_streams()
     setproctitle("gomr-worker")
     prctl(PR_SET_DUMPABLE, 0)
     try:
@@ -133,7 +135,7 @@ def main() -> int:
         forkserver.start(preload_for(spec))
         return asyncio.run(work(arguments, store, spec))
     except GomrError as error:
-        print(f"gomr-worker: {error}", error.detail, sep="\n", file=sys.stderr)  # noqa: T201
+        say_error("gomr-worker", error)
         return error.exit_code
 
 

@@ -104,11 +104,13 @@ def describe(request: Request) -> bytes:
     """A frame with the JobDescription of the worker file, or why it cannot be loaded."""
     from gomr_runtime.errors import GomrError
     from gomr_runtime.program import load
+    from gomr_runtime.user_errors import calls
 
     try:
         program = load(Path(request.worker_file), request.worker_name)
     except GomrError as error:
-        failure = TaskFailure("user", str(error), detail=error.detail, retry=False)
+        frames = calls(error)
+        failure = TaskFailure("user", str(error), error.detail, retry=False, frames=frames)
         return frame(Kind.FAILURE, to_json(failure))
     return frame(Kind.RESULT, to_json(program.description))
 
@@ -120,7 +122,7 @@ def attempt(
     from gomr_runtime.errors import GomrError
     from gomr_runtime.execution import Monitor, execute, failure_of
     from gomr_runtime.program import load
-    from gomr_runtime.worker.diagnosis import place_of, record_in_flight
+    from gomr_runtime.worker.diagnosis import record_in_flight, whereabouts
 
     task, spec = from_json(TaskSpec, request.task), from_json(JobSpec, request.job)
     blobs = open_blobs(request.store, channel)
@@ -133,9 +135,11 @@ def attempt(
     except BaseException as error:  # noqa: BLE001  (user code may raise anything)
         failure = failure_of(error, task)
         if (record := record_in_flight(task, shared)) >= 0:  # KeyboardInterrupt, for one
-            place = place_of(task, spec, program.description.format, blobs, shared)
-            message = f"{failure.message} {place}"
-            failure = replace(failure, kind="crash", message=message, record=record)
+            where = whereabouts(task, spec, program.description.format, blobs, shared)
+            message = f"{failure.message} {where.words}"
+            failure = replace(
+                failure, kind="crash", message=message, record=record, place=where.place
+            )
         return frame(Kind.FAILURE, to_json(failure))
     body = to_json(result)
     if len(body) > MAX_ANSWER:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from gomr_runtime.dataflow.records import offset_of_record
 from gomr_runtime.errors import GomrError
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, PIECE, RECORD, Blobs
-from gomr_runtime.job import Format, JobSpec, TaskFailure, TaskSpec
+from gomr_runtime.job import Format, JobSpec, Place, TaskFailure, TaskSpec
 from gomr_runtime.user_errors import without_engine
 
 NEXT = {
@@ -19,21 +20,32 @@ NEXT = {
 LAST_LINES = 40
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a child was: in words, such as `in big.txt, record at offset 4711`, and as data where
+    it had a record in hand."""
+
+    words: str
+    place: Place | None = None
+
+
 def diagnose(
     kind: Literal["crash", "timeout", "memory"],
     words: str,
     task: TaskSpec,
-    where: str,
+    where: Whereabouts,
     record: int,
     output: str,
 ) -> TaskFailure:
     """The failure to report; `output` is the end of what the child printed."""
-    place = f" {where}" if where else ""
+    place = f" {where.words}" if where.words else ""
     return TaskFailure(
         kind,
         f"{task.name}: {words}{place}; {NEXT[kind]}",
         detail=without_engine(output),
         record=record,
+        attempt=task.attempt,
+        place=where.place,
     )
 
 
@@ -43,20 +55,23 @@ def record_in_flight(task: TaskSpec, monitor: Sequence[int]) -> int:
     return monitor[RECORD] + in_block if task.pieces and in_block >= 0 else -1
 
 
-def place_of(
+def whereabouts(
     task: TaskSpec, job: JobSpec, record_format: Format, blobs: Blobs, monitor: Sequence[int]
-) -> str:
-    """Where the child was, such as `at record 17 of big.txt, offset 4711`; reads the input."""
+) -> Whereabouts:
+    """Where the child was, by what it left in `monitor`; reads the input."""
     if task.kind == "reduce":
         key = monitor[RECORD] + max(0, monitor[BLOCK_RECORD])
-        return f"at key number {key}" if monitor[RECORD] >= 0 else ""
+        return Whereabouts(f"at key number {key}" if monitor[RECORD] >= 0 else "")
     known = 0 <= monitor[PIECE] < len(task.pieces)
     offset = monitor[BLOCK_OFFSET]
-    if record_in_flight(task, monitor) < 0 or not known:
+    number = record_in_flight(task, monitor)
+    if number < 0 or not known:
         if record_format.batches and known and monitor[RECORD] >= 0:
-            return f"in {task.pieces[monitor[PIECE]].file.source}, batch at offset {offset}"
-        return "between records" if monitor[RECORD] >= 0 else "before the first record"
+            source = task.pieces[monitor[PIECE]].file.source
+            return Whereabouts(f"in {source}, batch at offset {offset}")
+        return Whereabouts("between records" if monitor[RECORD] >= 0 else "before the first record")
     piece = task.pieces[monitor[PIECE]]
+    source = piece.file.source
     try:
         blob = blobs.open(piece.file.location)
         try:
@@ -71,5 +86,5 @@ def place_of(
         finally:
             blob.close()
     except GomrError:
-        return f"in {piece.file.source}, in the block at offset {offset}"
-    return f"in {piece.file.source}, record at offset {offset}"
+        return Whereabouts(f"in {source}, in the block at offset {offset}")
+    return Whereabouts(f"in {source}, record at offset {offset}", Place(source, offset, number))

@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -35,10 +34,11 @@ from gomr_runtime.job import (
 )
 from gomr_runtime.profile import stored
 from gomr_runtime.storage import Store, StoreBlobs, TaskBlobs
+from gomr_runtime.streams import say
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.child import Request
 from gomr_runtime.worker.children import Child, Ended, Limits, NotStarted
-from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, place_of, record_in_flight
+from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, record_in_flight, whereabouts
 from gomr_runtime.worker.frames import MAX_ANSWER, BadFrame, Kind
 from gomr_runtime.worker.session import Identity, Lost, Session
 
@@ -277,8 +277,8 @@ class Supervisor:
         assert child is not None
         assert self._description is not None
         monitor = list(child.monitor)
-        place = await asyncio.to_thread(
-            place_of,
+        where = await asyncio.to_thread(
+            whereabouts,
             running.spec,
             self._job,
             self._description.format,
@@ -289,7 +289,7 @@ class Supervisor:
             cast(Literal["crash", "timeout", "memory"], ended.reason),
             str(ended),
             running.spec,
-            place,
+            where,
             record_in_flight(running.spec, monitor),
             child.output.last_lines(LAST_LINES),
         )
@@ -343,6 +343,8 @@ class Supervisor:
 
     def _report(self, running: Running, outcome: TaskResult | TaskFailure) -> None:
         spec = running.spec
+        if isinstance(outcome, TaskFailure):
+            outcome = replace(outcome, attempt=spec.attempt)
         attempt = pb.Attempt(
             kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce
         )
@@ -427,4 +429,4 @@ def _name(spec: TaskSpec) -> str:
 
 
 def _log(text: str) -> None:
-    print(f"gomr-worker: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    say(f"gomr-worker: {text}")

@@ -186,7 +186,11 @@ def slow_run(launch: Launch, server: Server, folder: Path, name: str) -> subproc
 
 @pytest.mark.parametrize(
     ("sign", "code", "words"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "SIGTERM")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "SIGTERM"),
+        (signal.SIGHUP, 129, "SIGHUP"),
+    ],
 )
 def test_signals_end_the_run_cleanly(
     launch: Launch, server: Server, folder: Path, sign: signal.Signals, code: int, words: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.context import Context
@@ -64,13 +64,19 @@ class ConfigCaptured(BaseException):
         self.config = config
 
 
-_capturing = False
+Mode = Literal["start", "load", "task"]
+_mode: Mode = "start"
 
 
-def capture() -> None:
-    """From now on `run` hands its config to the loader instead of running a job."""
-    global _capturing
-    _capturing = True
+def mode() -> Mode:
+    """What `run` does."""
+    return _mode
+
+
+def set_mode(wanted: Mode) -> None:
+    """Let `run` start a job, hand its config to a loader, or refuse since a task calls it."""
+    global _mode
+    _mode = wanted
 
 
 def run(config: MapReduceConfig) -> None:
@@ -79,8 +85,10 @@ def run(config: MapReduceConfig) -> None:
     `python worker.py --input f` runs it in this process, with `--workers N` on local processes.
     Where the engine loads the file, this only hands over the config.
     """
-    if _capturing:
+    if _mode == "load":
         raise ConfigCaptured(config)
+    if _mode == "task":
+        raise RuntimeError("gomr.run is called inside a task: it belongs at the end of the file")
     from gomr_runtime.streams import open_streams
 
     open_streams()

@@ -12,9 +12,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from gomr_runtime import layout
 from gomr_runtime.api import MapReduceConfig
@@ -32,7 +34,9 @@ from gomr_runtime.job import (
     TaskKind,
     TaskResult,
     TaskSpec,
+    difference,
 )
+from gomr_runtime.loading import Loader, write_folder
 from gomr_runtime.local_folder import temporary_folder
 from gomr_runtime.maps import encode_maps
 from gomr_runtime.master.books import Books
@@ -63,19 +67,18 @@ def main(config: MapReduceConfig, argv: Sequence[str]) -> int:
 
 
 def _command(config: MapReduceConfig, argv: Sequence[str], as_json: bool) -> int:
-    run = ""
-    path = Path(getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0])
+    run, started = "", started_file()
     prepared: Prepared | None = None
     try:
         with ended_by_signals() as ending:
-            options = parse(argv, inline=True, worker=str(path))
+            options = parse(argv, inline=True, worker=started.path)
             as_json, run = options.json, options.resume or options.run_id
             if as_json:
                 check_results()
-            program = program_of(config, path.read_bytes(), str(path))
+            program = program_of(config, b"", started.path)
             check_skipping(program, options.skip_bad_records)
             with _place(options, ending) as place:
-                prepared = prepare(options, place)
+                prepared = prepare(options, place, module=started.module)
                 run = prepared.job.run
                 summary = _run(prepared, program, ending)
             return tell_success(summary, output_of(prepared.output), options)
@@ -85,6 +88,27 @@ def _command(config: MapReduceConfig, argv: Sequence[str], as_json: bool) -> int
         return tell_failure(error, as_json=as_json, run=run)
     except Exception as error:  # noqa: BLE001  (a limit of the machine, or a defect of ours)
         return tell_failure(unexpected(error, argv), as_json=as_json, run=run)
+
+
+@dataclass(frozen=True, slots=True)
+class StartedFile:
+    """The worker file that Python was started with. module: its dotted name with `python -m`."""
+
+    path: str
+    module: str = ""
+
+
+def started_file() -> StartedFile:
+    """The file whose code calls us as `__main__`, also below a debugger or a profiler that
+    executes it by itself."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        found = frame.f_globals
+        if found.get("__name__") == "__main__" and isinstance(found.get("__file__"), str):
+            name = getattr(found.get("__spec__"), "name", None) or ""
+            return StartedFile(found["__file__"], name if name != "__main__" else "")
+        frame = frame.f_back
+    return StartedFile(sys.argv[0])
 
 
 @contextmanager
@@ -152,7 +176,13 @@ def run_inline(prepared: Prepared, program: Program, progress: Reporter, ending:
         store = DirectoryStore(folder / "store")
         scratch = folder / "scratch"
         scratch.mkdir()
-        summary = InlineRun(prepared.job, program, store, scratch, progress, ending).run()
+        files = prepared.worker.program
+        write_folder(folder / "program", files)
+        fresh = partial(Loader(files, folder / "program").fresh, prepared.job.worker_name)
+        description = replace(program.description, worker_sha256=files.sha256)
+        program = replace(program, description=description)
+        run = InlineRun(prepared.job, program, store, scratch, progress, ending, fresh)
+        summary = run.run()
         ending.check()
         publish(store, summary, prepared.output, prepared.options.overwrite)
         return summary
@@ -174,8 +204,12 @@ class _State:
     workers: int = 1
 
 
+Fresh = Callable[[], AbstractContextManager[Program]]
+"""Gives one task a program that no other task has touched."""
+
+
 class InlineRun:
-    """The tasks of one job, one after the other."""
+    """The tasks of one job, one after the other, each with a program of its own."""
 
     def __init__(
         self,
@@ -185,16 +219,17 @@ class InlineRun:
         scratch: Path,
         progress: Reporter,
         ending: Ending,
+        fresh: Fresh,
         run_task: Callable[..., TaskResult] = execute,
     ) -> None:
-        """ending: asked between tasks. run_task: `execution.execute`, or what does the same and
-        tells a test more."""
+        """program: what the run is planned by. ending: asked between tasks. run_task:
+        `execution.execute`, or what does the same and tells a test more."""
+        self._fresh = fresh
         self._ending = ending
         self._run_task = run_task
         self._scratch = scratch
         self.books = Books(job)
         self._job = job
-        self._program = program
         self._store = store
         self._progress = progress
         self._began = time.monotonic()
@@ -250,16 +285,18 @@ class InlineRun:
         scratch = self._scratch / task.name
         scratch.mkdir()
         blobs = LocalBlobs(self._store.local_path)
-        try:
-            result = self._run_task(task, self._job, self._program, blobs, scratch, [0] * SLOTS)
-        except GomrError as error:
-            error.failure = _failure(error, failure_of(error, task), task)
-            raise
-        except Exception as error:  # noqa: BLE001  (a partitioner or a key function may raise anything)
-            failure = failure_of(error, task)
-            failed = JobFailed(failure.message, detail=failure.detail)
-            failed.failure = _failure(failed, failure, task)
-            raise failed from None
+        with self._fresh() as program:
+            self._check_same(program)
+            try:
+                result = self._run_task(task, self._job, program, blobs, scratch, [0] * SLOTS)
+            except GomrError as error:
+                error.failure = _failure(error, failure_of(error, task), task)
+                raise
+            except Exception as error:  # noqa: BLE001  (a partitioner may raise anything)
+                failure = failure_of(error, task)
+                failed = JobFailed(failure.message, detail=failure.detail)
+                failed.failure = _failure(failed, failure, task)
+                raise failed from None
         began = time.monotonic()
         files = tuple(self._keep(task, file) for file in result.files)
         result = stored(replace(result, files=files), time.monotonic() - began)
@@ -267,6 +304,13 @@ class InlineRun:
         if too_many is not None:
             raise too_many
         self.books.enter(Manifest(1, AttemptId(TaskId(kind, index), 1), "inline", result))
+
+    def _check_same(self, program: Program) -> None:
+        if words := difference(program.description, self._plan.description):
+            raise UsageError(
+                f"{self._job.worker_name} describes another job each time it is loaded ({words}): "
+                "its config may not depend on the command line, the time or chance"
+            )
 
     def _pieces(self, kind: TaskKind, index: int) -> tuple[Piece, ...]:
         if kind == "map":

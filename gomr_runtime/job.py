@@ -70,6 +70,14 @@ class JobDescription:
     worker_sha256: str
 
 
+def difference(one: JobDescription, other: JobDescription) -> str:
+    """The first field in which two descriptions differ, in words; "" when they are equal."""
+    for name in JobDescription.__slots__:
+        if (a := getattr(one, name)) != (b := getattr(other, name)):
+            return f"{name} is {a!r}, was {b!r}"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """What the client asks for; written once to `runs/<run>/job.json`.

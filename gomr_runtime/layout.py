@@ -1,7 +1,7 @@
 """Every object key of a run is built here; data keys carry task, attempt and nonce.
 
 runs/<run>/job.json                      what the client asked for
-runs/<run>/worker.py                     the worker file
+runs/<run>/program.json                  the worker file and the modules beside it
 runs/<run>/epoch/<n>                     one per master start, then the run's end, create-only
 runs/<run>/plan.json                     description and splits, create-only
 runs/<run>/pieces/<task>                 pieces of a task that are too many for one message
@@ -41,8 +41,8 @@ def job(run: str) -> str:
     return f"runs/{run}/job.json"
 
 
-def worker_file(run: str) -> str:
-    return f"runs/{run}/worker.py"
+def program(run: str) -> str:
+    return f"runs/{run}/program.json"
 
 
 def epochs(run: str) -> str:

@@ -35,6 +35,7 @@ from gomr_runtime.errors import (
 from gomr_runtime.job import JobSpec, Summary, from_json
 from gomr_runtime.local_folder import make_folder
 from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
+from gomr_runtime.program_files import ProgramFiles
 from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
 from gomr_runtime.storage.directory import path_of
@@ -57,25 +58,24 @@ OnEvent = Callable[["pb.WatchEvent"], None]
 class LocalRun:
     """One run's processes. Use as a context manager: everything is ended at its end.
 
-    Raises RunConflict when the run id is taken in the store, UsageError and EnvironmentFailed as
-    the store and the worker file demand.
+    Raises RunConflict when the run id is taken in the store, EnvironmentFailed as it demands.
     """
 
     def __init__(
         self,
         job: JobSpec,
-        worker_file: Path,
+        program: ProgramFiles,
         store_url: str,
         *,
         python: str = sys.executable,
         log_folder: Path | None = None,
     ) -> None:
-        """worker_file: what workers run; its sha256 is `job.worker_sha256`. python: of workers
-        and master. log_folder: where their stderr goes, by default beside the run's scratch
+        """program: what workers run; its sha256 is `job.worker_sha256`. python: of workers and
+        master. log_folder: where their stderr goes, by default beside the run's scratch
         space, which goes with the run."""
         self.job = job
         self.summary: Summary | None = None
-        self._worker_file = worker_file.absolute()
+        self._program = program
         self._store = open_store(store_url)
         self._python = python
         self._folder, self._lock = make_folder(_short_folder())
@@ -117,8 +117,8 @@ class LocalRun:
             self.close()
 
     def start(self) -> None:
-        """Write job and worker file to the store, then start every process."""
-        submit(self._store, self.job, self._worker_file)
+        """Write job and program to the store, then start every process."""
+        submit(self._store, self.job, self._program)
         self._logs.mkdir(parents=True, exist_ok=True)
         token = self._folder / "token"
         token.touch(0o600)
@@ -212,8 +212,6 @@ class LocalRun:
             "gomr_runtime.worker",
             "--master",
             self._address,
-            "--worker-file",
-            str(self._worker_file),
             "--scratch",
             str(space),
             "--sockets",

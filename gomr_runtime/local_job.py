@@ -40,7 +40,7 @@ def run_local(prepared: Prepared, progress: Reporter) -> Summary:
         if resume:
             job = reopen(open_store(prepared.store), job, rerun=prepared.options.rerun)
         folder = logs(store, run)
-        with LocalRun(job, prepared.worker.path, prepared.store, log_folder=folder) as processes:
+        with LocalRun(job, prepared.worker.program, prepared.store, log_folder=folder) as processes:
             summary = processes.watch(lambda event: _tell(event, progress))
         publish(open_store(prepared.store), summary, prepared.output, prepared.options.overwrite)
         done = True

@@ -18,6 +18,7 @@ from gomr_runtime.publish import check_output
 from gomr_runtime.quantities import format_size
 from gomr_runtime.resume import check_same, earlier_job, published
 from gomr_runtime.runs import DEFAULT_STORE, stdin_copy
+from gomr_runtime.storage import open_store
 from gomr_runtime.workerfile import WorkerFile, inspect_worker
 
 DEFAULT_OUTPUTS = "outputs"
@@ -41,16 +42,21 @@ class Prepared:
 
 
 def prepare(
-    options: RunOptions, place: Place | None = None, *, read_stdin: bool = True
+    options: RunOptions,
+    place: Place | None = None,
+    *,
+    read_stdin: bool = True,
+    module: str = "",
 ) -> Prepared:
     """Check the options against `place`, by default this machine, and fill in what was not given.
 
     read_stdin: copy standard input, where it is asked for, below the store; False leaves it out
-    of the job, for a check before the real start. Raises UsageError, or EnvironmentFailed when
+    of the job, for a check before the real start. module: the worker file's dotted name, where it
+    was started by it. Raises UsageError, or EnvironmentFailed when
     that copy fails; nothing has started then.
     """
     place = place or this_machine(options)
-    worker = inspect_worker(options.worker)
+    worker = inspect_worker(options.worker, module)
     run = options.resume or options.run_id or new_run_id(worker.path)
     output = Path(options.output or Path(DEFAULT_OUTPUTS, run)).absolute()
     here = not place.on_cluster
@@ -62,7 +68,7 @@ def prepare(
     files = _inputs(options, run, place, read_stdin, kept)
     job = _job(options, place, worker, files, earlier, run)
     if earlier is not None:
-        check_same(earlier, job, rerun=options.rerun)
+        check_same(earlier, job, open_store(place.store), worker.program, rerun=options.rerun)
     notes = (*place.notes, _plan_note(job))
     if complete is not None:
         notes = (f"run {run} is complete, nothing is left to do: its output is in {output}",)
@@ -144,7 +150,7 @@ def _job(
         workers=workers,
         mappers=mappers,
         reducers=reducers,
-        worker_sha256=worker.sha256,
+        worker_sha256=worker.program.sha256,
         worker_name=worker.path.name,
         output_format=options.output_format,
         params=dict(options.param),

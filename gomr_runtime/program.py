@@ -6,22 +6,18 @@ import collections.abc
 import functools
 import hashlib
 import inspect
-import sys
-import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
-from gomr_runtime import api
 from gomr_runtime.aggregates import Aggregate
-from gomr_runtime.api import ConfigCaptured, MapReduceConfig, TotalOrder
+from gomr_runtime.api import MapReduceConfig, TotalOrder
 from gomr_runtime.context import Context
 from gomr_runtime.errors import UsageError
 from gomr_runtime.formats import BatchFormat, plain_format
 from gomr_runtime.job import JobDescription
-from gomr_runtime.user_errors import describe, user_frames
+from gomr_runtime.user_errors import describe
 
 Delivery = Literal["list", "iterator", "batch"]
 Frames = Literal["arrow", "polars"]
@@ -49,34 +45,11 @@ class Program:
     reduce_frames: Frames = "arrow"
 
 
-def load(path: Path, name: str) -> Program:
-    """Execute the worker file as `__main__` up to its `gomr.run`; one file a process.
-
-    name: how messages call the file. Raises UsageError, with the user's frames as detail, when
-    the file raises or never calls `gomr.run`.
-    """
-    source = path.read_bytes()
-    module = types.ModuleType("__main__")
-    module.__file__ = str(path)
-    sys.modules["__main__"] = module
-    sys.path.insert(0, str(path.parent))
-    api.capture()
-    try:
-        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102  (the user's own file)
-    except ConfigCaptured as captured:
-        return program_of(captured.config, source, str(path))
-    except BaseException as error:  # noqa: BLE001  (sys.exit in a worker file is an error too)
-        raise UsageError(
-            f"{name} cannot be loaded: {describe(error)}", detail=user_frames(error)
-        ) from None
-    raise UsageError(
-        f"{name} never calls gomr.run: end it with "
-        'if __name__ == "__main__": gomr.run(gomr.MapReduceConfig(mapper=..., reducer=...))'
-    )
-
-
 def program_of(config: object, source: bytes, path: str) -> Program:
-    """The config checked and described; UsageError naming the field that is wrong."""
+    """The config checked and described; UsageError naming the field that is wrong.
+
+    source: what makes the program the one it is, see `ProgramFiles.manifest`.
+    """
     if not isinstance(config, MapReduceConfig):
         raise UsageError(f"gomr.run takes a gomr.MapReduceConfig, not {type(config).__name__}")
     for field in ("mapper", "reducer", "combiner", "setup", "finish", "sort_key"):

@@ -11,6 +11,7 @@ from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.job import InputFile, JobSpec, Part, Summary, from_json, to_json
 from gomr_runtime.local_processes import end_marked, part_of
 from gomr_runtime.options import RunOptions
+from gomr_runtime.program_files import ProgramFiles, decode
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.success import read_success
 
@@ -48,11 +49,16 @@ def published(output: Path, run: str) -> Summary | None:
     )
 
 
-def check_same(earlier: JobSpec, now: JobSpec, *, rerun: bool) -> None:
+def check_same(
+    earlier: JobSpec, now: JobSpec, store: Store, program: ProgramFiles, *, rerun: bool
+) -> None:
     """UsageError naming the first difference that would change the output.
 
-    `rerun` allows another worker file, since every task runs again then. Counts of workers,
-    memory, timeouts and the number of bad records may always differ.
+    Args:
+        store: has the earlier run's copy of its program.
+        program: of `now`.
+        rerun: allow another program, since every task runs again then. Counts of workers, memory,
+            timeouts and the number of bad records may always differ.
     """
     if difference := _difference(earlier, now):
         raise UsageError(
@@ -60,12 +66,20 @@ def check_same(earlier: JobSpec, now: JobSpec, *, rerun: bool) -> None:
         )
     if earlier.worker_sha256 != now.worker_sha256 and not rerun:
         raise UsageError(
-            f"--resume {now.run}: {now.worker_name} has changed since the run was started; "
-            "add --rerun to run all of its tasks again with the new file"
+            f"--resume {now.run}: {_changed_file(store, now, program)} since the run "
+            "was started; undo that, or add --rerun to run all of its tasks again"
         )
 
 
-def continued(store: Store, job: JobSpec, options: RunOptions) -> JobSpec:
+def _changed_file(store: Store, now: JobSpec, program: ProgramFiles) -> str:
+    try:
+        before = decode(store.get(layout.program(now.run)))
+    except (KeyError, ValueError):  # it was interrupted before it stored its program
+        return f"{now.worker_name} has changed"
+    return before.difference(program)
+
+
+def continued(store: Store, job: JobSpec, program: ProgramFiles, options: RunOptions) -> JobSpec:
     """`job` as it goes on with the run of its name in `store`: counts that were not given are
     those of the earlier start. UsageError when there is no such run, or it was another job."""
     try:
@@ -80,7 +94,7 @@ def continued(store: Store, job: JobSpec, options: RunOptions) -> JobSpec:
         mappers=options.mappers or earlier.mappers,
         reducers=options.reducers or earlier.reducers,
     )
-    check_same(earlier, job, rerun=options.rerun)
+    check_same(earlier, job, store, program, rerun=options.rerun)
     return job
 
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gomr_runtime import layout
-from gomr_runtime.errors import RunConflict, UsageError
+from gomr_runtime.errors import RunConflict
 from gomr_runtime.job import JobSpec, to_json
+from gomr_runtime.program_files import ProgramFiles, encode
 from gomr_runtime.storage import Store
 
 
-def submit(store: Store, job: JobSpec, worker_file: Path) -> None:
-    """Write the job, create-only, and its worker file.
+def submit(store: Store, job: JobSpec, program: ProgramFiles) -> None:
+    """Write the job, create-only, and its program: from here on no worker looks at files of the
+    client's.
 
-    Of a run that is resumed, this very job is there already. RunConflict when another job has the
-    run id, UsageError when the worker file cannot be read.
+    Raises:
+        RunConflict: another job has the run id. Of a run that is resumed, this very job is there
+            already.
     """
     if not store.create(layout.job(job.run), to_json(job)):
         raise RunConflict(
             f"run {job.run} exists already in {store.url}: choose another --run-id, or resume it"
         )
-    try:
-        store.put(layout.worker_file(job.run), worker_file.read_bytes())
-    except OSError as error:
-        raise UsageError(
-            f"{worker_file}: the worker file cannot be read: {error.strerror}"
-        ) from None
+    store.put(layout.program(job.run), encode(program))

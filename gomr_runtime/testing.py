@@ -9,16 +9,15 @@ on seeing everything in one task fails here and not in production.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from gomr_runtime import api
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.api import MapReduceConfig
 from gomr_runtime.context import Context
@@ -32,10 +31,11 @@ from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.values import freeze, thaw
 from gomr_runtime.errors import UsageError
 from gomr_runtime.execution import SLOTS, Blobs, HashedFile, Monitor, execute
-from gomr_runtime.inline import InlineRun, check_skipping
+from gomr_runtime.inline import Fresh, InlineRun, check_skipping
 from gomr_runtime.inputs import resolve
 from gomr_runtime.job import BadRecord, InputFile, JobSpec, Ledger, Piece, TaskResult, TaskSpec
-from gomr_runtime.program import Program, load, program_of
+from gomr_runtime.loading import Loader, write_folder
+from gomr_runtime.program import Program, program_of
 from gomr_runtime.progress import reporter
 from gomr_runtime.signals import Ending
 from gomr_runtime.storage.directory import DirectoryStore
@@ -83,10 +83,11 @@ def run_local(
     and on; or the path of a file or directory. memory is in bytes. Raises the GomrError that the
     job ends with: `RecordFailed` for what user code raises, its frames in `detail`.
     """
-    program = _program(worker)
-    check_skipping(program, skip_bad_records)
     with tempfile.TemporaryDirectory(prefix="gomr-testing-") as name:
         folder = Path(name)
+        fresh = _fresh(worker, folder / "program")
+        with fresh() as program:
+            check_skipping(program, skip_bad_records)
         job = JobSpec(
             run="test",
             files=tuple(_files(inputs, folder)),
@@ -100,7 +101,7 @@ def run_local(
             memory=memory,
             skip_bad_records=skip_bad_records,
         )
-        return _run(job, program, folder)
+        return _run(job, program, fresh, folder)
 
 
 def run_mapper(
@@ -176,35 +177,28 @@ def config_of(worker: ModuleType | Path) -> MapReduceConfig:
                 "not one: pass the config, or Path(module.__file__) to run the file"
             )
         return found[0]
-    return _load(worker).config
+    with Loader(inspect_worker(worker).program).fresh(worker.name) as program:
+        return program.config
 
 
-def _program(worker: Worker) -> Program:
+def _fresh(worker: Worker, folder: Path) -> Fresh:
+    """What gives each task its program. folder: for the copy of a worker file."""
     if isinstance(worker, Path):
-        return _load(worker)
+        files = inspect_worker(worker).program
+        write_folder(folder, files)
+        return partial(Loader(files, folder).fresh, worker.name)
     config = config_of(worker) if isinstance(worker, ModuleType) else worker
-    return program_of(config, b"", "worker.py")
+    program = program_of(config, b"", "worker.py")
+    return lambda: nullcontext(program)
 
 
-def _load(path: Path) -> Program:
-    """A worker file's program, with this process left as it was."""
-    inspect_worker(path)
-    main, search, capturing = sys.modules["__main__"], sys.path[:], api._capturing
-    try:
-        return load(path, path.name)
-    finally:
-        sys.modules["__main__"] = main
-        sys.path[:] = search
-        api._capturing = capturing
-
-
-def _run(job: JobSpec, program: Program, folder: Path) -> Result:
+def _run(job: JobSpec, program: Program, fresh: Fresh, folder: Path) -> Result:
     store = DirectoryStore(folder / "store")
     scratch = folder / "scratch"
     scratch.mkdir()
     pairs: list[Pair] = []
     task = partial(_execute, partial(_CollectedPart, pairs))
-    run = InlineRun(job, program, store, scratch, reporter(quiet=True), Ending(), task)
+    run = InlineRun(job, program, store, scratch, reporter(quiet=True), Ending(), fresh, task)
     summary = run.run()
     return Result(
         pairs,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
 import sys
 import tomllib
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gomr_runtime.errors import UsageError
+from gomr_runtime.local_imports import read_program
+from gomr_runtime.program_files import ProgramFiles
 
 # Inline script metadata, as in PEP 723.
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -24,21 +25,25 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f]*")
 class WorkerFile:
     """A worker file that compiles and calls `gomr.run`.
 
-    sha256: of its bytes, in hex. dependencies and requires_python: of its PEP 723 header, empty
-    without one.
+    program: it and the modules beside it that it imports, as they were when they were read.
+    dependencies and requires_python: of its PEP 723 header, empty without one.
     """
 
     path: Path
-    sha256: str
+    program: ProgramFiles
     dependencies: tuple[str, ...] = ()
     requires_python: str = ""
 
 
-def inspect_worker(path: str | Path) -> WorkerFile:
+def inspect_worker(path: str | Path, module: str = "") -> WorkerFile:
     """Compile the file and read its syntax tree and header; it is not run.
 
-    Raises UsageError: no such file, a syntax error, no call of `gomr.run`, a config without
-    mapper, or a header that is not TOML.
+    Args:
+        module: the file's dotted name where it was started by it, with `python -m`.
+
+    Raises:
+        UsageError: no such file, a syntax error, no call of `gomr.run`, a config without mapper,
+            a header that is not TOML, or a module beside it that cannot be read.
     """
     path = Path(path)
     try:
@@ -47,11 +52,12 @@ def inspect_worker(path: str | Path) -> WorkerFile:
         raise UsageError(f"{path}: no such worker file") from None
     except OSError as error:
         raise UsageError(f"{path}: the worker file cannot be read: {error.strerror}") from None
-    _check_tree(path, _parse(path, source))
+    tree = _parse(path, source)
+    _check_tree(path, tree)
     header = _header(path, source)
     return WorkerFile(
         path.absolute(),
-        hashlib.sha256(source).hexdigest(),
+        read_program(path.absolute(), source, tree, module),
         tuple(header.get("dependencies", ())),
         header.get("requires-python", ""),
     )

@@ -13,7 +13,7 @@ from gomr_runtime.environment import CHECKOUT
 from gomr_runtime.options import RunOptions
 from tasks.cluster.image_build import build, find_base
 from tasks.cluster.image_load import Loader, Missing, loader_for, run_images
-from tasks.cluster.images import ImagePlan, RunImages, plan_images, read_sources, read_worker
+from tasks.cluster.images import ImagePlan, RunImages, plan_images, read_sources
 from tasks.console import tell
 from tasks.session import Session
 
@@ -49,7 +49,6 @@ def choose_images(session: Session) -> Images:
         return Images(RunImages(master, worker, "IfNotPresent"), loader, None)
     plan = plan_images(
         session.prepared.worker,
-        read_worker(session.prepared.worker),
         find_base(tell),
         read_sources(CHECKOUT),
     )

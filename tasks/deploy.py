@@ -26,7 +26,7 @@ def start_processes(session: Session) -> LocalRun:
     prepared = session.prepared
     processes = LocalRun(
         prepared.job,
-        prepared.worker.path,
+        prepared.worker.program,
         prepared.store,
         python=session.python,
         log_folder=logs(Path(prepared.store), prepared.job.run) if session.claim else None,

@@ -17,7 +17,7 @@ def start_pods(session: Session) -> ClusterRun:
     options, store = session.prepared.options, session.store
     assert store is not None
     if options.resume:
-        job = continued(store, session.prepared.job, options)
+        job = continued(store, session.prepared.job, session.prepared.worker.program, options)
         session.prepared = replace(session.prepared, job=job)
         run = session.processes = _run(session)
         if run.attach():
@@ -53,4 +53,4 @@ def _run(session: Session) -> ClusterRun:
         keep=prepared.options.keep,
         pull=images.run.pull_policy,
     )
-    return ClusterRun(prepared.job, prepared.worker.path, target.cluster, access, pods)
+    return ClusterRun(prepared.job, prepared.worker.program, target.cluster, access, pods)

@@ -16,7 +16,15 @@ from gomr_runtime.errors import (
     UsageError,
     one_line,
 )
-from gomr_runtime.job import Failure, JobDescription, JobSpec, Piece, TaskFailure, from_json
+from gomr_runtime.job import (
+    Failure,
+    JobDescription,
+    JobSpec,
+    Piece,
+    TaskFailure,
+    difference,
+    from_json,
+)
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
@@ -135,14 +143,6 @@ def read_description(register: pb.Register, job: JobSpec) -> JobDescription:
             "started with: build its image again, or start a new run"
         )
     return description
-
-
-def difference(one: JobDescription, other: JobDescription) -> str:
-    """The first field in which two descriptions differ, in words."""
-    for name in JobDescription.__slots__:
-        if (a := getattr(one, name)) != (b := getattr(other, name)):
-            return f"{name} is {a!r}, was {b!r}"
-    return "no difference"
 
 
 def check_options(job: JobSpec, description: JobDescription) -> None:

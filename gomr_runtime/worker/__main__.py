@@ -24,7 +24,9 @@ from gomr_runtime.process import PR_SET_DUMPABLE, prctl, watch_for_end
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.streams import open_streams, say_error
 from gomr_runtime.worker import forkserver
+from gomr_runtime.worker.program_copy import bring_program
 
+PROGRAM = "program"  # folder of its copy, in the scratch space
 ARROW_BYTES = 4 << 20  # input from which on tasks are large enough to need Arrow
 
 
@@ -33,7 +35,7 @@ class Arguments:
     run: str
     store: str
     master: str
-    worker_file: Path
+    worker_file: Path | None
     token_file: Path
     scratch: Path
     sockets: Path | None
@@ -48,7 +50,7 @@ def parse(argv: list[str]) -> Arguments:
     parser.add_argument("--run", required=True)
     parser.add_argument("--store", required=True)
     parser.add_argument("--master", required=True)
-    parser.add_argument("--worker-file", type=Path, required=True)
+    parser.add_argument("--worker-file", type=Path, help="of the image, where there is one")
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--sockets", type=Path, help="a short path, since socket paths are limited")
@@ -107,12 +109,15 @@ async def supervise(
     from gomr_runtime.rpc import Trust, read_pem, read_token
     from gomr_runtime.worker.supervisor import Settings, Supervisor
 
+    await asyncio.to_thread(
+        bring_program, store, spec, arguments.worker_file, arguments.scratch / PROGRAM
+    )
     ca, host = arguments.tls_ca, arguments.master.rpartition(":")[0]
     settings = Settings(
         arguments.run,
         arguments.master,
         read_token(arguments.token_file),
-        arguments.worker_file,
+        arguments.scratch / PROGRAM,
         arguments.scratch,
         arguments.slots,
         Trust(read_pem(ca), host) if ca else None,

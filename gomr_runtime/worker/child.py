@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     import ctypes
 
     from gomr_runtime.execution import Blobs
+    from gomr_runtime.program import Program
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run. task and job: JSON, empty for a description. store: the URL of a directory
-    store, "" when everything is read through the supervisor."""
+    """What to run. program: the folder with the copy of the program, whose hash is `sha256`. task
+    and job: JSON, empty for a description. store: the URL of a directory store, "" when everything
+    is read through the supervisor."""
 
-    worker_file: str
+    program: str
+    sha256: str
     worker_name: str
     task: bytes = b""
     job: bytes = b""
@@ -54,7 +57,6 @@ def run(
     try:
         isolate(output.fileno())
         os.register_at_fork(after_in_child=lambda: cut_off(channel))
-        sys.argv = [request.worker_name]
         answer = attempt(request, channel, monitor) if request.task else describe(request)
         channel.sendall(answer)
         code = 0
@@ -103,11 +105,10 @@ def cut_off(channel: socket.socket) -> None:
 def describe(request: Request) -> bytes:
     """A frame with the JobDescription of the worker file, or why it cannot be loaded."""
     from gomr_runtime.errors import GomrError
-    from gomr_runtime.program import load
     from gomr_runtime.user_errors import calls
 
     try:
-        program = load(Path(request.worker_file), request.worker_name)
+        program = load(request)
     except GomrError as error:
         frames = calls(error)
         failure = TaskFailure("user", str(error), error.detail, retry=False, frames=frames)
@@ -121,14 +122,13 @@ def attempt(
     """A frame with the TaskResult or the TaskFailure of the attempt."""
     from gomr_runtime.errors import GomrError
     from gomr_runtime.execution import Monitor, execute, failure_of
-    from gomr_runtime.program import load
     from gomr_runtime.worker.diagnosis import record_in_flight, whereabouts
 
     task, spec = from_json(TaskSpec, request.task), from_json(JobSpec, request.job)
     blobs = open_blobs(request.store, channel)
     shared = cast(Monitor, memoryview(monitor).cast("B").cast("q"))
     try:
-        program = load(Path(request.worker_file), request.worker_name)
+        program = load(request)
         result = execute(task, spec, program, blobs, Path(request.scratch), shared)
     except GomrError as error:
         return frame(Kind.FAILURE, to_json(failure_of(error, task)))
@@ -151,6 +151,13 @@ def attempt(
         )
         return frame(Kind.FAILURE, to_json(failure))
     return frame(Kind.RESULT, body)
+
+
+def load(request: Request) -> Program:
+    """The program, executed up to its `gomr.run`."""
+    from gomr_runtime.loading import Loader
+
+    return Loader.of_folder(Path(request.program), request.sha256).load(request.worker_name)
 
 
 def open_blobs(store_url: str, channel: socket.socket) -> Blobs:

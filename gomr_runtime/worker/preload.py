@@ -29,6 +29,6 @@ die_with_parent(os.getppid(), signal.SIGTERM)  # before the imports below, which
 import gomr_runtime.blobs  # noqa: E402
 import gomr_runtime.dataflow.stages  # noqa: E402
 import gomr_runtime.execution  # noqa: E402
-import gomr_runtime.program  # noqa: E402
+import gomr_runtime.loading  # noqa: E402
 import gomr_runtime.storage  # noqa: E402
 import gomr_runtime.worker.child  # noqa: E402, F401

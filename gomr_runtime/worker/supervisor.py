@@ -48,13 +48,13 @@ LEAVE_SECONDS = 1.0  # for the master to hear a goodbye
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """scratch: a directory of this worker alone. slots: attempts at a time. trust: of a master
-    on another machine."""
+    """program: the folder with its copy. scratch: a directory of this worker alone. slots: attempts
+    at a time. trust: of a master on another machine."""
 
     run: str
     master: str
     token: str
-    worker_file: Path
+    program: Path
     scratch: Path
     slots: int
     trust: rpc.Trust | None = None
@@ -139,8 +139,7 @@ class Supervisor:
         dies gets a second chance: it may have been killed for something else."""
         description = failure = ""
         for _ in range(LOADS):
-            request = Request(str(self._settings.worker_file), self._job.worker_name)
-            child = Child(request, self._limits, None)
+            child = Child(self._request(), self._limits, None)
             try:
                 kind, body = await child.answer()
             except (Ended, BadFrame, NotStarted) as error:
@@ -250,9 +249,8 @@ class Supervisor:
             return TaskFailure("storage", str(error))
         except OSError as error:
             return TaskFailure("worker", f"{running.spec.name}: scratch space: {error.strerror}")
-        request = Request(
-            str(self._settings.worker_file),
-            self._job.worker_name,
+        request = replace(
+            self._request(),
             task=to_json(running.spec),
             job=self._child_job,
             store=self._store.url if self._local else "",
@@ -271,6 +269,11 @@ class Supervisor:
         finally:
             self._sweep()
         return _read(kind, body, child.peak)
+
+    def _request(self) -> Request:
+        """For a description; with a task, for an attempt."""
+        job = self._job
+        return Request(str(self._settings.program), job.worker_sha256, job.worker_name)
 
     async def _diagnose(self, running: Running, ended: Ended) -> TaskFailure:
         child = running.child

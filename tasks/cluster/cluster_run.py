@@ -12,13 +12,13 @@ import queue
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, GomrError
 from gomr_runtime.job import JobSpec, Summary, from_json
+from gomr_runtime.program_files import ProgramFiles
 from gomr_runtime.storage import open_store
 from gomr_runtime.submit import submit
 from tasks.cluster import run_objects
@@ -60,16 +60,15 @@ class ClusterRun:
     def __init__(
         self,
         job: JobSpec,
-        worker_file: Path,
+        program: ProgramFiles,
         cluster: Cluster,
         store: StoreAccess,
         pods: RunPods,
     ) -> None:
-        """worker_file: what the worker image holds; its sha256 is `job.worker_sha256`. pods: of
-        the same run."""
+        """program: what workers run; its sha256 is `job.worker_sha256`. pods: of the same run."""
         self.job = job
         self.summary: Summary | None = None
-        self._worker_file = worker_file
+        self._program = program
         self._cluster = cluster
         self._access = store
         self._store = open_store(store.url, store.here)
@@ -104,8 +103,8 @@ class ClusterRun:
         self.close()
 
     def start(self) -> None:
-        """Write job and worker file to the store, then make the run's objects."""
-        submit(self._store, self.job, self._worker_file)
+        """Write job and program to the store, then make the run's objects."""
+        submit(self._store, self.job, self._program)
         pods = self._pods
         if pods.s3.endpoint == MINIO_ENDPOINT:  # a store of one's own has its own ways
             pods = replace(pods, worker_s3=worker_login(self._access, self.job))

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from gomr_runtime.errors import UsageError
 from gomr_runtime.workerfile import WorkerFile
 
 DEFAULT_BASE = "python:3.11-slim"
@@ -93,18 +92,9 @@ def read_sources(checkout: Path) -> dict[str, bytes]:
     }
 
 
-def read_worker(worker: WorkerFile) -> bytes:
-    """The worker file's bytes; raises UsageError when they are not those that were looked at."""
-    source = worker.path.read_bytes()
-    if hashlib.sha256(source).hexdigest() != worker.sha256:
-        raise UsageError(f"{worker.path}: was changed while the run started: start it again")
-    return source
-
-
-def plan_images(
-    worker: WorkerFile, source: bytes, base: BaseImage, sources: Mapping[str, bytes]
-) -> ImagePlan:
-    """The images for `worker`: from `read_worker`, `image_build.find_base` and `read_sources`."""
+def plan_images(worker: WorkerFile, base: BaseImage, sources: Mapping[str, bytes]) -> ImagePlan:
+    """The images for `worker`, of what `image_build.find_base` and `read_sources` found."""
+    source = worker.program.main.source
     runtime = _hash(
         [_FORMAT, base.id, base.platform],
         ((name, data) for name, data in sorted(sources.items()) if name != WORKER_FILE),

@@ -12,7 +12,7 @@ import pytest
 from gomr_runtime.environment import CHECKOUT
 from gomr_runtime.workerfile import inspect_worker
 from tasks.cluster.image_build import find_base
-from tasks.cluster.images import ImagePlan, plan_images, read_sources, read_worker
+from tasks.cluster.images import ImagePlan, plan_images, read_sources
 from tests.build_cache import BuildFailed
 from tests.cluster.bring_up import cannot_run
 from tests.cluster.engine import ensure_engine
@@ -51,7 +51,7 @@ def plan_for(path: Path, base: str, **more: bytes) -> ImagePlan:
     worker = inspect_worker(path)
     sources = read_sources(CHECKOUT)
     sources |= {f"gomr_runtime/{name}.py": text for name, text in more.items()}
-    return plan_images(worker, read_worker(worker), find_base(print, base), sources)
+    return plan_images(worker, find_base(print, base), sources)
 
 
 def docker(*arguments: str, seconds: float = 600) -> str:

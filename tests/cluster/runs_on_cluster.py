@@ -150,7 +150,7 @@ class Runs:
             "workers": 2,
             "mappers": 12,
             "reducers": 4,
-            "worker_sha256": inspect_worker(self.worker).sha256,
+            "worker_sha256": inspect_worker(self.worker).program.sha256,
             "worker_name": "worker.py",
             "memory": 300 * 10**6,
             **job,
@@ -168,7 +168,9 @@ class Runs:
             **(pods or {}),
         }
         access = self.minio.access
-        return ClusterRun(spec, self.worker, self.cluster, access, RunPods(**wanted))
+        return ClusterRun(
+            spec, inspect_worker(self.worker).program, self.cluster, access, RunPods(**wanted)
+        )
 
     def finish(self, run: ClusterRun, on_event: OnEvent | None = None) -> Summary:
         """Start it, see it through, and check that nothing of it is left."""
@@ -215,7 +217,9 @@ def parts_here(runs: Runs, **job: Any) -> dict[str, bytes]:
     path = runs.folder / "text.txt"
     path.write_text(TEXT)
     files = tuple(replace(file, location=str(path), version="") for file in spec.files)
-    with LocalRun(replace(spec, files=files), runs.worker, str(folder)) as processes:
+    with LocalRun(
+        replace(spec, files=files), inspect_worker(runs.worker).program, str(folder)
+    ) as processes:
         summary = processes.watch()
     return {part.name: (folder / part.key).read_bytes() for part in summary.parts}
 

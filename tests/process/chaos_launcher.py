@@ -49,7 +49,7 @@ def run_on_s3(job: Prepared, logs: Path) -> Summary:
     spec, store = job.job, open_store(job.store)
     if job.options.resume:
         spec = reopen(store, spec, rerun=False)
-    with LocalRun(spec, job.worker.path, job.store, log_folder=logs) as run:
+    with LocalRun(spec, job.worker.program, job.store, log_folder=logs) as run:
         summary = run.watch()
     publish(store, summary, job.output, overwrite=False)
     return summary

@@ -17,6 +17,8 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.inputs import version_of
 from gomr_runtime.job import InputFile, JobSpec, Summary
 from gomr_runtime.local import LocalRun
+from gomr_runtime.local_imports import read_program
+from gomr_runtime.program_files import ProgramFiles
 
 CANARY = "canary-3f9c61d8e2"  # a secret, looked for where none belongs
 HEAD = """
@@ -73,6 +75,11 @@ class Job:
     def worker(self) -> Path:
         return self.folder / "worker.py"
 
+    @property
+    def program(self) -> ProgramFiles:
+        source = self.worker.read_bytes()
+        return read_program(self.worker, source, ast.parse(source))
+
     def spec(self) -> JobSpec:
         self.worker.write_text(self.source)
         path = self.folder / "input.txt"
@@ -85,7 +92,7 @@ class Job:
         return JobSpec(
             run=self.run,
             files=(file,) if self.text else (),
-            worker_sha256=hashlib.sha256(self.worker.read_bytes()).hexdigest(),
+            worker_sha256=self.program.sha256,
             worker_name="worker.py",
             **settings,
         )
@@ -93,7 +100,7 @@ class Job:
     def launch(self) -> LocalRun:
         return LocalRun(
             self.spec(),
-            self.worker,
+            self.program,
             str(self.store),
             python=self.python,
             log_folder=self.folder / "logs",

@@ -90,7 +90,7 @@ class S3Job(Job):
         spec = self.spec()
         self.live = LocalRun(
             reopen(self.truth, spec, rerun=False) if self.resumed else spec,
-            self.worker,
+            self.program,
             f"s3://{BUCKET}/{self.prefix}",
             log_folder=self.folder / "logs",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def test_a_good_file_is_described_without_running_it(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + "\nraise SystemExit('never run')\n")
     found = inspect_worker(path)
     assert found.path == path
-    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found.program.main.source == path.read_bytes()
     assert found.dependencies == ()
 
 

@@ -1,0 +1,101 @@
+"""What a program that is executed leaves in its interpreter, taken away again afterwards.
+
+In one process a program is executed for each task. Its modules, and what it changed in the process
+by the usual ways, must not be seen by the next task. Libraries stay as they are, with all that the
+program may have told them.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from contextlib import suppress
+from types import ModuleType
+
+from gomr_runtime import api
+from gomr_runtime.local_imports import OURS
+from gomr_runtime.program_files import MAIN, ProgramFiles
+
+_MAINS = (MAIN, "__mp_main__")
+
+
+class InterpreterState:
+    """The state at the time of its creation; the program's own modules are hidden from then on."""
+
+    def __init__(self, program: ProgramFiles) -> None:
+        self._program = program
+        self._mains = {name: sys.modules.get(name) for name in _MAINS}
+        self._modules = _take_modules(program)
+        self._meta_path, self._path = sys.meta_path[:], sys.path[:]
+        self._argv, self._mode = sys.argv, api.mode()
+        self._environment, self._folder = dict(os.environ), _folder()
+        self._start_method = _start_method()
+        paths = map(program.path_of, program.files)
+        self._lines = {path: linecache.cache.get(path) for path in paths}
+
+    def restore(self) -> None:
+        """Make the interpreter what it was."""
+        _take_modules(self._program)
+        sys.modules.update(self._modules)
+        for name, main in self._mains.items():
+            if main is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = main
+        sys.meta_path[:], sys.path[:] = self._meta_path, self._path
+        sys.argv = self._argv
+        api.set_mode(self._mode)
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        if _folder() != self._folder:
+            with suppress(OSError):  # it was removed meanwhile, or may not be entered
+                os.chdir(self._folder)
+        if _start_method() != self._start_method:
+            sys.modules["multiprocessing"].set_start_method(self._start_method, force=True)
+        for path, entry in self._lines.items():
+            linecache.cache.pop(path, None)
+            if entry is not None:
+                linecache.cache[path] = entry
+
+
+def forget_start_method() -> None:
+    """Let the program choose how multiprocessing starts processes, which may be done once."""
+    if "multiprocessing" in sys.modules:
+        sys.modules["multiprocessing"].set_start_method(None, force=True)
+
+
+def _folder() -> str:
+    with suppress(OSError):
+        return os.getcwd()
+    return ""  # it was removed
+
+
+def _start_method() -> str | None:
+    if "multiprocessing" not in sys.modules:
+        return None
+    found: str | None = sys.modules["multiprocessing"].get_start_method(allow_none=True)
+    return found
+
+
+def _take_modules(program: ProgramFiles) -> dict[str, ModuleType]:
+    """Take the program's modules out of the interpreter: those of its copy, and those that it
+    imported from the same folder by names that only the running program knew."""
+    own = {name.partition(".")[0] for name in program.by_module}
+    if not program.is_installed:
+        modules = [*sys.modules.items()]
+        own |= {name for name, module in modules if _lies_in(module, name, program.root)}
+    taken = [name for name in sys.modules if name.partition(".")[0] in own]
+    return {name: sys.modules.pop(name) for name in taken}
+
+
+def _lies_in(module: ModuleType, name: str, root: str) -> bool:
+    """Whether a module, or the folder of a package, lies directly in the folder `root`."""
+    if "." in name or name in OURS or name in _MAINS:
+        return False
+    locations = getattr(module, "__path__", None)
+    with suppress(TypeError, KeyError, AttributeError):  # `__path__` may be anything
+        place = module.__file__ if locations is None else next(iter(locations), None)
+        return isinstance(place, str) and os.path.dirname(place) == root
+    return False

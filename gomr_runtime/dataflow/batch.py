@@ -179,7 +179,12 @@ def check_container(value: Any, value_type: str) -> None:
 
 def weight(batch: Batch) -> int:
     """Bytes that the batch stands for: a deterministic estimate, never a measurement."""
-    return 16 * len(batch.keys) + _sized(batch.keys) + _sized(batch.values)
+    return _sized(batch.keys) + weight_of_values(batch.values)
+
+
+def weight_of_values(values: list[Any]) -> int:
+    """The share of the values in it, that of the rows included."""
+    return 16 * len(values) + _sized(values)
 
 
 def _sized(column: list[Any]) -> int:

@@ -122,7 +122,7 @@ def _pass(
 
 def _write(segments: Iterator[Segment], scratch: Path, name: str, until: ExitStack) -> StoredRun:
     path = scratch / name
-    until.callback(path.unlink)
+    until.callback(path.unlink, missing_ok=True)
     with open_scratch(path) as file:
         run = write_run(file, _frames_of(segments))
     return StoredRun(str(path), run, f"intermediate {path}")

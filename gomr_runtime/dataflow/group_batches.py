@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gomr_runtime.dataflow import columns
 from gomr_runtime.dataflow.frames import user_keys
@@ -26,6 +27,8 @@ from gomr_runtime.dataflow.small import column_kind
 Starts = npt.NDArray[np.int64]
 _OWN_TYPES = (Kind.TUPLE, Kind.NEGATIVE_BIG, Kind.POSITIVE_BIG)
 """Kinds of keys each of which has a type of its own."""
+MOST_KEYS = 1 << 30
+"""Bytes of keys in a batch, each counted as often as it comes; Arrow takes twice that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,17 @@ class GroupColumns:
 
     @property
     def batch(self) -> pa.RecordBatch:
-        """A row for each value, with its key."""
+        """A row for each value, with its key. NoColumn where that takes too much memory."""
         counts = np.diff(self.starts)
         keys = self.keys
         if len(counts) != len(self.values):
+            if (size := _repeated_bytes(keys, counts)) > MOST_KEYS:
+                error = NoColumn(
+                    f"{len(self.values):,} rows with keys of {size >> 20:,} MiB are too many for a "
+                    "batch; use a reducer of one key"
+                )
+                error.key = keys[int(np.argmax(counts))].as_py()
+                raise error
             keys = keys.take(pa.array(np.repeat(np.arange(len(counts)), counts)))
         return pa.record_batch([keys, self.values], ["key", "value"])
 
@@ -144,6 +154,16 @@ def _key_column(kind: Kind, keys: list[Any]) -> Any:
     if kind in _OWN_TYPES:
         return _cells(keys, type_of_key(keys[0]))
     return _typed(kind, columns.cells_array(kind, keys))
+
+
+def _repeated_bytes(keys: Any, counts: Starts) -> int:
+    """What the keys take, each so many times; of those without a size of their own, nothing."""
+    if pa.types.is_struct(keys.type):
+        return sum(_repeated_bytes(field, counts) for field in keys.flatten())
+    if pa.types.is_string(keys.type) or pa.types.is_binary(keys.type):
+        sizes = pc.binary_length(keys).fill_null(0).to_numpy(zero_copy_only=False)
+        return int(sizes.astype(np.int64) @ counts)
+    return 0
 
 
 def _cells(cells: Sequence[Any], wanted: pa.DataType) -> Any:

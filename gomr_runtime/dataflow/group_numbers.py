@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gomr_runtime.aggregates import Aggregate
+from gomr_runtime.dataflow.frames import FIXED
 from gomr_runtime.dataflow.keys import Kind
 from gomr_runtime.dataflow.merged import Merged
+
+MOST_KEYS = 32 << 20
+"""Bytes of keys, each counted as often as it is repeated."""
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +21,8 @@ if TYPE_CHECKING:
 
 def reduced_ints(aggregate: Aggregate, window: Merged) -> tuple[list[Any], list[int]] | None:
     """Keys, repeated as needed, and what the reducer emits for them, in order; None where the
-    values are not ints of 64 bits or the reducer is another one."""
+    values are not ints of 64 bits, the reducer is another one, or keys are so large that they must
+    not be repeated at once."""
     if aggregate.name not in ("min", "max", "top", "distinct"):
         return None
     found = window.merge.columns(window.count)
@@ -27,6 +32,10 @@ def reduced_ints(aggregate: Aggregate, window: Merged) -> tuple[list[Any], list[
 
     starts = np.frombuffer(found[2], np.uint32).astype(np.int64)
     groups, values = reduce_ints(aggregate, starts, np.frombuffer(found[4], np.int64))
+    if window.kind not in FIXED and window.kind is not Kind.NONE:
+        sizes = np.frombuffer(found[3], np.uint32, window.count)
+        if int(sizes[groups].sum(dtype=np.int64)) > MOST_KEYS:
+            return None
     keys = window.keys()
     if len(groups) != len(keys) or aggregate.name not in ("min", "max"):
         keys = [keys[group] for group in groups.tolist()]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gomr_runtime.dataflow import small
-from gomr_runtime.dataflow.batch import Batch, weight
+from gomr_runtime.dataflow.batch import Batch, weight_of_values
 from gomr_runtime.dataflow.cursor import Cursor
 from gomr_runtime.dataflow.frames import decode_keys, decode_values
 from gomr_runtime.dataflow.keys import Kind
@@ -30,7 +30,8 @@ WINDOW_ROWS = 65_536
 class Window:
     """Whole groups: key `keys[i]` has `values[starts[i]:starts[i + 1]]`.
 
-    size: bytes, roughly. uniform_ints: every value is an int of 64 bits.
+    size: bytes of the values, roughly; that of a key, which may be huge, tells nothing of what its
+    values take. uniform_ints: every value is an int of 64 bits.
     """
 
     kind: Kind
@@ -67,7 +68,7 @@ def windows_of_columns(segments: Iterable[Segment]) -> Iterator[Window]:
             native,
             starts,
             columns.python_values(segment),
-            segment.nbytes,
+            int(segment.values.nbytes),
             segment.value_kind is Kind.INT,
         )
 
@@ -105,7 +106,7 @@ def windows_of_batches(batches: list[Batch]) -> Iterator[Window]:
             [keys[i] for i in starts[:-1]],
             starts,
             [batch.values[i] for i in order],
-            weight(batch),
+            weight_of_values(batch.values),
         )
 
 

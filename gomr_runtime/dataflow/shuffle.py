@@ -9,14 +9,15 @@ process's memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gomr_runtime.dataflow import small
 from gomr_runtime.dataflow.batch import Batch, weight
 from gomr_runtime.dataflow.frames import size_of
 from gomr_runtime.dataflow.index import Run, encode_index
 from gomr_runtime.dataflow.partitioner import Partitioner
+from gomr_runtime.errors import RecordFailed
 from gomr_runtime.profile import timed
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 SMALL_ROWS = 32_768
 SMALL_BYTES = 4 << 20
+LARGE_BYTES = 16 << 20, 128 << 20
+"""A batch that weighs more than the budget, but at least and at most this, is taken in pieces:
+thousands of pairs may share one huge key, and as columns each has its own."""
+MOST_CELL = 1 << 30
+"""Bytes of a key or value: two of them must fit into one column of Arrow."""
 
 
 class Sink(Protocol):
@@ -99,19 +105,27 @@ class Gatherer:
         """budget: bytes of gathered pairs that trigger a spill."""
         self._writer = writer
         self._budget = budget
+        self._large = sorted((*LARGE_BYTES, budget))[1]
         self._batches: list[Batch] = []
         self._segments: list[Segment] = []
         self._rows = 0
         self._bytes = 0
 
     def add(self, batch: Batch) -> None:
-        """Gather a batch; may write a run."""
+        """Gather a batch; may write a run. RecordFailed for a key or value beyond `MOST_CELL`."""
+        size = weight(batch)
+        if size > self._large:
+            _check_cells(batch)
+            if len(batch.keys) > 1:
+                for half in _halves(batch):
+                    self.add(half)
+                return
         if self._segments:
             self._add_columns([batch])
             return
         self._batches.append(batch)
         self._rows += len(batch.keys)
-        self._bytes += weight(batch)
+        self._bytes += size
         if self._rows > SMALL_ROWS or self._bytes > min(SMALL_BYTES, self._budget):
             batches, self._batches, self._bytes = self._batches, [], 0
             self._add_columns(batches)
@@ -135,3 +149,25 @@ class Gatherer:
             self._bytes += segment.nbytes
         if self._bytes > self._budget:
             self.spill()
+
+
+def _halves(batch: Batch) -> Iterator[Batch]:
+    middle = len(batch.keys) // 2
+    for some in (slice(middle), slice(middle, None)):
+        yield Batch(batch.kind, batch.keys[some], batch.values[some], batch.uniform)
+
+
+def _cell_bytes(cell: Any) -> int:
+    if isinstance(cell, bytes) or (type(cell) is str and cell.isascii()):
+        return len(cell)
+    return len(cell.encode()) if type(cell) is str else 8
+
+
+def _check_cells(batch: Batch) -> None:
+    for what, cells in (("key", batch.keys), ("value", batch.values)):
+        size = max(map(_cell_bytes, cells), default=0)
+        if size > MOST_CELL:
+            raise RecordFailed(
+                f"a {what} of {size:,} bytes was emitted, and at most {MOST_CELL:,} fit: "
+                "emit it in parts"
+            )

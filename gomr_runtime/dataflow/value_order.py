@@ -29,7 +29,9 @@ READ_AHEAD = 64 << 10  # bytes
 FRAME_ROWS = 4_096
 FRAME_BYTES = 256 << 10
 RUN_COST = 1 << 20
-"""What a run costs while it is merged: one frame, most of it as Python objects."""
+"""What a run of usual frames costs while it is merged: one, most of it as Python objects."""
+FRAME_COPIES = 4
+"""How often a run's largest frame is in memory while it is merged."""
 _SIZED: Final = frozenset({str, bytes, Packed})
 _CONTAINERS: Final = frozenset({list, tuple, dict})
 _MAY_HOLD_NAN: Final = frozenset({float, list, tuple})
@@ -56,7 +58,6 @@ class ValueSorter:
         self._scratch = scratch
         self._budget = budget
         self._tick = tick
-        self._widest = max(4, budget // RUN_COST)
         self._numbers = count()
         self._files: list[_Sorted] = []
 
@@ -77,13 +78,25 @@ class ValueSorter:
             return iter(held)
         if held:
             self._files.append(self._write(held))
-        while len(files := self._files) > self._widest:
+        while len(lots := self._lots()) > 1:
             self._files = []
-            for start in range(0, len(files), self._widest):
-                lot = files[start : start + self._widest]
+            for lot in lots:
                 self._files.append(self._write(self._merged(lot)))
                 _remove(lot)
         return self._merged(self._files)
+
+    def _lots(self) -> list[list[_Sorted]]:
+        """Neighbours that can be merged at once: as many as fit, and at least two."""
+        lots: list[list[_Sorted]] = []
+        left = 0
+        for file in self._files:
+            cost = max(RUN_COST, FRAME_COPIES * file.run.largest)
+            if not lots or (cost > left and len(lots[-1]) > 1):
+                lots.append([])
+                left = self._budget
+            lots[-1].append(file)
+            left -= cost
+        return lots
 
     def clear(self) -> None:
         """Remove the files of the last key."""

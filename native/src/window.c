@@ -1,6 +1,8 @@
 /* The window of a merge: its groups as Python objects, sums or lines of text. */
 #include "merge.h"
 
+#define MOST_TEXT ((size_t)32 << 20) /* bytes of lines that are made at once */
+
 static uint32_t end_of(const Merge *self, uint32_t group)
 {
     return group + 1 < self->group_count ? self->groups[group + 1].start : self->row_count;
@@ -234,8 +236,20 @@ PyObject *merge_sums(PyObject *object, PyObject *argument)
     return sums;
 }
 
+/* Whether the lines take so little room that they may be made at once: a key is written with each
+ * of its values. */
+static int is_short_text(const Merge *self, int64_t count, int summed)
+{
+    size_t size = self->values.used;
+    for (uint32_t i = 0; i < count && size <= MOST_TEXT; i++) {
+        size_t lines = summed ? 1 : end_of(self, i) - self->groups[i].start;
+        size += lines * ((size_t)self->groups[i].key_size + 24);
+    }
+    return size <= MOST_TEXT;
+}
+
 /* text(groups, summed) -> lines of a text part: the key with its sum, or with each value. None
- * where only Python knows how a key or value is written. */
+ * where only Python knows how a key or value is written, or where it is too much at once. */
 PyObject *merge_text(PyObject *object, PyObject *args)
 {
     Merge *self = (Merge *)object;
@@ -246,7 +260,8 @@ PyObject *merge_text(PyObject *object, PyObject *args)
     }
     int64_t count = groups_in(self, argument), sum;
     Arena text = {0};
-    int fits = count >= 0 && (self->key_kind == KIND_STR || self->key_kind == KIND_INT);
+    int fits = count >= 0 && (self->key_kind == KIND_STR || self->key_kind == KIND_INT) &&
+               is_short_text(self, count, summed);
     for (uint32_t i = 0; fits && i < count; i++) {
         const char *key = self->keys.bytes + self->groups[i].key;
         uint32_t size = self->groups[i].key_size;

@@ -51,6 +51,8 @@ class Limits:
     frame_rows: int = 16_384
     frame_bytes: int = 512 * 1024
     giant_rows: int = 65_536
+    giant_bytes: int = 8 << 20
+    window_bytes: int = 2 << 20
     drain_pairs: int = 65_536
     budget: int = 64 << 20
     widest: int = 256
@@ -64,7 +66,9 @@ class Limits:
                 patch.setattr(module, "TARGET_ROWS", self.frame_rows)
                 patch.setattr(module, "TARGET_BYTES", self.frame_bytes)
             patch.setattr(merged, "WINDOW_ROWS", min(self.frame_rows, self.giant_rows))
+            patch.setattr(merged, "WINDOW_BYTES", self.window_bytes)
             patch.setattr(groups, "GIANT_ROWS", self.giant_rows)
+            patch.setattr(groups, "GIANT_BYTES", self.giant_bytes)
             patch.setattr(emitter, "MOST_PAIRS", self.drain_pairs)
             patch.setattr(emitter, "CHECK_PAIRS", min(self.drain_pairs, 4_096))
             patch.setattr(emitter, "LEAST_PAIRS", 1)

@@ -191,6 +191,28 @@ def test_text_that_only_python_can_write_is_left_to_it() -> None:
     assert lines.take() == (0, b"")
 
 
+def test_lines_with_a_huge_key_are_not_made_all_at_once() -> None:
+    """The key would be written with each of its values: a small window, gigabytes of text."""
+    key = "k" * (1 << 20)
+    few, many = (merge_of([(key, n) for n in range(rows)]) for rows in (31, 33))
+    assert few.text(1, False) == rendered([(key, n) for n in range(31)])
+    assert many.text(1, False) is None
+    assert many.text(1, True) == rendered([(key, sum(range(33)))])
+
+
+def test_the_first_key_takes_nothing_of_a_window() -> None:
+    """It stays while its values come and go; what is left of it must leave room for more."""
+    merge = native.Merge(1, Kind.STR)
+    rows = [("k" * 5_000, n) for n in range(9)]
+    feed(merge, Kind.STR, 0, rows)
+    taken = []
+    while merge.step(100, 64) == -1:
+        taken += merge.lists(1, unpack)[0]
+        assert merge.nbytes < 5_000
+        merge.drop(0)
+    assert taken + merge.lists(1, unpack)[0] == list(range(9))
+
+
 def test_full_lines_are_told_of_and_errors_pass() -> None:
     told: list[int] = []
 

@@ -30,12 +30,14 @@ class Pairs:
         only: int,
         trial: int,
         monitor: Buffer | None,
+        secret: bytes,
     ) -> None:
         """other: `ctx.emit` for a pair that is not taken; other_many: the same for what
         `emit_many` got as a pair. full: called when more than `limit` bytes are held. mode
         `count`: every value is worth 1. only: the number of the value kind to take, 0 for any.
         trial: pairs after which summing must have saved a fifth of the rows. monitor: see
-        `execution.Monitor`; a pair is a tick."""
+        `execution.Monitor`; a pair is a tick. secret: 32 random bytes for the hash of the table;
+        nothing that can be read here depends on them but `misses`."""
 
     def emit(self, key: Any, value: Any) -> None: ...
     def emit_many(self, pairs: Iterable[tuple[Any, Any]], /) -> None: ...
@@ -81,6 +83,14 @@ class Pairs:
     @property
     def summing(self) -> bool: ...
     @property
+    def work(self) -> int:
+        """How many bytes of keys the last `sort` looked at, but for groups of a few rows."""
+
+    @property
+    def misses(self) -> int:
+        """How many entries of other keys were looked at, while summing."""
+
+    @property
     def closed(self) -> bool: ...
     @property
     def nbytes(self) -> int: ...
@@ -122,7 +132,8 @@ class Merge:
     @property
     def groups(self) -> int: ...
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Bytes of the window but its first key, which stays while its values come and go."""
 
 @final
 class Lines:

@@ -80,6 +80,7 @@ class Direct:
             only=_ONLY[self._value_type],
             trial=TRIAL_PAIRS,
             monitor=shared,
+            secret=compiled.secret(),
         )
         ctx.emit = self._pairs.emit
         ctx.emit_many = self._pairs.emit_many

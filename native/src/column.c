@@ -95,7 +95,7 @@ static Py_ssize_t take_rows(Pairs *self, const Column *keys, const Column *value
                 break;
             }
             if (self->summing) {
-                hashes[count] = hash_of(key);
+                hashes[count] = hash_of(self, key);
                 if (self->index) {
                     __builtin_prefetch(&self->index[hashes[count] & self->mask]);
                 }

@@ -1,4 +1,4 @@
-/* Shared by the files of gomr_native: pairs in one arena, their hash and their order.
+/* Shared by the files of gomr_native: pairs in one arena and their order.
  *
  * Only the stable ABI of Python 3.11 is used, so one build serves every later Python.
  */
@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "hash.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "GoMR's frames need a little-endian machine"
@@ -64,63 +66,8 @@ typedef struct {
     char *arena;
     size_t used, arena_room;
     Slot *order; /* once sorted */
+    uint64_t work; /* bytes of keys that sorting looked at */
 } Store;
-
-/* The first `size` (at most 8) bytes as a little-endian number, nothing beyond them read. */
-static inline uint64_t load_upto8(const char *p, size_t size)
-{
-    uint64_t w = 0;
-    if (size >= 8) {
-        memcpy(&w, p, 8);
-    } else if (size >= 4) {
-        uint32_t low, high;
-        memcpy(&low, p, 4);
-        memcpy(&high, p + size - 4, 4);
-        w = low | (uint64_t)high << (8 * (size - 4));
-    } else if (size) {
-        w = (unsigned char)p[0];
-        if (size > 1) {
-            w |= (uint64_t)(unsigned char)p[1] << 8;
-        }
-        if (size > 2) {
-            w |= (uint64_t)(unsigned char)p[2] << 16;
-        }
-    }
-    return w;
-}
-
-/* Bytes that may be read behind a padded key. */
-#define PADDING 8
-
-/* The same where PADDING bytes more can be read: how long a word is cannot be foretold, and a
- * branch on it that is guessed wrongly costs more than the rest of the hash. */
-static inline uint64_t load_padded(const char *p, size_t size)
-{
-    uint64_t w;
-    memcpy(&w, p, 8);
-    return size ? w & (~0ull >> (64 - 8 * size)) : 0;
-}
-
-static inline uint64_t hash_with(uint64_t kind, const char *p, size_t size, int padded)
-{
-    uint64_t h = (kind * 0x9E3779B97F4A7C15ull) ^ size;
-    while (size) {
-        size_t taken = size < 8 ? size : 8;
-        h = (h ^ (padded ? load_padded(p, taken) : load_upto8(p, taken))) * 0xBF58476D1CE4E5B9ull;
-        h ^= h >> 29;
-        p += taken;
-        size -= taken;
-    }
-    h = (h ^ (h >> 33)) * 0xFF51AFD7ED558CCDull;
-    h = (h ^ (h >> 33)) * 0xC4CEB9FE1A85EC53ull;
-    return h ^ (h >> 33);
-}
-
-/* The fixed hash of gomr_runtime.dataflow.hashing. */
-static inline uint64_t fixed_hash(uint64_t kind, const char *p, size_t size)
-{
-    return hash_with(kind, p, size, 0);
-}
 
 static inline uint64_t flip_sign(int64_t number)
 {

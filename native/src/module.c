@@ -1,7 +1,7 @@
 /* gomr_native: the compiled part of GoMR. What it does, gomr_runtime can do without it. */
 #include "gomr_native.h"
 
-#define VERSION 3 /* of what gomr_runtime calls; see gomr_runtime.compiled.py */
+#define VERSION 4 /* of what gomr_runtime calls; see gomr_runtime.compiled.py */
 
 PyObject *call_other(PyObject *other, PyObject *const *args, Py_ssize_t count,
                             PyObject *names)

@@ -6,6 +6,7 @@
 typedef struct {
     const Store *store;
     Slot *spare;             /* as many as there are rows */
+    uint64_t work;           /* bytes looked at */
     uint32_t counts[8][256]; /* of one radix sort; here, since the recursion may be deep */
 } Sorter;
 
@@ -39,23 +40,38 @@ static void insertion_sort(const Sorter *sorter, Slot *slots, size_t count, size
     }
 }
 
-/* How many bytes from `depth` on all keys share. */
-static size_t shared_bytes(const Sorter *sorter, const Slot *slots, size_t count, size_t depth)
+/* How many bytes from `depth` on all keys share, at most `most`. */
+static size_t shared_within(Sorter *sorter, const Slot *slots, size_t count, size_t depth,
+                            size_t most)
 {
     const char *first = slot_key(sorter, &slots[0]) + depth;
-    size_t shared = slots[0].size - depth;
+    size_t shared = slots[0].size - depth < most ? slots[0].size - depth : most;
     for (size_t i = 1; i < count && shared; i++) {
         const char *key = slot_key(sorter, &slots[i]) + depth;
-        size_t most = slots[i].size - depth < shared ? slots[i].size - depth : shared;
-        size_t same = 0;
-        if (most != shared || memcmp(first, key, most) != 0) {
-            while (same < most && first[same] == key[same]) {
+        size_t left = slots[i].size - depth;
+        sorter->work += shared;
+        if (left < shared || memcmp(first, key, shared) != 0) {
+            size_t same = 0;
+            while (same < shared && same < left && first[same] == key[same]) {
                 same++;
             }
             shared = same;
         }
     }
     return shared;
+}
+
+/* The same without a bound. More is only looked at behind what is shared, so that what is looked at in
+ * vain is never much more than what is passed over for good. */
+static size_t shared_bytes(Sorter *sorter, const Slot *slots, size_t count, size_t depth)
+{
+    for (size_t shared = 0, most = 16;; most *= 2) {
+        size_t more = shared_within(sorter, slots, count, depth + shared, most);
+        shared += more;
+        if (more < most) {
+            return shared;
+        }
+    }
 }
 
 static void radix_sort(Sorter *sorter, Slot *slots, size_t count)
@@ -117,30 +133,51 @@ static size_t place_ended(Sorter *sorter, Slot *slots, size_t count, size_t dept
     return count - going_on;
 }
 
-static void sort_slots(Sorter *sorter, Slot *slots, size_t count, size_t depth)
+/* Sort by eight bytes at `depth`, or behind what all keys share from there on. */
+static void sort_by_prefix(Sorter *sorter, Slot *slots, size_t count, size_t depth)
 {
-    if (count <= FEW) {
-        insertion_sort(sorter, slots, count, depth);
-        return;
-    }
-    depth += shared_bytes(sorter, slots, count, depth);
     for (size_t i = 0; i < count; i++) {
         uint64_t word = load_upto8(slot_key(sorter, &slots[i]) + depth, slots[i].size - depth);
         slots[i].prefix = __builtin_bswap64(word);
     }
     radix_sort(sorter, slots, count);
-    for (size_t start = 0, end; start < count; start = end) {
-        end = start + 1;
-        while (end < count && slots[end].prefix == slots[start].prefix) {
-            end++;
-        }
-        if (end - start > 1) {
-            size_t ended = place_ended(sorter, slots + start, end - start, depth);
-            if (end - start - ended > 1) {
-                sort_slots(sorter, slots + start + ended, end - start - ended, depth + 8);
+    sorter->work += 8 * count;
+}
+
+/* The largest group of equal prefixes is the next round of the loop: so the recursion, into groups of
+ * at most half the slots, is never deep. */
+static void sort_slots(Sorter *sorter, Slot *slots, size_t count, size_t depth)
+{
+    while (count > FEW) {
+        depth += shared_bytes(sorter, slots, count, depth);
+        sort_by_prefix(sorter, slots, count, depth);
+        depth += 8;
+        Slot *rest = slots, *largest = slots;
+        size_t left = count, most = 0;
+        for (size_t end; left; left -= end, rest += end) {
+            end = 1;
+            while (end < left && rest[end].prefix == rest->prefix) {
+                end++;
+            }
+            size_t ended = end > 1 ? place_ended(sorter, rest, end, depth - 8) : 1;
+            Slot *others = rest + ended;
+            size_t other_count = end - ended;
+            if (other_count > most) {
+                Slot *swapped = largest;
+                size_t swapped_count = most;
+                largest = others;
+                most = other_count;
+                others = swapped;
+                other_count = swapped_count;
+            }
+            if (other_count > 1) {
+                sort_slots(sorter, others, other_count, depth);
             }
         }
+        slots = largest;
+        count = most;
     }
+    insertion_sort(sorter, slots, count, depth);
 }
 
 /* Rows into slots by partition, in row order; bounds as in order_rows. */
@@ -177,12 +214,14 @@ int order_rows(Store *store, const uint32_t *where, uint32_t partitions, uint32_
     }
     sorter->store = store;
     sorter->spare = spare;
+    sorter->work = 0;
     place_rows(store, where, partitions, bounds);
     for (uint32_t p = 0; p < partitions; p++) {
         if (bounds[p + 1] - bounds[p] > 1) {
             sort_slots(sorter, store->order + bounds[p], bounds[p + 1] - bounds[p], 0);
         }
     }
+    store->work = sorter->work;
     free(sorter);
     free(spare);
     return 0;

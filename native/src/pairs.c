@@ -281,6 +281,10 @@ static PyObject *get_number(PyObject *object, void *which)
         return PyLong_FromLong(self->value_kind);
     case 's':
         return PyBool_FromLong(self->summing);
+    case 'w':
+        return PyLong_FromUnsignedLongLong(self->store.work);
+    case 'm':
+        return PyLong_FromUnsignedLongLong(self->misses);
     case 'c':
         return PyBool_FromLong(self->closed);
     default:
@@ -290,15 +294,21 @@ static PyObject *get_number(PyObject *object, void *which)
 
 static PyObject *pairs_new(PyTypeObject *type, PyObject *args, PyObject *names)
 {
-    static char *known[] = {"other", "other_many", "full",  "limit", "mode",
-                            "only",  "trial",      "monitor", NULL};
+    static char *known[] = {"other", "other_many", "full",    "limit",  "mode",
+                            "only",  "trial",      "monitor", "secret", NULL};
     PyObject *other, *other_many, *full, *monitor;
     Py_ssize_t limit;
-    const char *mode;
+    const char *mode, *secret;
+    Py_ssize_t secret_size;
     int only;
     unsigned long long trial;
-    if (!PyArg_ParseTupleAndKeywords(args, names, "OOOnsiKO", known, &other, &other_many, &full,
-                                     &limit, &mode, &only, &trial, &monitor)) {
+    if (!PyArg_ParseTupleAndKeywords(args, names, "OOOnsiKOy#", known, &other, &other_many, &full,
+                                     &limit, &mode, &only, &trial, &monitor, &secret,
+                                     &secret_size)) {
+        return NULL;
+    }
+    if (secret_size != sizeof(Secret)) {
+        PyErr_SetString(PyExc_ValueError, "expected a secret of 32 bytes");
         return NULL;
     }
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -306,6 +316,7 @@ static PyObject *pairs_new(PyTypeObject *type, PyObject *args, PyObject *names)
     if (!self) {
         return NULL;
     }
+    memcpy(&self->secret, secret, sizeof self->secret);
     self->limit = (size_t)limit;
     self->summing = strcmp(mode, "plain") != 0;
     self->counting = !strcmp(mode, "count");
@@ -381,6 +392,8 @@ static PyGetSetDef members[] = {
     {"key_kind", get_number, NULL, "the kind of the keys held, 0 for none", "k"},
     {"value_kind", get_number, NULL, "the kind of the values held, 0 for none", "v"},
     {"summing", get_number, NULL, "whether a key still has one row", "s"},
+    {"work", get_number, NULL, "bytes of keys that sorting looked at", "w"},
+    {"misses", get_number, NULL, "entries of other keys that were looked at", "m"},
     {"closed", get_number, NULL, "whether every pair goes to `other`", "c"},
     {"nbytes", get_number, NULL, "bytes held", "b"},
     {NULL, NULL, NULL, NULL, NULL},

@@ -12,7 +12,8 @@ typedef struct {
     PyObject_HEAD
     Store store;
     Entry *index; /* of `mask` + 1; NULL when nothing is summed */
-    uint64_t mask;
+    uint64_t mask, misses; /* misses: entries of other keys that were looked at */
+    Secret secret;
     int key_kind, value_kind; /* KIND_ANY until the first pair */
     int key_wanted;           /* KIND_ANY or the one to take */
     int counting;             /* a value counts as 1, whatever it is */
@@ -33,11 +34,11 @@ typedef struct {
     int padded; /* PADDING bytes can be read behind it */
 } Key;
 
-static inline uint64_t hash_of(const Key *key)
+static inline uint64_t hash_of(const Pairs *self, const Key *key)
 {
     size_t size = (size_t)key->size;
-    return key->padded ? hash_with((uint64_t)key->kind, key->bytes, size, 1)
-                       : hash_with((uint64_t)key->kind, key->bytes, size, 0);
+    return key->padded ? secret_hash(&self->secret, key->bytes, size, 1)
+                       : secret_hash(&self->secret, key->bytes, size, 0);
 }
 
 /* take.c: 1 taken, 0 it has to go elsewhere, -1 an exception. */

@@ -83,7 +83,7 @@ static int grow_index(Pairs *self, uint64_t entries)
         Entry entry = self->index[i];
         if (entry.row) {
             Cell key = self->store.rows[entry.row - 1].key;
-            uint64_t h = fixed_hash((uint64_t)self->key_kind, self->store.arena + key.at, key.size);
+            uint64_t h = secret_hash(&self->secret, self->store.arena + key.at, key.size, 1);
             uint64_t at = h & mask;
             while (index[at].row) {
                 at = (at + 1) & mask;
@@ -119,6 +119,7 @@ static inline int add_to_row(Pairs *self, const Key *key, int64_t more, uint64_t
     const Entry *index = self->index;
     for (; index[i].row; i = (i + 1) & self->mask) {
         if (index[i].hash != (uint32_t)(hash >> 32)) {
+            self->misses++;
             continue;
         }
         Row *row = &self->store.rows[index[i].row - 1];
@@ -131,6 +132,7 @@ static inline int add_to_row(Pairs *self, const Key *key, int64_t more, uint64_t
             row->value.i = sum;
             return 1;
         }
+        self->misses++;
     }
     *at = i;
     return 0;
@@ -186,7 +188,7 @@ static inline int take_number(Pairs *self, const Key *key, int kind, Value value
 {
     uint64_t hash = 0;
     if (self->summing) {
-        hash = hash_of(key);
+        hash = hash_of(self, key);
     }
     return take_hashed(self, key, hash, kind, value);
 }

@@ -14,14 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gomr_runtime import compiled
-from gomr_runtime.dataflow.frames import Header, decode_keys, decode_values, read_body
 from gomr_runtime.dataflow.hashing import partition_one
 from gomr_runtime.dataflow.keys import Kind, kind_of, payload
+from tests.unit.compiled_buffer import Buffer, Pair
 
 native: Any = compiled.load()
 pytestmark = pytest.mark.skipif(native is None, reason="gomr-native is not built")
 
-Pair = tuple[Any, Any]
 # Few letters, NUL among them, and long shared starts: what sorting by 8 bytes at a time meets.
 TEXT = st.text("a\0é", max_size=20) | st.integers(0, 40).map(
     lambda n: "shared start " * 3 + "\0" * n
@@ -33,53 +32,6 @@ PAIRS = st.one_of(
     st.lists(st.tuples(st.binary(max_size=12), st.floats()), max_size=150),
     st.lists(st.tuples(st.integers(-3, 3), st.binary(max_size=9)), max_size=150),
 )
-
-
-class Buffer:
-    """A `Pairs` with what it sent elsewhere."""
-
-    def __init__(self, mode: str = "plain", only: int = 0, trial: int = 1 << 40) -> None:
-        self.others: list[Any] = []
-        self.filled = 0
-        self.pairs = native.Pairs(
-            other=lambda *given, **named: self.others.append(given),
-            other_many=self.others.append,
-            full=self.full,
-            limit=1 << 40,
-            mode=mode,
-            only=only,
-            trial=trial,
-            monitor=None,
-        )
-
-    def full(self) -> None:
-        self.filled += 1
-
-    def sorted_rows(self, partitions: int, where: Any = None) -> list[list[Pair]]:
-        """The pairs of each partition, through frames of at most three rows."""
-        pairs = self.pairs
-        bounds = pairs.sort(partitions, where)
-        kinds = (pairs.key_kind, pairs.value_kind)
-        found: list[list[Pair]] = []
-        for p in range(partitions):
-            found.append([])
-            start = bounds[p]
-            while start < bounds[p + 1]:
-                rows, key_size, body = pairs.body(start, bounds[p + 1], 3, 1 << 20)
-                found[p] += rows_of(*kinds, rows, key_size, body)
-                start += rows
-        return found
-
-
-def rows_of(key: int, value: int, rows: int, key_size: int, body: bytes) -> list[Pair]:
-    import zlib
-
-    size = len(body)
-    header = Header(
-        Kind(key), Kind(value), 0, rows, key_size, size - key_size, size, zlib.crc32(body), 0
-    )
-    frame = read_body(header, memoryview(body), "test")
-    return list(zip(decode_keys(frame), decode_values(frame), strict=True))
 
 
 def encoded(pair: Pair) -> bytes:
@@ -246,7 +198,7 @@ def test_full_is_called_past_the_limit_and_its_error_reaches_the_caller() -> Non
 
     pairs = native.Pairs(
         other=print, other_many=print, full=full, limit=200, mode="plain", only=0, trial=0,
-        monitor=None,
+        monitor=None, secret=bytes(32),
     )  # fmt: skip
     with pytest.raises(OSError, match="no space"):
         pairs.emit_many((f"key {i}", "value") for i in range(100))
@@ -270,7 +222,7 @@ def test_every_pair_is_a_tick() -> None:
     words = array("q", [0] * 8)
     pairs = native.Pairs(
         other=print, other_many=print, full=print, limit=1 << 30, mode="plain", only=0, trial=0,
-        monitor=words,
+        monitor=words, secret=bytes(32),
     )  # fmt: skip
     pairs.emit("a", 1)
     pairs.count("ab")

@@ -197,7 +197,7 @@ def test_the_constants_themselves_leave_room_for_a_huge_key() -> None:
     """The sizes at which a reduce once took no more rows: beyond a giant's bytes, and beyond a
     window's with a giant's bytes of values."""
     huge, large = "k" * ((8 << 20) + 1), "l" * ((2 << 20) + 1)
-    records = [[(huge, 1)], [(large, "v" * (1 << 20))] * 9, [("m", 1), (huge, 2)]]
+    records: Records = [[(huge, 1)], [(large, "v" * (1 << 20))] * 9, [("m", 1), (huge, 2)]]
 
     def sizes(ctx: Context, key: str, values: list[Any]) -> None:
         ctx.emit(key[0], [value if type(value) is int else len(value) for value in values])

@@ -23,10 +23,13 @@ _MAINS = (MAIN, "__mp_main__")
 class InterpreterState:
     """The state at the time of its creation; the program's own modules are hidden from then on."""
 
-    def __init__(self, program: ProgramFiles) -> None:
+    def __init__(self, program: ProgramFiles, elsewhere: set[str]) -> None:
+        """elsewhere: names of modules that are known to lie elsewhere than the program; others are
+        looked at, and added."""
         self._program = program
+        self._elsewhere = elsewhere
         self._mains = {name: sys.modules.get(name) for name in _MAINS}
-        self._modules = _take_modules(program)
+        self._modules = _take_modules(program, elsewhere)
         self._meta_path, self._path = sys.meta_path[:], sys.path[:]
         self._argv, self._mode = sys.argv, api.mode()
         self._environment, self._folder = dict(os.environ), _folder()
@@ -36,7 +39,7 @@ class InterpreterState:
 
     def restore(self) -> None:
         """Make the interpreter what it was."""
-        _take_modules(self._program)
+        _take_modules(self._program, self._elsewhere)
         sys.modules.update(self._modules)
         for name, main in self._mains.items():
             if main is None:
@@ -79,14 +82,15 @@ def _start_method() -> str | None:
     return found
 
 
-def _take_modules(program: ProgramFiles) -> dict[str, ModuleType]:
+def _take_modules(program: ProgramFiles, elsewhere: set[str]) -> dict[str, ModuleType]:
     """Take the program's modules out of the interpreter: those of its copy, and those that it
     imported from the same folder by names that only the running program knew."""
     own = {name.partition(".")[0] for name in program.by_module}
+    unknown = [(name, sys.modules[name]) for name in sys.modules.keys() - elsewhere]
     if not program.is_installed:
-        modules = [*sys.modules.items()]
-        own |= {name for name, module in modules if _lies_in(module, name, program.root)}
-    taken = [name for name in sys.modules if name.partition(".")[0] in own]
+        own |= {name for name, module in unknown if _lies_in(module, name, program.root)}
+    taken = [name for name, _ in unknown if name.partition(".")[0] in own]
+    elsewhere.update(name for name, _ in unknown if name.partition(".")[0] not in own)
     return {name: sys.modules.pop(name) for name in taken}
 
 

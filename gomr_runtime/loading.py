@@ -53,6 +53,7 @@ class Loader:
         self.program = program
         self._folder = folder
         self._code: dict[str, types.CodeType] = {}
+        self._elsewhere: set[str] = set()  # modules that are not the program's
 
     @classmethod
     def of_folder(cls, folder: Path, sha256: str) -> Loader:
@@ -96,7 +97,7 @@ class Loader:
     @contextmanager
     def fresh(self, name: str) -> Iterator[Program]:
         """Execute it as `load` does, for one task; afterwards the process is what it was."""
-        before = InterpreterState(self.program)
+        before = InterpreterState(self.program, self._elsewhere)
         try:
             yield self.load(name)
         finally:

@@ -79,14 +79,15 @@ def _parse(path: Path, source: bytes) -> ast.Module:
 
 
 def _check_tree(path: Path, tree: ast.Module) -> None:
-    names = dict(_imported_names(tree))
-    calls = list(_calls(tree, names, "run"))
+    nodes = [*ast.walk(tree)]
+    names = dict(_imported_names(nodes))
+    calls = list(_calls(nodes, names, "run"))
     if not calls:
         raise UsageError(
             f"{path}: no call of gomr.run: end the file with "
             "gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=reducer))"
         )
-    configs = list(_calls(tree, names, "MapReduceConfig"))
+    configs = list(_calls(nodes, names, "MapReduceConfig"))
     for call in configs:
         if not _has_mapper(call):
             raise UsageError(
@@ -98,9 +99,9 @@ def _check_tree(path: Path, tree: ast.Module) -> None:
             raise UsageError(f"{path}:{call.lineno}: gomr.run() needs a gomr.MapReduceConfig")
 
 
-def _imported_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _imported_names(nodes: list[ast.AST]) -> Iterator[tuple[str, str]]:
     """Local names of `gomr_runtime` and of what is imported from it: `gomr` -> `gomr_runtime`."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name == "gomr_runtime":
@@ -113,9 +114,9 @@ def _imported_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
                 yield alias.asname or alias.name, f"gomr_runtime.{alias.name}"
 
 
-def _calls(tree: ast.Module, names: dict[str, str], function: str) -> Iterator[ast.Call]:
+def _calls(nodes: list[ast.AST], names: dict[str, str], function: str) -> Iterator[ast.Call]:
     wanted = f"gomr_runtime.{function}"
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and _dotted(node.func, names) == wanted:
             yield node
 

@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo test simulate digests mutants chaos pythons cluster cluster-down proto check fmt bench clean
+.PHONY: demo test differential simulate digests mutants chaos pythons cluster cluster-down proto check fmt bench clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -17,6 +17,11 @@ demo: $(READY)
 # Every tier that this machine can run; what is skipped is listed with its reason.
 test: $(READY)
 	$(RUN) pytest
+
+# Random programs against plain Python: `make differential N=20000 SEED=5` runs those from seed 5 on,
+# `make differential SEED=17` shows one; ARGS=--shrink leaves out all that it differs without.
+differential: $(READY)
+	@$(RUN) tests.differential.run $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED) $(ARGS),$(if $(N),,--count 2000))
 
 # Simulated schedules: `make simulate N=100000` on every core, `make simulate SEED=17` to see one.
 simulate: $(READY)

@@ -1,5 +1,10 @@
 """GoMR: MapReduce in Python. In a worker file: `import gomr_runtime as gomr`."""
 
+from gomr_runtime.name_clashes import guard_start
+
+guard_start()  # before anything that the files beside a worker file could stand in for
+
+# ruff: noqa: E402
 from gomr_runtime.aggregates import count, distinct, identity, max, min, sum, top
 from gomr_runtime.api import MapReduceConfig, run, total_order
 from gomr_runtime.context import Context, Counter

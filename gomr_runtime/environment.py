@@ -118,8 +118,9 @@ def _commands(built: Path, dependencies: tuple[str, ...]) -> list[list[str]]:
             [uv, "pip", "install", "--quiet", "--python", python, *packages],
         ]
     return [
-        [sys.executable, "-m", "venv", str(built)],
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
+        # -P: no module of the folder that we are started in takes the place of one of theirs.
+        [sys.executable, "-P", "-m", "venv", str(built)],
+        [python, "-P", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
     ]
 
 

@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from gomr_runtime import layout
 from gomr_runtime.api import MapReduceConfig
@@ -42,6 +41,7 @@ from gomr_runtime.maps import encode_maps
 from gomr_runtime.master.books import Books
 from gomr_runtime.master.ending import Effort, summarise
 from gomr_runtime.master.journal import Manifest, Plan
+from gomr_runtime.name_clashes import main_module, main_namespace
 from gomr_runtime.options import RunOptions, asks_for_json, parse
 from gomr_runtime.outcome import tell_failure, tell_success, unexpected
 from gomr_runtime.place import Place, this_machine
@@ -67,18 +67,19 @@ def main(config: MapReduceConfig, argv: Sequence[str]) -> int:
 
 
 def _command(config: MapReduceConfig, argv: Sequence[str], as_json: bool) -> int:
-    run, started = "", started_file()
+    run = ""
+    path = (main_namespace() or {}).get("__file__", sys.argv[0])
     prepared: Prepared | None = None
     try:
         with ended_by_signals() as ending:
-            options = parse(argv, inline=True, worker=started.path)
+            options = parse(argv, inline=True, worker=path)
             as_json, run = options.json, options.resume or options.run_id
             if as_json:
                 check_results()
-            program = program_of(config, b"", started.path)
+            program = program_of(config, b"", path)
             check_skipping(program, options.skip_bad_records)
             with _place(options, ending) as place:
-                prepared = prepare(options, place, module=started.module)
+                prepared = prepare(options, place, module=main_module())
                 run = prepared.job.run
                 summary = _run(prepared, program, ending)
             return tell_success(summary, output_of(prepared.output), options)
@@ -88,27 +89,6 @@ def _command(config: MapReduceConfig, argv: Sequence[str], as_json: bool) -> int
         return tell_failure(error, as_json=as_json, run=run)
     except Exception as error:  # noqa: BLE001  (a limit of the machine, or a defect of ours)
         return tell_failure(unexpected(error, argv), as_json=as_json, run=run)
-
-
-@dataclass(frozen=True, slots=True)
-class StartedFile:
-    """The worker file that Python was started with. module: its dotted name with `python -m`."""
-
-    path: str
-    module: str = ""
-
-
-def started_file() -> StartedFile:
-    """The file whose code calls us as `__main__`, also below a debugger or a profiler that
-    executes it by itself."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        found = frame.f_globals
-        if found.get("__name__") == "__main__" and isinstance(found.get("__file__"), str):
-            name = getattr(found.get("__spec__"), "name", None) or ""
-            return StartedFile(found["__file__"], name if name != "__main__" else "")
-        frame = frame.f_back
-    return StartedFile(sys.argv[0])
 
 
 @contextmanager

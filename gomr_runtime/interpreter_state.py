@@ -7,6 +7,7 @@ program may have told them.
 
 from __future__ import annotations
 
+import builtins
 import linecache
 import os
 import sys
@@ -15,9 +16,11 @@ from types import ModuleType
 
 from gomr_runtime import api
 from gomr_runtime.local_imports import OURS
+from gomr_runtime.name_clashes import is_needed, lies_in, renamed
 from gomr_runtime.program_files import MAIN, ProgramFiles
 
 _MAINS = (MAIN, "__mp_main__")
+_KEPT = OURS.union(_MAINS)
 
 
 class InterpreterState:
@@ -31,6 +34,7 @@ class InterpreterState:
         self._mains = {name: sys.modules.get(name) for name in _MAINS}
         self._modules = _take_modules(program, elsewhere)
         self._meta_path, self._path = sys.meta_path[:], sys.path[:]
+        self._import = builtins.__import__
         self._argv, self._mode = sys.argv, api.mode()
         self._environment, self._folder = dict(os.environ), _folder()
         self._start_method = _start_method()
@@ -47,6 +51,7 @@ class InterpreterState:
             else:
                 sys.modules[name] = main
         sys.meta_path[:], sys.path[:] = self._meta_path, self._path
+        builtins.__import__ = self._import
         sys.argv = self._argv
         api.set_mode(self._mode)
         if os.environ != self._environment:
@@ -61,6 +66,12 @@ class InterpreterState:
             linecache.cache.pop(path, None)
             if entry is not None:
                 linecache.cache[path] = entry
+
+
+def resident_bytes() -> int:
+    """The memory that this process takes."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def forget_start_method() -> None:
@@ -85,21 +96,13 @@ def _start_method() -> str | None:
 def _take_modules(program: ProgramFiles, elsewhere: set[str]) -> dict[str, ModuleType]:
     """Take the program's modules out of the interpreter: those of its copy, and those that it
     imported from the same folder by names that only the running program knew."""
-    own = {name.partition(".")[0] for name in program.by_module}
+    tops = {name.partition(".")[0] for name in program.by_module}
+    own = {renamed(name) if is_needed(name) else name for name in tops}
     unknown = [(name, sys.modules[name]) for name in sys.modules.keys() - elsewhere]
     if not program.is_installed:
-        own |= {name for name, module in unknown if _lies_in(module, name, program.root)}
+        for name, module in unknown:
+            if "." not in name and name not in _KEPT and lies_in(module, program.root):
+                own.add(name)
     taken = [name for name, _ in unknown if name.partition(".")[0] in own]
     elsewhere.update(name for name, _ in unknown if name.partition(".")[0] not in own)
     return {name: sys.modules.pop(name) for name in taken}
-
-
-def _lies_in(module: ModuleType, name: str, root: str) -> bool:
-    """Whether a module, or the folder of a package, lies directly in the folder `root`."""
-    if "." in name or name in OURS or name in _MAINS:
-        return False
-    locations = getattr(module, "__path__", None)
-    with suppress(TypeError, KeyError, AttributeError):  # `__path__` may be anything
-        place = module.__file__ if locations is None else next(iter(locations), None)
-        return isinstance(place, str) and os.path.dirname(place) == root
-    return False

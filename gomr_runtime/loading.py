@@ -7,6 +7,7 @@ Code is compiled under the names of the original files, so breakpoints, tracebac
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib
 import io
 import linecache
@@ -21,13 +22,15 @@ from pathlib import Path
 from gomr_runtime import api
 from gomr_runtime.api import ConfigCaptured
 from gomr_runtime.errors import EnvironmentFailed, UsageError
-from gomr_runtime.interpreter_state import InterpreterState, forget_start_method
+from gomr_runtime.interpreter_state import InterpreterState, forget_start_method, resident_bytes
+from gomr_runtime.name_clashes import clashes_in, is_needed, keep_apart, original
 from gomr_runtime.program import Program, program_of
 from gomr_runtime.program_files import MAIN, ProgramFiles, SourceFile, decode, encode
 from gomr_runtime.user_errors import describe, user_frames
 
 COPY = "program.json"
 LAUNCHER = "gomr_worker_main"
+MUCH = 32 << 20  # bytes
 _LAUNCHER_SOURCE = """\
 # Processes that user code starts by spawn or forkserver get their __main__ from here.
 from gomr_runtime.loading import execute_again
@@ -54,6 +57,7 @@ class Loader:
         self._folder = folder
         self._code: dict[str, types.CodeType] = {}
         self._elsewhere: set[str] = set()  # modules that are not the program's
+        self._resident = resident_bytes()
 
     @classmethod
     def of_folder(cls, folder: Path, sha256: str) -> Loader:
@@ -97,14 +101,24 @@ class Loader:
     @contextmanager
     def fresh(self, name: str) -> Iterator[Program]:
         """Execute it as `load` does, for one task; afterwards the process is what it was."""
+        self._reclaim()
         before = InterpreterState(self.program, self._elsewhere)
         try:
             yield self.load(name)
         finally:
             before.restore()
 
+    def _reclaim(self) -> None:
+        """Free what the last task's program held, if that is much: modules are circles of
+        references, and Python collects these by their number and not by their size."""
+        if resident_bytes() - self._resident > MUCH:
+            gc.collect()
+            self._resident = resident_bytes()
+
     def find_here(self) -> None:
         """Let imports find the program's modules in its copy, and others beside the original."""
+        if names := self._clashes():
+            keep_apart(self.program.root, names)
         sys.meta_path.insert(0, _Finder(self))
         if sys.path[:1] != [self.program.root]:
             sys.path.insert(0, self.program.root)
@@ -112,6 +126,14 @@ class Loader:
             sys.path.append(str(self._folder))
         for file in self.program.files:
             _show_in_tracebacks(self.program.path_of(file), file.source)
+
+    def _clashes(self) -> frozenset[str]:
+        """Names that the program's modules, or others in its folder, share with what is needed."""
+        tops = {name.partition(".")[0] for name in self.program.by_module}
+        found = frozenset(filter(is_needed, tops))
+        if self.program.is_installed:
+            return found
+        return found | clashes_in(self.program.root)
 
     def code(self, file: SourceFile) -> types.CodeType:
         """The file compiled; SyntaxError and ValueError are the user's."""
@@ -185,7 +207,10 @@ class _Finder:
         target: types.ModuleType | None = None,
     ) -> ModuleSpec | None:
         del target
-        if file := self._program.by_module.get(fullname):
+        name = original(fullname)
+        if name == fullname and path is None and is_needed(name):
+            return None  # the user's module of this name is called otherwise
+        if file := self._program.by_module.get(name):
             place = self._program.path_of(file)
             return spec_from_file_location(
                 fullname,
@@ -193,14 +218,14 @@ class _Finder:
                 loader=_CopyLoader(fullname, place, self._loader, file),
                 submodule_search_locations=[str(Path(place).parent)] if file.is_package else None,
             )
-        if fullname not in self._program.packages:
+        if name not in self._program.packages:
             return None
         # A folder without __init__.py: here with all its portions, elsewhere with none.
         found = PathFinder.find_spec(fullname, path)
         if found is not None and found.loader is None:
             return found
         spec = ModuleSpec(fullname, None, is_package=True)
-        spec.submodule_search_locations = [str(Path(self._program.root, *fullname.split(".")))]
+        spec.submodule_search_locations = [str(Path(self._program.root, *name.split(".")))]
         return spec
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MARK = "GOMR_PART_OF"  # in the environment of every process of a run, and of what these start
+SAFE_PATH = ("PYTHONSAFEPATH", "flows")  # set for other processes of the command, see `flows`
 TERM_SECONDS = 5.0  # between SIGTERM and SIGKILL
 KILL_SECONDS = 5.0  # for the kernel to end a killed process
 TAIL_BYTES = 64 << 10
@@ -43,7 +44,7 @@ class LocalProcess:
                 stderr=stream,
                 pass_fds=(lifeline,),
                 start_new_session=True,  # Ctrl-C is the launcher's to handle
-                env={**os.environ, **environment},
+                env={n: v for n, v in os.environ.items() if (n, v) != SAFE_PATH} | environment,
             )
         self._ended = ended
         self._waiter = threading.Thread(target=self._wait, name=f"wait-{name}", daemon=True)

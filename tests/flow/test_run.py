@@ -26,6 +26,7 @@ from tests.flow.command import (
     state_of,
     wait_for_line,
 )
+from tests.process.clashes import FEW, write_clashing
 
 SOURCES = Path(json.__file__).parents[1]
 SLOW = """\
@@ -90,6 +91,14 @@ def test_the_flow_gives_the_bytes_of_one_process(
     assert [p.name for p in parts[0]] == [p.name for p in parts[1]]
     assert len(parts[0]) == 3
     assert [p.read_bytes() for p in parts[0]] == [p.read_bytes() for p in parts[1]]
+
+
+def test_files_named_as_the_standard_librarys_break_nothing(server: Server, folder: Path) -> None:
+    expected = write_clashing(folder, FEW)
+    given = ("--input", "text.txt", "--workers", "1", "--output", "out")
+    done = run(folder, server.environ, *given, "worker.py")
+    assert done.returncode == 0, done.stderr
+    assert words(folder / "out") == expected
 
 
 def test_word_count_equals_counter_and_tells_all_about_it(server: Server, folder: Path) -> None:

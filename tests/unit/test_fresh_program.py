@@ -139,6 +139,16 @@ gomr.run(gomr.MapReduceConfig(mapper=mapper, input=gomr.lines))
 """
 
 
+def test_memory_does_not_add_up(tmp_path: Path) -> None:
+    size = 48 << 20
+    before = f"HELD = bytearray(b'x') * {size}"
+    act = "from gomr_runtime.interpreter_state import resident_bytes; ctx.emit(resident_bytes(), 1)"
+    path = worker(tmp_path, before + MAPPER.format(act=act))
+    taken = [key for key, _ in run_local(path, "a\n" * 8, mappers=8).pairs]
+    assert len(taken) == 8
+    assert max(taken) - min(taken) < 2 * size
+
+
 def test_the_process_is_afterwards_what_it_was(tmp_path: Path) -> None:
     sys.modules.pop("helper", None)
     before = (

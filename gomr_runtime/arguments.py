@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 _EPILOG = """\
 Every option can also be set as GOMR_<NAME> in the environment or as name = value in ./gomr.toml.
 Progress goes to stderr, results to stdout.
-Exit codes: 0 ok, 1 the job failed, 2 usage, 3 environment, 4 deadline, 5 run id in use,
+Exit codes: 0 ok, 1 the job failed, 2 usage, 3 environment, 4 deadline, 5 run id or output in use,
 129, 130 and 143 ended by a signal."""
 _CLEAN = "\nclean up:  python -m flows.gomr clean [--all]\n"
 

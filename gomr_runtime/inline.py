@@ -23,6 +23,7 @@ from gomr_runtime.blobs import LocalBlobs
 from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, JobFailed, UsageError
 from gomr_runtime.execution import SLOTS, execute, failure_of
+from gomr_runtime.host_lock import HostLock, claim_output
 from gomr_runtime.job import (
     Failure,
     JobSpec,
@@ -112,7 +113,8 @@ def _run(prepared: Prepared, program: Program, ending: Ending) -> Summary:
 
         return run_local(prepared, progress)
     check_dependencies(prepared.worker)
-    return run_inline(prepared, program, progress, ending)
+    with claim_output(prepared.output) as claim:
+        return run_inline(prepared, program, progress, ending, claim)
 
 
 def _ended(error: KeyboardInterrupt, prepared: Prepared | None) -> Cancelled:
@@ -149,7 +151,9 @@ def check_skipping(program: Program, allowed: int) -> None:
         )
 
 
-def run_inline(prepared: Prepared, program: Program, progress: Reporter, ending: Ending) -> Summary:
+def run_inline(
+    prepared: Prepared, program: Program, progress: Reporter, ending: Ending, claim: HostLock
+) -> Summary:
     """Run the job in this process and publish its output. Raises the GomrError that ended it."""
     folder = Path(prepared.store)
     try:
@@ -164,7 +168,7 @@ def run_inline(prepared: Prepared, program: Program, progress: Reporter, ending:
         run = InlineRun(prepared.job, program, store, scratch, progress, ending, fresh)
         summary = run.run()
         ending.check()
-        publish(store, summary, prepared.output, prepared.options.overwrite)
+        publish(store, summary, prepared.output, prepared.options.overwrite, claim=claim)
         return summary
     finally:
         progress.close()

@@ -328,6 +328,12 @@ class Summary:
     phases: dict[str, float] = field(default_factory=dict)
     profile: dict[str, dict[str, float]] = field(default_factory=dict)
     failure: Failure | None = None
+    set_aside: tuple[Part, ...] = ()
+
+    @property
+    def files(self) -> tuple[Part, ...]:
+        """Every file of the output: its parts, and those with the records set aside."""
+        return self.parts + self.set_aside
 
 
 def to_json(value: Any) -> bytes:
@@ -371,7 +377,13 @@ _NESTED: dict[type, dict[str, type]] = {
     TaskResult: {"files": ResultFile, "ledger": Ledger, "bad_records": BadRecord},
     Failure: {"record": Place, "frames": Frame},
     TaskFailure: {"place": Place, "frames": Frame},
-    Summary: {"parts": Part, "ledger": Ledger, "bad_records": BadRecord, "failure": Failure},
+    Summary: {
+        "parts": Part,
+        "set_aside": Part,
+        "ledger": Ledger,
+        "bad_records": BadRecord,
+        "failure": Failure,
+    },
 }
 
 

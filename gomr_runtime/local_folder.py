@@ -7,7 +7,6 @@ whose lock is free is what a killed launcher has left.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.signals import uninterrupted
+from gomr_runtime.storage import file_system
 from gomr_runtime.storage.causes import os_cause
 
 PREFIX = "gomr-"
@@ -30,7 +30,7 @@ def make_folder(parent: str) -> tuple[Path, int]:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     made = folder / f".{LOCK}"
     lock = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    file_system.lock(lock)
     made.rename(folder / LOCK)  # nobody sees it free
     return folder, lock
 
@@ -73,8 +73,8 @@ def remove_abandoned(parent: Path) -> None:
                 continue
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder)
+                if file_system.lock(lock):  # else there is no telling
+                    _remove(folder)
             finally:
                 os.close(lock)
 

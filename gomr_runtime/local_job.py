@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gomr_runtime import layout
 from gomr_runtime.errors import UsageError
-from gomr_runtime.job import Summary
+from gomr_runtime.host_lock import claim_output
+from gomr_runtime.job import JobSpec, Summary
 from gomr_runtime.local import LocalRun
 from gomr_runtime.prepare import Prepared
 from gomr_runtime.progress import Reporter
@@ -37,19 +39,31 @@ def run_local(prepared: Prepared, progress: Reporter) -> Summary:
         return _follow(prepared, live.folder, progress)
     done = False
     try:
-        if resume:
-            job = reopen(open_store(prepared.store), job, rerun=prepared.options.rerun)
-        folder = logs(store, run)
-        with LocalRun(job, prepared.worker.program, prepared.store, log_folder=folder) as processes:
-            summary = processes.watch(lambda event: _tell(event, progress))
-        publish(open_store(prepared.store), summary, prepared.output, prepared.options.overwrite)
+        with claim_output(prepared.output) as output:
+            if resume:
+                job = reopen(open_store(prepared.store), job, rerun=prepared.options.rerun)
+            summary = _watch(prepared, job, progress)
+            publish(
+                open_store(prepared.store),
+                summary,
+                prepared.output,
+                prepared.options.overwrite,
+                claim=output,
+            )
         done = True
         return summary
     finally:
-        if not done:
+        if not done and (store / layout.job(run)).exists():
             progress.log("info", f"go on with the same command and --resume {run}")
         progress.close()
         held.release(remove=done and not prepared.options.keep)
+
+
+def _watch(prepared: Prepared, job: JobSpec, progress: Reporter) -> Summary:
+    """Run the processes of the job to their end."""
+    folder = logs(Path(prepared.store), job.run)
+    with LocalRun(job, prepared.worker.program, prepared.store, log_folder=folder) as processes:
+        return processes.watch(lambda event: _tell(event, progress))
 
 
 def _follow(prepared: Prepared, folder: Path, progress: Reporter) -> Summary:

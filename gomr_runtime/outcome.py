@@ -68,6 +68,8 @@ def _unexpected(error: Exception) -> GomrError:
         return EnvironmentFailed(
             "no thread can be started: raise the limits of this process (ulimit -u, ulimit -v)"
         )
+    if isinstance(error, FileNotFoundError) and _here_is_gone():
+        return EnvironmentFailed("the current directory was removed: change to another one")
     if isinstance(error, OSError):
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return EnvironmentFailed(f"{where}{_limit(error)}")
@@ -78,6 +80,14 @@ def _unexpected(error: Exception) -> GomrError:
     return EnvironmentFailed(
         f"defect in gomr, please report it: {type(error).__name__}{where}: {error}"
     )
+
+
+def _here_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _limit(error: OSError) -> str:

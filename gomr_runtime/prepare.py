@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gomr_runtime.dataflow.splits import default_mappers, default_reducers
-from gomr_runtime.errors import UsageError
+from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.inputs import resolve
 from gomr_runtime.job import InputFile, JobSpec, Summary
 from gomr_runtime.options import RunOptions, check_shuffle
 from gomr_runtime.place import Place, this_machine
-from gomr_runtime.publish import check_output
+from gomr_runtime.publish import check_output, try_output
 from gomr_runtime.quantities import format_size
 from gomr_runtime.resume import check_same, earlier_job, published
 from gomr_runtime.runs import DEFAULT_STORE, stdin_copy
 from gomr_runtime.storage import open_store
+from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.workerfile import WorkerFile, inspect_worker
 
 DEFAULT_OUTPUTS = "outputs"
@@ -64,6 +65,7 @@ def prepare(
     complete = _complete(options, place, output, earlier) if options.resume else None
     if options.collect and complete is None:
         check_output(output, options.overwrite)
+        try_output(output)
     kept = [f for f in earlier.files if f.source == "-"] if earlier else []
     files = _inputs(options, run, place, read_stdin, kept)
     job = _job(options, place, worker, files, earlier, run)
@@ -121,7 +123,13 @@ def _inputs(
     if "://" in place.store and not place.on_cluster:
         raise UsageError("--input -: save it to a file where the store is not a directory")
     copy = stdin_copy(Path(DEFAULT_STORE if place.on_cluster else place.store), run)
-    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"--input -: its copy in {copy.parent}: {os_cause(error)}: name another place for the "
+            "run's data by --store DIR"
+        ) from None
     return tuple(resolve(options.input, stdin_copy=copy, lister=lister))
 
 

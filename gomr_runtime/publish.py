@@ -1,35 +1,46 @@
 """From a finished run's parts in the store to the directory the user named.
 
-The order of writes makes a crash at any point leave the old output whole or no `_SUCCESS`:
+The new output is copied to a hidden folder first, verified and fsynced, with its `_SUCCESS`. Where
+an earlier output stands, the folder lies beside the directory and the two are exchanged, so that
+the old output or the new one is there, whole, at any moment. Where that cannot be (the directory is
+a mount point or has folders of other origin, or the file system does not know how), names change
+one by one within the directory, the old output being kept aside until the new `_SUCCESS` stands:
+an error brings it back at once, and after a crash the next run to this output does.
 
-1. parts are copied under names starting with `.`, verified and fsynced
-2. the journal, which lists every file of the old and the new output, is fsynced
-3. the old `_SUCCESS` goes, then the old parts; the new parts get their names
-4. the new `_SUCCESS` is linked into place, the journal goes
-
-Parts are copies, not hard links: editing one must not change the store's object. A journal
-without `_SUCCESS` tells the next publish which files an interrupted one left; nothing else in
-the directory is ever touched. An flock on the directory keeps two publishers apart.
+Parts are copies, not hard links: editing one must not change the store's object. Nothing that no
+`_SUCCESS` or journal lists is ever touched. Locks keep two publishers apart.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import json
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gomr_runtime.errors import CorruptBlock, RunConflict, StorageError, UsageError
+from gomr_runtime.host_lock import HostLock, claim_output
 from gomr_runtime.job import Part, Summary
+from gomr_runtime.output_files import (
+    former_files,
+    former_output,
+    is_ours,
+    journal,
+    recover,
+    write_all,
+    write_synced,
+)
+from gomr_runtime.output_swap import Beside, InPlace
+from gomr_runtime.signals import uninterrupted
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.causes import os_cause
+from gomr_runtime.storage.file_system import lock, sync, sync_folder
 from gomr_runtime.success import (
+    FILE_NAME,
     NAME,
-    PART_NAME,
     Success,
     promote,
     read_success,
@@ -37,12 +48,10 @@ from gomr_runtime.success import (
     success_of,
 )
 
-__all__ = ["Success", "check_output", "promote", "publish", "read_success"]
+__all__ = ["Success", "check_output", "promote", "publish", "read_success", "try_output"]
 
 CHUNK = 4 << 20
-JOURNAL = ".output-journal.gomr"
-SUCCESS_IN_THE_MAKING = ".output-success.gomr"
-_OURS = re.compile(r"\.output-(\d{5,9}\.(txt|jsonl|csv|parquet)|journal(-new)?|success)\.gomr")
+ELSEWHERE = "name another place by --output DIR"
 
 
 def check_output(directory: Path, overwrite: bool) -> None:
@@ -56,25 +65,59 @@ def check_output(directory: Path, overwrite: bool) -> None:
             _check_parent(directory)
             return
         names = {entry.name for entry in os.scandir(directory)}
+    except FileNotFoundError:
+        raise UsageError(
+            f"--output {directory}: a symbolic link to {os.path.realpath(directory)}, which is not "
+            "there"
+        ) from None
     except OSError as error:
         raise UsageError(f"--output {directory}: {os_cause(error)}") from None
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise UsageError(f"--output {directory}: the directory is not writable")
-    if NAME not in names:
-        foreign = sorted(name for name in names if not _is_ours(name))
-        if foreign and _journal(directory) is None:
+        raise UsageError(f"--output {directory}: the directory is not writable: {ELSEWHERE}")
+    former = former_output(directory)
+    if former is None:
+        foreign = sorted(name for name in names if not is_ours(name))
+        if foreign and journal(directory) is None:
             raise UsageError(
                 f"--output {directory} is not empty and not a GoMR output (it has "
                 f"{foreign[0]}): choose another directory"
             )
     elif not overwrite:
-        run = read_success(directory).run
+        run = read_success(former).run
         raise UsageError(
             f"--output {directory} holds the output of run {run}: "
             "add --overwrite or choose another directory"
         )
     else:
-        read_success(directory)
+        read_success(former)
+
+
+def try_output(directory: Path) -> None:
+    """Do in small what publishing there needs, before a run starts: UsageError where it fails.
+
+    An earlier output whose replacement was killed half-way gets its names back.
+    """
+    parent = directory.absolute()
+    missing = []
+    while not os.path.lexists(parent):
+        missing.append(parent.name)
+        parent = parent.parent
+    trial = parent / f".gomr-{secrets.token_hex(8)}"
+    try:
+        os.mkdir(trial)
+        try:
+            deepest = trial.joinpath(*reversed(missing))
+            deepest.mkdir(parents=True, exist_ok=True)
+            write_synced(deepest / "written", b"1")
+            os.rename(deepest / "written", deepest / "renamed")
+            sync_folder(deepest)
+        finally:
+            shutil.rmtree(trial)
+        if not missing:
+            with _locked(directory):
+                recover(directory)
+    except OSError as error:
+        raise UsageError(f"--output {directory}: {os_cause(error)}: {ELSEWHERE}") from None
 
 
 def publish(
@@ -83,68 +126,75 @@ def publish(
     directory: Path,
     overwrite: bool,
     progress: Callable[[int], None] | None = None,
+    claim: HostLock | None = None,
 ) -> Path:
-    """Bring the parts of `summary` into `directory`, with `_SUCCESS` last; return its path.
+    """Bring the parts of `summary` into `directory`, with their `_SUCCESS`; return its path.
 
-    progress: called with the bytes that were copied since the last call. Raises UsageError as
-    `check_output` does, RunConflict while another run publishes there, CorruptBlock for a part
-    that is not what the summary says, StorageError when either side fails. The directory is as
-    it was, except after an error of its own disk in the last steps: then it has no `_SUCCESS`.
+    progress: called with the bytes that were copied since the last call. claim: of this output,
+    by `claim_output`, where the caller holds it. Raises UsageError as `check_output` does,
+    RunConflict while another run publishes there, CorruptBlock for a part that is not what the
+    summary says, StorageError when either side fails. After an error the directory is as it was.
     """
     check_output(directory, overwrite)
-    _check_names(summary.parts)
-    success = success_of(summary.run, summary.parts, summary.ledger, summary.counters)
-    made = _make_directory(directory)
-    done = False
-    try:
-        with _errors(directory), _locked(directory) as folder:
-            check_output(directory, overwrite)  # another run may just have finished there
-            former = _former_files(directory)
-            _check_in_place(directory, summary.parts, former)
-            try:
-                for part in summary.parts:
-                    _fetch(store, part, directory, progress or _ignore)
-                _write_synced(directory / SUCCESS_IN_THE_MAKING, success_bytes(success))
-                done = True
-                _swap(directory, folder, summary.parts, former)
-            finally:
-                if not done:
-                    _remove(directory, (_hidden(part) for part in summary.parts))
-                    _remove(directory, [SUCCESS_IN_THE_MAKING])
-    finally:
-        if not done:
-            with contextlib.suppress(OSError):  # somebody put a file there meanwhile
-                for path in made:
-                    path.rmdir()
+    _check_names(summary.files)
+    with contextlib.ExitStack() as stack:
+        if claim is None:
+            stack.enter_context(claim_output(directory))
+        made = _make_directory(directory)
+        done = False
+        try:
+            with _errors(directory), _locked(directory) as folder:
+                recover(directory)
+                check_output(directory, overwrite)  # another run may just have finished there
+                _check_in_place(directory, summary.files, former_files(directory))
+                stage = _stage(directory, folder)
+                try:
+                    _fill(store, summary, stage.path, progress or _ignore)
+                    with uninterrupted():
+                        stage.publish([file.name for file in summary.files])
+                        done = True
+                finally:
+                    stage.discard()
+        finally:
+            if not done:
+                with contextlib.suppress(OSError):  # somebody put a file there meanwhile
+                    for path in made:
+                        path.rmdir()
     return directory / NAME
 
 
-def _swap(directory: Path, folder: int, parts: tuple[Part, ...], former: set[str]) -> None:
-    _write_journal(directory, folder, former | {part.name for part in parts})
-    _remove(directory, [NAME])
-    os.fsync(folder)
-    _remove(directory, former - {part.name for part in parts})
-    for part in parts:
-        os.rename(directory / _hidden(part), directory / part.name)
-    os.fsync(folder)
-    os.link(directory / SUCCESS_IN_THE_MAKING, directory / NAME)
-    os.fsync(folder)
-    _remove(directory, [SUCCESS_IN_THE_MAKING, JOURNAL])
-    _remove(directory, [entry.name for entry in os.scandir(directory) if _is_ours(entry.name)])
+def _stage(directory: Path, folder: int) -> Beside | InPlace:
+    """Where the new output grows. folder: the directory, open and locked."""
+    if os.path.lexists(directory / NAME):
+        with contextlib.suppress(OSError):
+            return Beside(directory, folder)
+    return InPlace(directory, folder)
 
 
-def _fetch(store: Store, part: Part, directory: Path, progress: Callable[[int], None]) -> None:
-    """Copy one part under its hidden name, verified and durable."""
-    path = directory / _hidden(part)
-    path.unlink(missing_ok=True)
+def _fill(store: Store, summary: Summary, stage: Path, progress: Callable[[int], None]) -> None:
+    """Bring every file of the output to the folder `stage`, with `_SUCCESS`, durably."""
+    for file in summary.files:
+        if "/" in file.name:
+            (stage / file.name).parent.mkdir(exist_ok=True)
+        _fetch(store, file, stage / file.name, progress)
+    success = success_of(
+        summary.run, summary.parts, summary.ledger, summary.counters, summary.set_aside
+    )
+    write_synced(stage / NAME, success_bytes(success))
+    for folder in {(stage / file.name).parent for file in summary.files} | {stage}:
+        sync_folder(folder)
+
+
+def _fetch(store: Store, part: Part, path: Path, progress: Callable[[int], None]) -> None:
+    """Copy one part to `path`, verified and durable."""
     digest, size = hashlib.sha256(), 0
     with path.open("xb", buffering=0) as file:
         for chunk in _chunks(store, part):
             digest.update(chunk)
             size += len(chunk)
-            _write_all(file.fileno(), chunk)
+            write_all(file.fileno(), chunk)
             progress(len(chunk))
-        os.fsync(file.fileno())
+        sync(file.fileno())
     if size != part.size or digest.hexdigest() != part.sha256:
         raise CorruptBlock(
             f"{part.key} in {store.url} is not what its task wrote: {size} bytes, sha256 "
@@ -167,34 +217,9 @@ def _chunks(store: Store, part: Part) -> Iterator[bytes]:
         raise StorageError(f"{part.key} is not in {store.url}: nothing was published") from None
 
 
-def _former_files(directory: Path) -> set[str]:
-    """Files of the output that is to go: as its `_SUCCESS`, else an interrupted journal, says."""
-    if os.path.lexists(directory / NAME):
-        return {part.name for part in read_success(directory).parts}
-    return _journal(directory) or set()
-
-
-def _journal(directory: Path) -> set[str] | None:
-    """The files that an interrupted publish may have left; None when there is no journal."""
-    try:
-        names = json.loads((directory / JOURNAL).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(names, list):
-        return None
-    return {name for name in names if isinstance(name, str) and PART_NAME.fullmatch(name)}
-
-
-def _write_journal(directory: Path, folder: int, names: set[str]) -> None:
-    made = directory / f"{JOURNAL.removesuffix('.gomr')}-new.gomr"
-    _write_synced(made, json.dumps(sorted(names)).encode())
-    os.rename(made, directory / JOURNAL)
-    os.fsync(folder)
-
-
 def _check_names(parts: tuple[Part, ...]) -> None:
     names = [part.name for part in parts]
-    wrong = [name for name in names if not PART_NAME.fullmatch(name)]
+    wrong = [name for name in names if not FILE_NAME.fullmatch(name)]
     if wrong or len(set(names)) != len(names):
         raise StorageError(f"the run's summary names a part wrongly or twice: {wrong or names}")
 
@@ -216,7 +241,7 @@ def _check_parent(directory: Path) -> None:
     if not parent.is_dir():
         raise UsageError(f"--output {directory}: {parent} is not a directory")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"--output {directory}: {parent} is not writable")
+        raise UsageError(f"--output {directory}: {parent} is not writable: {ELSEWHERE}")
 
 
 def _make_directory(directory: Path) -> list[Path]:
@@ -225,22 +250,27 @@ def _make_directory(directory: Path) -> list[Path]:
     with _errors(directory):
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
-            _sync_directory(path.parent)
+            sync_folder(path.parent)
     return missing
 
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[int]:
-    """An open, locked descriptor of the directory."""
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    """An open descriptor of the directory, locked where its file system knows locks."""
+    while True:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunConflict(f"--output {directory}: another run publishes there now") from None
-        yield folder
-    finally:
-        os.close(folder)
+            try:
+                lock(folder)
+            except BlockingIOError:
+                raise RunConflict(
+                    f"--output {directory}: another run publishes there now"
+                ) from None
+            if os.path.samestat(os.fstat(folder), directory.stat()):
+                yield folder
+                return
+        finally:  # else another run has just put a new output in its place
+            os.close(folder)
 
 
 @contextlib.contextmanager
@@ -250,43 +280,6 @@ def _errors(directory: Path) -> Iterator[None]:
     except OSError as error:
         where = f"{directory}/{Path(error.filename).name}" if error.filename else str(directory)
         raise StorageError(f"cannot publish to {where}: {os_cause(error)}") from None
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    path.unlink(missing_ok=True)
-    with path.open("xb", buffering=0) as file:
-        _write_all(file.fileno(), data)
-        os.fsync(file.fileno())
-
-
-def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def _sync_directory(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _remove(directory: Path, names: Iterable[str]) -> None:
-    for name in names:
-        try:
-            os.unlink(directory / name)
-        except FileNotFoundError:
-            continue
-
-
-def _hidden(part: Part) -> str:
-    return f".{part.name}.gomr"
-
-
-def _is_ours(name: str) -> bool:
-    return bool(_OURS.fullmatch(name))
 
 
 def _ignore(_: int) -> None:

@@ -6,7 +6,6 @@ ends, so a folder without a lock is finished, failed or orphaned and never in us
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +14,9 @@ from pathlib import Path
 
 from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, RunConflict
+from gomr_runtime.host_lock import HostLock
+from gomr_runtime.storage.causes import os_cause
+from gomr_runtime.storage.file_system import lock
 
 DEFAULT_STORE = ".gomr"
 KEPT_SECONDS = 7 * 86400.0
@@ -36,13 +38,49 @@ class Claim:
 
     store: Path
     run: str
-    lock: int
+    lock: RunLock
 
     def release(self, *, remove: bool) -> None:
         """Let go of the run id; `remove` its data as well."""
         if remove:
             _remove(self.store, self.run)
-        os.close(self.lock)
+        self.lock.close()
+
+
+class RunLock:
+    """The locked file of a run id: by its file system, or where that has no locks on this machine
+    alone. BlockingIOError while another process has it, whose launcher's folder is `folder`."""
+
+    def __init__(self, path: Path) -> None:
+        self._host: HostLock | None = None
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            if not lock(self._file):
+                self._host = HostLock("run", path)
+        except BlockingIOError:
+            folder = os.pread(self._file, 4096, 0)
+            os.close(self._file)
+            raise Taken(Path(os.fsdecode(folder)) if folder else None) from None
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def clear(self) -> None:
+        """Forget who looked after the run before."""
+        os.ftruncate(self._file, 0)
+
+    def close(self) -> None:
+        os.close(self._file)
+        if self._host is not None:
+            self._host.release()
+
+
+class Taken(BlockingIOError):
+    """Another process has the lock. folder: of the launcher that looks after the run."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__()
+        self.folder = folder
 
 
 def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
@@ -51,18 +89,16 @@ def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
     path = _lock_path(store, run)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        held = RunLock(path)
+        held.clear()
+    except Taken as taken:
+        raise RunInProgress(run, taken.folder) from None
     except OSError as error:
-        raise EnvironmentFailed(f"--store {store}: {error.strerror}: check the folder") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        folder = os.pread(lock, 4096, 0).decode("utf-8", "surrogateescape")
-        os.close(lock)
-        raise RunInProgress(run, Path(folder) if folder else None) from None
-    os.ftruncate(lock, 0)
+        raise EnvironmentFailed(
+            f"--store {store}: {os_cause(error)}: name another place by --store DIR"
+        ) from None
     if (store / layout.run_prefix(run)).exists() and not resume:
-        os.close(lock)
+        held.close()
         raise RunConflict(
             f"--run-id {run}: data of an earlier run is in {store / layout.run_prefix(run)}: "
             f"go on with it by --resume {run}, choose another id, or remove it with "
@@ -70,7 +106,7 @@ def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
         )
     for left in scratches(store, run):  # whoever made them is dead, or the lock were not ours
         shutil.rmtree(left, ignore_errors=True)
-    return Claim(store, run, lock)
+    return Claim(store, run, held)
 
 
 def announce(store: Path, run: str, folder: Path) -> None:
@@ -87,16 +123,16 @@ def clean(store: Path, now: float, kept_seconds: float = KEPT_SECONDS) -> list[s
     for run in sorted(_known(store)):
         path = _lock_path(store, run)
         path.parent.mkdir(exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = RunLock(path)
+        except Taken:
+            continue  # in progress
+        try:
             if now - _last_touched(store, run) >= kept_seconds:
                 _remove(store, run)
                 removed.append(run)
-        except BlockingIOError:
-            continue  # in progress
         finally:
-            os.close(lock)
+            held.close()
     return removed
 
 

@@ -5,6 +5,7 @@ A JSON object, indented for people:
     format    1
     run       the run's id
     parts     every part in order: {"name", "size" in bytes, "records", "sha256"}
+    set_aside the files with the records that were set aside, as parts are listed
     ledger    the run's balanced books (gomr_runtime.job.Ledger)
     counters  the user's counters
 
@@ -33,6 +34,8 @@ from gomr_runtime.storage.several import Several
 FORMAT = 1
 NAME = "_SUCCESS"
 PART_NAME = re.compile(r"output-\d{5,9}\.(txt|jsonl|csv|parquet)")
+BAD_NAME = re.compile(r"_bad/map-\d{5,9}\.jsonl")
+FILE_NAME = re.compile(f"{PART_NAME.pattern}|{BAD_NAME.pattern}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LONE = re.compile("[\ud800-\udfff]")  # surrogates, as user code may put them into names
 MAX_BYTES = 64 << 20
@@ -54,16 +57,29 @@ class Success:
 
     run: str
     parts: tuple[PublishedPart, ...]
+    set_aside: tuple[PublishedPart, ...] = ()
     ledger: Ledger = dataclasses.field(default_factory=Ledger)
     counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
     format: int = FORMAT
 
+    @property
+    def files(self) -> tuple[PublishedPart, ...]:
+        """Every file that is part of the output."""
+        return self.parts + self.set_aside
+
 
 def success_of(
-    run: str, parts: Sequence[Part], ledger: Ledger, counters: Mapping[str, int]
+    run: str,
+    parts: Sequence[Part],
+    ledger: Ledger,
+    counters: Mapping[str, int],
+    set_aside: Sequence[Part] = (),
 ) -> Success:
-    published = (PublishedPart(p.name, p.size, p.records, p.sha256) for p in parts)
-    return Success(run, tuple(published), ledger, dict(counters))
+    return Success(run, _listed(parts), _listed(set_aside), ledger, dict(counters))
+
+
+def _listed(files: Sequence[Part]) -> tuple[PublishedPart, ...]:
+    return tuple(PublishedPart(f.name, f.size, f.records, f.sha256) for f in files)
 
 
 def success_bytes(success: Success) -> bytes:
@@ -83,15 +99,16 @@ def parse_success(data: bytes) -> Success:
     fields = json.loads(data.decode("utf-8", "surrogateescape"))
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise ValueError(f"not a {NAME} of format {FORMAT}")
-    success = build(Success, {**fields, "parts": (), "ledger": Ledger()})
-    parts = tuple(_part(item) for item in _list(fields.get("parts")))
-    if len({part.name for part in parts}) != len(parts):
+    success = build(Success, {**fields, "parts": (), "set_aside": (), "ledger": Ledger()})
+    parts = tuple(_part(item, PART_NAME) for item in _list(fields.get("parts")))
+    aside = tuple(_part(item, BAD_NAME) for item in _list(fields.get("set_aside", [])))
+    if len({file.name for file in parts + aside}) != len(parts + aside):
         raise ValueError("a part is listed twice")
     ledger = build(Ledger, fields.get("ledger"))
     counts = [*dataclasses.astuple(ledger), *_mapping(success.counters).values()]
     if not isinstance(success.run, str) or not all(type(count) is int for count in counts):
         raise ValueError("run, ledger or counters have the wrong type")
-    return dataclasses.replace(success, parts=parts, ledger=ledger)
+    return dataclasses.replace(success, parts=parts, set_aside=aside, ledger=ledger)
 
 
 def read_success(directory: Path) -> Success:
@@ -193,9 +210,9 @@ def _promote_part(store: Store, run: str, part: Part) -> Part:
     return made
 
 
-def _part(fields: Any) -> PublishedPart:
+def _part(fields: Any, pattern: re.Pattern[str]) -> PublishedPart:
     part = build(PublishedPart, fields)
-    if not isinstance(part.name, str) or not PART_NAME.fullmatch(part.name):
+    if not isinstance(part.name, str) or not pattern.fullmatch(part.name):
         raise ValueError(f"{part.name!r} is not the name of a part")
     if not isinstance(part.sha256, str) or not _SHA256.fullmatch(part.sha256):
         raise ValueError(f"{part.name}: no sha256")

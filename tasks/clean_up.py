@@ -19,6 +19,8 @@ def clean_up(session: Session) -> None:
     try:
         _remove_data(session)
     finally:
+        if session.output is not None:
+            session.output.release()
         if session.target is not None:
             session.target.close()
 

@@ -15,5 +15,9 @@ def collect(session: Session) -> None:
     assert session.summary is not None
     if options.collect:
         session.success = publish(
-            session.store, session.summary, session.prepared.output, options.overwrite
+            session.store,
+            session.summary,
+            session.prepared.output,
+            options.overwrite,
+            claim=session.output,
         )

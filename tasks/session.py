@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import Cancelled
+from gomr_runtime.host_lock import HostLock
 from gomr_runtime.job import Summary
 from gomr_runtime.local import LocalRun
 from gomr_runtime.local_attach import AttachedRun
@@ -35,6 +36,7 @@ class Session:
         self.python: str = sys.executable
         self.store: Store | None = None
         self.claim: Claim | None = None
+        self.output: HostLock | None = None  # the output directory, while it is ours
         self.processes: LocalRun | AttachedRun | ClusterRun | None = None
         self.summary: Summary | None = None
         self.success: Path | None = None  # `_SUCCESS`, once the output stands

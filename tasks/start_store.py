@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gomr_runtime import layout
 from gomr_runtime.errors import RunConflict
+from gomr_runtime.host_lock import claim_output
 from gomr_runtime.local_attach import AttachedRun
 from gomr_runtime.resume import reopen
 from gomr_runtime.runs import RunInProgress, claim
@@ -40,6 +41,8 @@ def start_store(session: Session) -> None:
         raise RunConflict(
             f"--run-id {run} is taken in {store.url}: choose another id, or --resume {run}"
         )
+    if prepared.options.collect and (session.target is None or not resume):
+        session.output = claim_output(prepared.output)
     if resume and session.target is None:
         job = reopen(store, prepared.job, rerun=prepared.options.rerun)
         session.prepared = replace(prepared, job=job)

@@ -22,6 +22,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from gomr_runtime.errors import StorageError
 from gomr_runtime.storage.base import ObjectInfo
 from gomr_runtime.storage.causes import os_cause
+from gomr_runtime.storage.file_system import UNSUPPORTED, place_new, sync
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
 
 IN_THE_MAKING = ".tmp"  # below the root, so on its file system; no key can name it
@@ -94,7 +95,7 @@ class DirectoryStore:
             try:
                 if not stat.S_ISREG(os.fstat(source).st_mode):
                     raise StorageError(f"cannot write {key}: {path} is not a regular file")
-                os.fsync(source)
+                sync(source)
                 self._move(path, source, key)
             finally:
                 os.close(source)
@@ -105,7 +106,7 @@ class DirectoryStore:
             _write_new(temporary, data)
             for _ in range(16):
                 try:
-                    self._place(key, lambda name, to: os.link(temporary, name, dst_dir_fd=to))
+                    self._place(key, lambda name, to: place_new(temporary, name, to))
                 except FileExistsError:
                     with contextlib.suppress(KeyError):  # deleted just now: the key is free again
                         return self.get(key) == data
@@ -118,14 +119,25 @@ class DirectoryStore:
         check_key(target)
         # Objects are never changed in place, so two names may share one file.
         with self._errors("copy", source), self._temporary() as temporary:
-            os.close(self._open_file(source))
-            folder, name = self._open_parent(source)
+            file = self._open_file(source)
             try:
-                os.link(name, temporary, src_dir_fd=folder, follow_symlinks=False)
+                self._same_file(source, file, temporary)
             finally:
-                os.close(folder)
+                os.close(file)
             with self._errors("write", target):
                 self._place(target, lambda name, to: os.rename(temporary, name, dst_dir_fd=to))
+
+    def _same_file(self, key: str, file: int, path: Path) -> None:
+        """Give the open file of `key` the name `path`, or make a copy there without hard links."""
+        folder, name = self._open_parent(key)
+        try:
+            os.link(name, path, src_dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            _copy(file, path)
+        finally:
+            os.close(folder)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return self._listed(check_prefix(prefix))
@@ -209,7 +221,7 @@ class DirectoryStore:
                 try:
                     step(name, folder)
                     if durable:
-                        os.fsync(folder)
+                        sync(folder)
                 finally:
                     os.close(folder)
                 break
@@ -226,7 +238,7 @@ class DirectoryStore:
             with contextlib.suppress(FileNotFoundError):  # deleted with all that was in it
                 folder = self._open_folder(path)
                 try:
-                    os.fsync(folder)
+                    sync(folder)
                 finally:
                     os.close(folder)
 
@@ -240,10 +252,7 @@ class DirectoryStore:
             if error.errno != errno.EXDEV:
                 raise
         with self._temporary() as temporary:
-            with open(source, "rb", closefd=False) as bytes_in, open(temporary, "xb") as copy:
-                shutil.copyfileobj(bytes_in, copy, 1 << 20)
-                copy.flush()
-                os.fsync(copy.fileno())
+            _copy(source, temporary)
             self._place(
                 key, lambda name, to: os.rename(temporary, name, dst_dir_fd=to), durable=False
             )
@@ -311,6 +320,15 @@ def _read(file: int, start: int, end: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def _copy(file: int, path: Path) -> None:
+    """Copy an open file to the new file `path`, durably."""
+    with open(file, "rb", closefd=False) as source, open(path, "xb") as copy:
+        source.seek(0)
+        shutil.copyfileobj(source, copy, 1 << 20)
+        copy.flush()
+        sync(copy.fileno())
+
+
 def _info(key: str, file: os.stat_result) -> ObjectInfo:
     version = f"{file.st_mtime_ns}-{file.st_size}-{file.st_ino}"
     return ObjectInfo(key, file.st_size, version)
@@ -321,7 +339,7 @@ def _write_new(path: Path, data: bytes) -> None:
         view = memoryview(data)
         while view:
             view = view[file.write(view) :]
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 def _step_into(folder: int, name: str) -> int:

@@ -42,6 +42,10 @@ Every option can also be set as GOMR_<NAME> in the environment or as name = valu
 Progress goes to stderr, results to stdout.
 Exit codes: 0 ok, 1 the job failed, 2 usage, 3 environment, 4 deadline, 5 run id or output in use,
 129, 130 and 143 ended by a signal."""
+_IN_PROCESS = """\
+Run a MapReduce job in this one process, where a debugger stops in your code and prints are seen.
+With --workers N it runs in N worker processes of this machine instead, which survive what your code
+does to them and whose data is kept for --resume."""
 _CLEAN = "\nclean up:  python -m flows.gomr clean [--all]\n"
 
 
@@ -50,7 +54,7 @@ def build_parser(fields: Iterable[Option], inline: bool) -> argparse.ArgumentPar
     parser = _Parser(
         prog=Path(sys.argv[0]).name if inline else "python -m flows.gomr",
         usage="%(prog)s --input PATH [options]" + ("" if inline else " WORKER.py"),
-        description="Run a MapReduce job.",
+        description=_IN_PROCESS if inline else "Run a MapReduce job.",
         epilog=_EPILOG if inline else _EPILOG + _CLEAN,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,

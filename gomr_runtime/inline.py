@@ -183,7 +183,7 @@ class _State:
     committed: int
     done: int
     total: int
-    running: int = 1
+    running: int
     failed_attempts: int = 0
     workers: int = 1
 
@@ -251,7 +251,8 @@ class InlineRun:
         for index in range(tasks):
             self._ending.check()
             self._task(kind, index)
-            self._progress.update(_State(kind, tasks, index + 1, self.books.done(kind), total))
+            done, running = self.books.done(kind), int(index + 1 < tasks)
+            self._progress.update(_State(kind, tasks, index + 1, done, total, running))
         self._phases[kind] = time.monotonic() - began
 
     def _task(self, kind: TaskKind, index: int) -> None:

@@ -113,7 +113,9 @@ class RunOptions:
     workers: int | None = field(
         default=None,
         metadata=_opt(
-            "worker processes (default: one for each core)", inline=True, bounds=(1, 10_000)
+            "worker processes (default: one for each core; python worker.py: none, all in one)",
+            inline=True,
+            bounds=(1, 10_000),
         ),
     )
     mappers: int | None = field(

@@ -14,6 +14,7 @@ from gomr_runtime.job import Ledger, Summary
 from gomr_runtime.quantities import format_duration, format_size
 
 STEP = 0.1  # share of a phase between two plain lines
+ALMOST = 0.99  # of a phase whose input is read, while not all of its tasks are committed
 BARS = {"upload": "upload", "sample": "sampling", "map": "map", "reduce": "reduce"}
 """The phases that have a bar, and what it is called."""
 
@@ -76,10 +77,10 @@ def reporter(*, quiet: bool = False, stream: TextIO | None = None) -> Reporter:
 
 
 def fraction(state: PhaseState) -> float:
-    """How much of the phase is done, from 0 to 1."""
+    """How much of the phase is done, from 0 to 1; 1 only when every task is committed."""
     share = state.committed / state.tasks if state.tasks else 0.0
-    if state.total:
-        share = max(share, min(state.done / state.total, 1.0))
+    if state.total and share < 1.0:
+        share = max(share, min(state.done / state.total, ALMOST))
     return share
 
 

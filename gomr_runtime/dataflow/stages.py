@@ -118,7 +118,9 @@ def map_only(
         sha256 = part.finish()
         out.close()
         file = ResultFile("part", str(out.path), part.size, sha256, part.records)
-        ledger = _map_ledger(mapped) + Ledger(written=part.records, written_bytes=part.size)
+        ledger = _map_ledger(mapped) + Ledger(
+            written=part.records, written_bytes=part.size, reduce_out=part.records
+        )
         return _result((file,), ledger, ctx, mapped)
 
 

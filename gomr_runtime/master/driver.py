@@ -120,7 +120,10 @@ class Driver:
 
     async def _loop(self) -> None:
         while not self.finished.is_set():
+            before = KIND_OF_PHASE.get(self.core.scheduler.phase)
             effects = self.core.handle(await self._events.get())
+            if before not in (None, KIND_OF_PHASE.get(self.core.scheduler.phase)):
+                self.feed.progress(self._progress_of(before), now=True)  # its last word
             for effect in effects:
                 self._carry_out(effect)
             self.tell_progress(now=any(isinstance(effect, PhaseBegan) for effect in effects))
@@ -209,12 +212,17 @@ class Driver:
             self.feed.progress(self._progress(), now=now)
 
     def _progress(self) -> pb.PhaseProgress:
-        scheduler, books = self.core.scheduler, self.core.books
-        phase, assignments = scheduler.phase, self.core.assignments
+        phase = self.core.scheduler.phase
         kind = KIND_OF_PHASE.get(phase)
-        if kind is None or assignments is None:
+        if kind is None or self.core.assignments is None:
             name = "promote" if phase in {Phase.PROMOTE, Phase.FINISHED} else "wait"
             return pb.PhaseProgress(phase=name, workers=len(self.sessions))
+        return self._progress_of(kind)
+
+    def _progress_of(self, kind: TaskKind) -> pb.PhaseProgress:
+        scheduler, books = self.core.scheduler, self.core.books
+        assignments = self.core.assignments
+        assert assignments is not None  # there is no phase of tasks before they are planned
         counts = scheduler.counts(kind)
         return pb.PhaseProgress(
             phase=kind,

@@ -194,3 +194,31 @@ def test_stdin_is_left_to_the_mapper(tmp_path: Path) -> None:
     assert out.count(b"\n") == 1
     assert b"name? " in err
     assert command.rows() == ["ada\t2"]
+
+
+MAP_ONLY = mapper("pass").replace("reducer=gomr.sum", "reducer=None")
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one-process", "workers"])
+def test_the_last_progress_of_a_phase_agrees_with_the_result(
+    tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    done = Command(tmp_path, mapper("time.sleep(0.2)")).run(*workers, "--mappers", "2")
+    for phase, tasks in (("map", "2 of 2 tasks"), ("reduce", "1 of 1 task")):
+        last = [line for line in done.told.splitlines() if line.startswith(f"{phase} ")][-1]
+        assert last.startswith(f"{phase} 100%  {tasks}, 0 running"), done.told
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one-process", "workers"])
+def test_a_map_only_job_counts_its_output(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    command = Command(tmp_path, MAP_ONLY)
+    assert command.run(*workers, "--json").answer["ledger"]["reduce_out"] == 2
+    told = command.run(*workers, "--overwrite").told
+    assert "   output  2 records\n" in told
+
+
+def test_help_says_that_all_is_one_process(tmp_path: Path) -> None:
+    done = Command(tmp_path, mapper("pass")).run("--help")
+    assert (done.code, done.stderr) == (0, b"")
+    assert "in this one process" in done.stdout.decode()
+    assert "With --workers N it runs in N worker processes" in done.stdout.decode()

@@ -51,6 +51,16 @@ def test_plain_lines_come_at_most_every_tenth_of_a_phase() -> None:
     assert lines[-1].startswith("map 100%")
 
 
+def test_the_last_line_of_a_phase_says_that_all_its_tasks_are_committed() -> None:
+    stream = io.StringIO()
+    told = reporter(stream=stream)
+    told.update(State(tasks=2, committed=1, done=40, total=40))  # all is read, one task commits
+    told.update(State(tasks=2, committed=2, running=0, done=40, total=40))
+    first, last = stream.getvalue().splitlines()
+    assert first.startswith("map  99%  1 of 2 tasks, 2 running")
+    assert last.startswith("map 100%  2 of 2 tasks, 0 running")
+
+
 def test_log_lines_and_quiet() -> None:
     stream = io.StringIO()
     told = reporter(stream=stream)

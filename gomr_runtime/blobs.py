@@ -6,13 +6,20 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import DataError
-from gomr_runtime.execution import Blob, Blobs
-from gomr_runtime.inputs import version_of
 from gomr_runtime.job import InputFile
 
+if TYPE_CHECKING:
+    from gomr_runtime.execution import Blob, Blobs
+
 STORE = "store:"
+
+
+def version_of(status: os.stat_result) -> str:
+    """Return the `InputFile.version` of a local file: it changes when the content may have."""
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 class FileBlob:
@@ -28,7 +35,7 @@ class FileBlob:
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._descriptor)
-            raise DataError(f"{self.path} is not a regular file any more")
+            raise DataError(f"cannot read {self.path}: not a regular file")
         self.size = status.st_size
 
     @property
@@ -65,6 +72,8 @@ class FileBlob:
 
 class BytesBlob:
     """Bytes in memory as a blob."""
+
+    version = ""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -110,19 +119,22 @@ def open_input(blobs: Blobs, file: InputFile) -> Blob:
 
 
 def check_unchanged(blob: Blob, file: InputFile) -> None:
-    """DataError unless size and, for local paths, modification time are those of the plan.
+    """Raise DataError unless size and version are those of the plan.
 
-    Worth calling again after the last read: a `FileBlob` looks at the file anew each time.
+    It is worth calling again after the last read: the version of a file is looked up each time.
+    An object of the run's own store is held to its size: its key is the hash of its content.
     """
-    version = getattr(blob, "version", "")
-    local = file.location.startswith("/")
-    if blob.size != file.size or (local and version and file.version not in {"", version}):
+    changed = f"{file.source}: input changed while the run went on"
+    if blob.size != file.size:
         raise DataError(
-            f"{file.source}: input changed while the run went on "
-            f"({file.size} bytes when it started, {blob.size} now); run again"
+            f"{changed} ({file.size} bytes when it started, {blob.size} now); run again"
         )
+    if file.location.startswith(STORE) or not file.version:
+        return
+    if blob.version not in {"", file.version}:
+        raise DataError(f"{changed}: it was written to, or replaced; run again")
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> DataError:
     cause = error.strerror if isinstance(error, OSError) else str(error)
-    return DataError(f"input {path} cannot be read: {cause}")
+    return DataError(f"cannot read {path}: {cause}")

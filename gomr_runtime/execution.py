@@ -52,6 +52,10 @@ class Blob(Protocol):
 
     size: int
 
+    @property
+    def version(self) -> str:
+        """As `InputFile.version`, of what is read now; "" where nobody can tell."""
+
     def read_at(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset`; fewer only at the end."""
 
@@ -172,5 +176,9 @@ class HashedFile:
 def budget_of(memory: int) -> int:
     """Bytes of pairs a task may gather: a fifth of what --memory leaves beside the interpreter,
     since sorting and taking hold up to four copies for a moment."""
-    base = 170 << 20 if "pyarrow" in sys.modules or memory > 512 << 20 else 130 << 20
-    return max(8 << 20, min(512 << 20, (memory - base) // 5))
+    return max(8 << 20, min(512 << 20, (memory - base_of(memory)) // 5))
+
+
+def base_of(memory: int) -> int:
+    """Bytes of `memory` that the interpreter takes, with what it has loaded."""
+    return 170 << 20 if "pyarrow" in sys.modules or memory > 512 << 20 else 130 << 20

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gomr_runtime import layout
 from gomr_runtime.api import MapReduceConfig
-from gomr_runtime.blobs import LocalBlobs
+from gomr_runtime.compatibility import check_content, check_skipping
 from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, JobFailed, UsageError
 from gomr_runtime.execution import SLOTS, execute, failure_of
@@ -54,6 +54,7 @@ from gomr_runtime.publish import publish
 from gomr_runtime.resume import published
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.signals import Ended, Ending, ended_by_signals
+from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.streams import check_results, results_apart
 from gomr_runtime.success import promote
@@ -78,9 +79,10 @@ def _command(config: MapReduceConfig, argv: Sequence[str], as_json: bool) -> int
             if as_json:
                 check_results()
             program = program_of(config, b"", path)
-            check_skipping(program, options.skip_bad_records)
+            check_skipping(program.description, options.skip_bad_records)
             with _place(options, ending) as place:
                 prepared = prepare(options, place, module=main_module())
+                check_content(program.description, prepared.job.files)
                 run = prepared.job.run
                 summary = _run(prepared, program, ending)
             return tell_success(summary, output_of(prepared.output), options)
@@ -141,14 +143,6 @@ def check_dependencies(worker: WorkerFile) -> None:
                 f"run `{sys.executable} -m pip install '{requirement}'`, or use "
                 "`python -m flows.gomr`, which makes an environment for it"
             ) from None
-
-
-def check_skipping(program: Program, allowed: int) -> None:
-    """UsageError when bad records are to be set aside where a record is a chunk of many lines."""
-    if allowed and program.description.format.name == "chunk":
-        raise UsageError(
-            "--skip-bad-records needs records smaller than a chunk: use input=gomr.lines"
-        )
 
 
 def run_inline(
@@ -269,7 +263,7 @@ class InlineRun:
         )
         scratch = self._scratch / task.name
         scratch.mkdir()
-        blobs = LocalBlobs(self._store.local_path)
+        blobs = StoreBlobs(self._store)
         with self._fresh() as program:
             self._check_same(program)
             try:

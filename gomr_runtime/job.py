@@ -25,7 +25,8 @@ class InputFile:
 
     source: the name the user sees (`ctx.source`). location: an absolute path, `s3://bucket/key`,
     or `store:<key>` for an object in the run's own store. size: bytes as stored. version: changes
-    when the content may have changed (mtime and size of a file, the etag of an object).
+    when the content may have changed (mtime and size of a file, the etag of an object). content:
+    what it holds, where its first bytes say that it is no text, such as "a zip archive".
     """
 
     source: str
@@ -33,6 +34,7 @@ class InputFile:
     size: int
     compression: Compression = ""
     version: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

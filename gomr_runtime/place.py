@@ -15,11 +15,11 @@ from gomr_runtime.runs import DEFAULT_STORE
 FOR_A_CLUSTER = ("context", "credentials", "namespace", "worker_image", "master_image", "load")
 
 
-def list_s3(url: str) -> Iterable[InputFile]:
-    """The objects below an `s3://` address, with the S3 settings of the environment."""
-    from gomr_runtime.storage import S3Settings, list_inputs
+def list_s3(url: str, own_store: str = "") -> Iterable[InputFile]:
+    """The inputs at an `s3://` address, with the S3 settings of the environment."""
+    from gomr_runtime.s3_inputs import list_inputs
 
-    return list_inputs(url, S3Settings.from_env())
+    return list_inputs(url, own_store=own_store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Place:
     workers: int
     most_workers: int | None = None
     on_cluster: bool = False
-    list_s3: Callable[[str], Iterable[InputFile]] = list_s3
+    list_s3: Callable[[str, str], Iterable[InputFile]] = list_s3
 
 
-ELSEWHERE = Place((), "", 1, on_cluster=True, list_s3=lambda _: ())
+ELSEWHERE = Place((), "", 1, on_cluster=True, list_s3=lambda _, __: ())
 """A cluster that nobody has asked yet."""
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gomr_runtime.dataflow.splits import default_mappers, default_reducers
 from gomr_runtime.errors import EnvironmentFailed, UsageError
-from gomr_runtime.inputs import resolve
+from gomr_runtime.inputs import own_directories, resolve
 from gomr_runtime.job import InputFile, JobSpec, Summary
 from gomr_runtime.options import RunOptions, check_shuffle
 from gomr_runtime.place import Place, this_machine
@@ -59,7 +61,7 @@ def prepare(
     place = place or this_machine(options)
     worker = inspect_worker(options.worker, module)
     run = options.resume or options.run_id or new_run_id(worker.path)
-    output = Path(options.output or Path(DEFAULT_OUTPUTS, run)).absolute()
+    output = output_directory(options.output, run)
     here = not place.on_cluster
     earlier = earlier_job(place.store, run) if options.resume and here else None
     complete = _complete(options, place, output, earlier) if options.resume else None
@@ -67,7 +69,7 @@ def prepare(
         check_output(output, options.overwrite)
         try_output(output)
     kept = [f for f in earlier.files if f.source == "-"] if earlier else []
-    files = _inputs(options, run, place, read_stdin, kept)
+    files = _inputs(options, run, place, output, read_stdin, kept)
     job = _job(options, place, worker, files, earlier, run)
     if earlier is not None:
         check_same(earlier, job, open_store(place.store), worker.program, rerun=options.rerun)
@@ -100,6 +102,13 @@ def _complete(
     return None if again else done
 
 
+def output_directory(given: str, run: str) -> Path:
+    """Return the absolute path of a run's output; `given` is its `--output`, "" for the default."""
+    path = Path(given or Path(DEFAULT_OUTPUTS, run)).absolute()
+    # `missing/../out` is `out` already before `missing` is made.
+    return Path(os.path.realpath(path)) if ".." in path.parts else path
+
+
 def new_run_id(worker: Path) -> str:
     """A fresh name that says what runs and when: `wordcount-1122-171105-k3f9`."""
     stem = worker.parent.name if worker.stem == "worker" else worker.stem
@@ -109,15 +118,22 @@ def new_run_id(worker: Path) -> str:
 
 
 def _inputs(
-    options: RunOptions, run: str, place: Place, read_stdin: bool, kept: list[InputFile]
+    options: RunOptions,
+    run: str,
+    place: Place,
+    output: Path,
+    read_stdin: bool,
+    kept: list[InputFile],
 ) -> tuple[InputFile, ...]:
     """kept: standard input as an earlier start of the run has copied it; it is not read again."""
-    named, lister = [name for name in options.input if name != "-"], place.list_s3
+    own = own_directories(output, place.store)
+    named = [name for name in options.input if name != "-"]
+    find = partial(resolve, lister=lambda url: place.list_s3(url, place.store), own=own)
     if kept:
-        found = ([kept[0]] if n == "-" else resolve([n], lister=lister) for n in options.input)
+        found = ([kept[0]] if n == "-" else find([n]) for n in options.input)
         return tuple(file for files in found for file in files)
     if len(named) == len(options.input) or not read_stdin:
-        return tuple(resolve(named, lister=lister))
+        return tuple(find(named))
     if options.input.count("-") > 1:
         raise UsageError("--input -: standard input can be read once only")
     if "://" in place.store and not place.on_cluster:
@@ -130,7 +146,7 @@ def _inputs(
             f"--input -: its copy in {copy.parent}: {os_cause(error)}: name another place for the "
             "run's data by --store DIR"
         ) from None
-    return tuple(resolve(options.input, stdin_copy=copy, lister=lister))
+    return tuple(find(options.input, stdin_copy=copy))
 
 
 def _job(

@@ -22,14 +22,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gomr_runtime import layout
 from gomr_runtime.errors import PartLost, RunConflict, StorageError, UsageError
 from gomr_runtime.job import Ledger, Part, build
-from gomr_runtime.storage.base import Store
-from gomr_runtime.storage.causes import os_cause
-from gomr_runtime.storage.several import Several
+
+if TYPE_CHECKING:
+    from gomr_runtime.storage.base import Store
+    from gomr_runtime.storage.several import Several
 
 FORMAT = 1
 NAME = "_SUCCESS"
@@ -121,6 +122,8 @@ def read_success(directory: Path) -> Success:
     except FileNotFoundError:
         raise UsageError(f"{directory} has no {NAME}: it is not a finished GoMR output") from None
     except OSError as error:
+        from gomr_runtime.storage.causes import os_cause  # not to look for inputs
+
         raise UsageError(f"cannot read {path}: {os_cause(error)}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not of a GoMR output: {error}") from None

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.api import MapReduceConfig
+from gomr_runtime.compatibility import check_content, check_skipping
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow import stages
 from gomr_runtime.dataflow.batch import check_pairs, weight
@@ -31,7 +32,7 @@ from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.values import freeze, thaw
 from gomr_runtime.errors import UsageError
 from gomr_runtime.execution import SLOTS, Blobs, HashedFile, Monitor, execute
-from gomr_runtime.inline import Fresh, InlineRun, check_skipping
+from gomr_runtime.inline import Fresh, InlineRun
 from gomr_runtime.inputs import resolve
 from gomr_runtime.job import BadRecord, InputFile, JobSpec, Ledger, Piece, TaskResult, TaskSpec
 from gomr_runtime.loading import Loader, write_folder
@@ -87,7 +88,7 @@ def run_local(
         folder = Path(name)
         fresh = _fresh(worker, folder / "program")
         with fresh() as program:
-            check_skipping(program, skip_bad_records)
+            check_skipping(program.description, skip_bad_records)
         job = JobSpec(
             run="test",
             files=tuple(_files(inputs, folder)),
@@ -101,6 +102,7 @@ def run_local(
             memory=memory,
             skip_bad_records=skip_bad_records,
         )
+        check_content(program.description, job.files)
         return _run(job, program, fresh, folder)
 
 

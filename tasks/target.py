@@ -14,7 +14,8 @@ from gomr_runtime.job import InputFile
 from gomr_runtime.options import RunOptions
 from gomr_runtime.place import Place, this_machine
 from gomr_runtime.quantities import parse_size
-from gomr_runtime.storage import S3Settings, list_inputs, open_store, split_s3_url
+from gomr_runtime.s3_inputs import list_inputs
+from gomr_runtime.storage import S3Settings, open_store, split_s3_url
 from tasks.cluster.connection import Cluster, connect, why_unreachable
 from tasks.cluster.contexts import choose, contexts_of, in_cluster_namespace, read_contexts
 from tasks.cluster.fit import fitting_workers
@@ -51,9 +52,9 @@ class Target:
         if self._minio is not None:
             self._minio.check_fits(needed, parse_size(self._options.store_size))
 
-    def list_inputs(self, url: str) -> Iterable[InputFile]:
-        """The objects below `url`, which lie where the run's store is."""
-        return list_inputs(url, self.store().here)
+    def list_inputs(self, url: str, own_store: str) -> Iterable[InputFile]:
+        """The inputs at `url`, which lie where the run's store is."""
+        return list_inputs(url, self.store().here, own_store=own_store)
 
     def fetch(self, url: str) -> Path:
         """A copy of the object `url` in a folder of its own; UsageError when there is none."""

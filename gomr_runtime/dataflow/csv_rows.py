@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gomr_runtime.dataflow.block import BOM, Block, bad_record, not_utf8, refusal, too_long
+from gomr_runtime.dataflow.decompress import WINDOW
 from gomr_runtime.dataflow.line_formats import CsvRows, LineFormat, parse_lines, row_dict
 from gomr_runtime.dataflow.lines import BLOCK_BYTES, Span, spans_from
 from gomr_runtime.errors import DataError
@@ -16,14 +17,14 @@ from gomr_runtime.job import BadRecord, InputFile, Piece
 _ENDLESS = 1 << 62
 
 
-def csv_line_format(piece: Piece, blob: Blob, max_record: int) -> LineFormat:
+def csv_line_format(piece: Piece, blob: Blob, max_record: int, window: int = WINDOW) -> LineFormat:
     """csv without quoted newlines, by the header in the file's first line.
 
     Raises DataError naming the file when there is no usable header.
     """
     allow_fields_of(max_record)
     file = piece.file
-    first = next(spans_from(Piece(file, 0, 1), blob, 0, max_record), None)
+    first = next(spans_from(Piece(file, 0, 1), blob, 0, max_record, window=window), None)
     if first is None or first.data == BOM:
         return LineFormat(CsvRows([]).bulk, CsvRows([]).one)
     if first.data is None:
@@ -123,12 +124,12 @@ class QuotedRows:
 
 
 def quoted_blocks(
-    index: int, piece: Piece, blob: Blob, max_record: int, block_bytes: int
+    index: int, piece: Piece, blob: Blob, max_record: int, block_bytes: int, window: int = WINDOW
 ) -> Iterator[Block]:
     """A whole csv file as blocks of dicts; a piece that ends early means the rows before it."""
     whole = piece.end >= piece.file.size
     source = Piece(piece.file, 0, piece.file.size)
-    lines = spans_from(source, blob, 0, max_record, block_bytes)
+    lines = spans_from(source, blob, 0, max_record, block_bytes, window)
     rows = QuotedRows(piece.file, lines, 0, max_record)
     names = _header(piece.file, rows)
     start, stop = 0, _ENDLESS if whole else piece.end

@@ -7,15 +7,20 @@ take junk after the first member or a cut-off last one for the end of the data.
 from __future__ import annotations
 
 import bz2
+import contextlib
 import lzma
 import zlib
-from collections.abc import Callable
 from typing import Protocol
 
 from gomr_runtime.errors import DataError
-from gomr_runtime.execution import Blob
+from gomr_runtime.execution import Blob, base_of
 from gomr_runtime.job import InputFile
 from gomr_runtime.profile import timed
+from gomr_runtime.quantities import format_size
+from gomr_runtime.signatures import HEAD_BYTES, compression_of, content_of, not_text
+
+WINDOW = 128 << 20  # bytes that a zstd frame may look back, whatever --memory says
+LARGEST_WINDOW = 2 << 30  # the most that zstd knows
 
 _FEED = 64 << 10
 _FEED_ZSTD = 512  # its decoder has no output limit: 128 bytes can become 4 MiB at the worst
@@ -60,11 +65,12 @@ class _ZstdDecoder:
 
     needs_input = True
 
-    def __init__(self) -> None:
+    def __init__(self, window: int) -> None:
         import zstandard
 
-        self._error = zstandard.ZstdError
-        self._inner = zstandard.ZstdDecompressor().decompressobj()
+        self._zstandard = zstandard
+        self._window = window
+        self._inner = zstandard.ZstdDecompressor(max_window_size=window).decompressobj()
 
     @property
     def eof(self) -> bool:
@@ -77,34 +83,87 @@ class _ZstdDecoder:
     def decompress(self, data: bytes, max_length: int) -> bytes:
         try:
             return self._inner.decompress(data)
-        except self._error as error:
+        except self._zstandard.ZstdError as error:
+            if "too much memory" in str(error):
+                raise ValueError(self._too_large(data)) from None
             raise ValueError(str(error).removeprefix("zstd decompressor error: ")) from None
 
+    def _too_large(self, data: bytes) -> str:
+        """Where it does not begin with the frame, that is how the window is said."""
+        with contextlib.suppress(self._zstandard.ZstdError):
+            needed = self._zstandard.get_frame_parameters(data).window_size
+            return (
+                f"it looks back over {format_size(needed)}, and --memory leaves "
+                f"{format_size(self._window)} for that: raise --memory by the difference"
+            )
+        return f"it looks back over more than {format_size(self._window)}: raise --memory"
 
-_DECODERS: dict[str, Callable[[], Decoder]] = {
-    "gzip": _GzipDecoder,
-    "bz2": bz2.BZ2Decompressor,
-    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
-    "zstd": _ZstdDecoder,
-}
+
+def window_of(memory: int) -> int:
+    """Return how many bytes a zstd frame may look back in a task with `memory` bytes."""
+    return min(max(WINDOW, memory - base_of(memory)), LARGEST_WINDOW)
+
+
+def _decoder(file: InputFile, window: int) -> Decoder:
+    match file.compression:
+        case "gzip":
+            return _GzipDecoder()
+        case "bz2":
+            return bz2.BZ2Decompressor()
+        case "xz":
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ)
+        case _:
+            return _ZstdDecoder(window)
 
 
 class DecompressedStream:
     """The uncompressed bytes of `file`, read once from front to back."""
 
-    def __init__(self, file: InputFile, blob: Blob) -> None:
+    def __init__(
+        self, file: InputFile, blob: Blob, *, window: int = WINDOW, text: bool = True
+    ) -> None:
+        """Prepare to read; nothing is read yet.
+
+        Args:
+            file: Which input it is.
+            blob: Its bytes as stored.
+            window: How many bytes a zstd frame may look back.
+            text: Refuse what the first bytes show to be no text.
+        """
         self._file = file
         self._blob = blob
+        self._window = window
         self._feed = _FEED_ZSTD if file.compression == "zstd" else _FEED
-        self._decoder = _DECODERS[file.compression]()
+        self._decoder = _decoder(file, window)
         self._fed = 0  # bytes of the stored file taken so far
         self._pending = memoryview(b"")  # decoded, beyond what was asked for
+        self._unchecked = text
 
     def read(self, size: int) -> bytes:
         """Between 1 and `size` bytes; b"" once the data has ended as it should.
 
-        Raises DataError, naming the file, for truncated or corrupt data.
+        Raises DataError, naming the file, for truncated or corrupt data, and for what is no text.
         """
+        if self._unchecked:
+            self._unchecked = False
+            self._check_content()
+        return self._read(size)
+
+    def _check_content(self) -> None:
+        head = b""
+        while len(head) < HEAD_BYTES and (more := self._read(HEAD_BYTES - len(head))):
+            head += more
+        kind = self._file.compression
+        if content := content_of(head):
+            raise DataError(f"{self._file.source} {not_text(content, kind)}")
+        if inner := compression_of(head):
+            raise DataError(
+                f"{self._file.source} is {inner} data, compressed with {kind} once more: "
+                "decompress it once first"
+            )
+        self._pending = memoryview(head + self._pending)
+
+    def _read(self, size: int) -> bytes:
         while not self._pending:
             if self._decoder.eof:
                 member = self._next_member()
@@ -147,7 +206,7 @@ class DecompressedStream:
         while not (data := data.lstrip(padding) if padding else data):
             if not (data := self._stored()):
                 return b""
-        self._decoder = _DECODERS[self._file.compression]()
+        self._decoder = _decoder(self._file, self._window)
         return data
 
     def _corrupt(self, cause: str) -> DataError:

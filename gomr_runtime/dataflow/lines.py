@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gomr_runtime.dataflow.decompress import DecompressedStream, ended_early
+from gomr_runtime.dataflow.decompress import WINDOW, DecompressedStream, ended_early
 from gomr_runtime.execution import Blob
 from gomr_runtime.job import InputFile, Piece
 from gomr_runtime.profile import timed
@@ -34,7 +34,11 @@ class Span:
 
 
 def spans(
-    piece: Piece, blob: Blob, max_record: int, block_bytes: int = BLOCK_BYTES
+    piece: Piece,
+    blob: Blob,
+    max_record: int,
+    block_bytes: int = BLOCK_BYTES,
+    window: int = WINDOW,
 ) -> Iterator[Span]:
     """Every line of `piece` once, about `block_bytes` a span; DataError if it cannot be read.
 
@@ -42,20 +46,25 @@ def spans(
     first `end` uncompressed bytes.
     """
     if piece.file.compression:
-        return spans_from(piece, blob, 0, max_record, block_bytes)
+        return spans_from(piece, blob, 0, max_record, block_bytes, window)
     begin = first_line(piece, blob, min(block_bytes, _LOOK_BYTES))
     return spans_from(piece, blob, begin, max_record, block_bytes)
 
 
 def spans_from(
-    piece: Piece, blob: Blob, begin: int, max_record: int, block_bytes: int = BLOCK_BYTES
+    piece: Piece,
+    blob: Blob,
+    begin: int,
+    max_record: int,
+    block_bytes: int = BLOCK_BYTES,
+    window: int = WINDOW,
 ) -> Iterator[Span]:
     """The same from the line that begins at `begin` on."""
     file = piece.file
     if not file.compression:
         read = sequential(file, blob, begin)
         return cut_lines(read, begin, piece.end, max_record, block_bytes)
-    stream = DecompressedStream(file, blob)
+    stream = DecompressedStream(file, blob, window=window)
     stream.skip(begin)
     end = piece.end if piece.end < file.size else sys.maxsize
     return cut_lines(stream.read, begin, end, max_record, block_bytes)

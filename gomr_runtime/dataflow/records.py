@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gomr_runtime.dataflow.block import BOM, Block, bad_record, not_utf8, refusal, too_long
 from gomr_runtime.dataflow.csv_rows import QuotedRows, csv_line_format, quoted_blocks
-from gomr_runtime.dataflow.decompress import DecompressedStream
+from gomr_runtime.dataflow.decompress import WINDOW, DecompressedStream
 from gomr_runtime.dataflow.line_formats import (
     JSONL,
     LINES,
@@ -29,25 +29,26 @@ def read_blocks(
     record_format: Format,
     max_record: int,
     block_bytes: int = BLOCK_BYTES,
+    window: int = WINDOW,
 ) -> Iterator[Block]:
     """The records of `piece`, the task's piece number `index`, in file order.
 
     max_record: bytes of the largest record; a longer one is a bad record, and is not kept in
-    memory. Raises DataError, naming the file, for one that is shorter than planned, does not
-    decompress or has no usable csv header; RecordFailed for a bad line in a `chunk`, and for a
-    quoted csv record without an end.
+    memory. window: bytes that a zstd frame may look back. Raises DataError, naming the file, for
+    one that is shorter than planned, does not decompress or has no usable csv header; RecordFailed
+    for a bad line in a `chunk`, and for a quoted csv record without an end.
     """
     if record_format.name in WHOLE_FILE_FORMATS:
-        yield _whole_file(index, piece.file, blob, record_format, max_record)
+        yield _whole_file(index, piece.file, blob, record_format, max_record, window)
         return
     if record_format.name == "csv" and record_format.quoted_newlines:
-        yield from quoted_blocks(index, piece, blob, max_record, block_bytes)
+        yield from quoted_blocks(index, piece, blob, max_record, block_bytes, window)
         return
-    parts = spans(piece, blob, max_record, block_bytes)
+    parts = spans(piece, blob, max_record, block_bytes, window)
     if record_format.name == "chunk":
         blocks = (_chunk(index, piece.file, span, max_record) for span in parts)
     else:
-        how = _line_format(piece, blob, record_format, max_record)
+        how = _line_format(piece, blob, record_format, max_record, window)
         blocks = (_line_block(index, piece.file, span, how, max_record) for span in parts)
     end = 0
     for block in blocks:
@@ -59,9 +60,11 @@ def read_blocks(
         yield Block(index, end, 0, [], 0, min(piece.end, piece.file.size))
 
 
-def _line_format(piece: Piece, blob: Blob, record_format: Format, max_record: int) -> LineFormat:
+def _line_format(
+    piece: Piece, blob: Blob, record_format: Format, max_record: int, window: int
+) -> LineFormat:
     if record_format.name == "csv":
-        return csv_line_format(piece, blob, max_record)
+        return csv_line_format(piece, blob, max_record, window)
     return {"lines": LINES, "jsonl": JSONL}[record_format.name]
 
 
@@ -90,10 +93,13 @@ def _chunk(index: int, file: InputFile, span: Span, max_record: int) -> Block:
 
 
 def _whole_file(
-    index: int, file: InputFile, blob: Blob, record_format: Format, max_record: int
+    index: int, file: InputFile, blob: Blob, record_format: Format, max_record: int, window: int
 ) -> Block:
     """One record; of a file above the limit no more than that is read."""
-    read = DecompressedStream(file, blob).read if file.compression else sequential(file, blob, 0)
+    read = sequential(file, blob, 0)
+    if file.compression:
+        text = record_format.name != "raw_bytes"
+        read = DecompressedStream(file, blob, window=window, text=text).read
     data = bytearray()
     while len(data) <= max_record and (more := read(min(BLOCK_BYTES, max_record + 1))):
         data += more
@@ -122,6 +128,7 @@ def offset_of_record(
     *,
     max_record: int,
     block_bytes: int = BLOCK_BYTES,
+    window: int = WINDOW,
 ) -> int:
     """Where record `n` (from 0) of the block at `block_offset` begins in the uncompressed file.
 
@@ -130,10 +137,10 @@ def offset_of_record(
     """
     if record_format.name == "chunk" or record_format.name in WHOLE_FILE_FORMATS:
         return block_offset
-    rest = spans_from(piece, blob, block_offset, max_record, block_bytes)
+    rest = spans_from(piece, blob, block_offset, max_record, block_bytes, window)
     if record_format.name == "csv" and record_format.quoted_newlines:
         return _offset_of_row(QuotedRows(piece.file, rest, block_offset, max_record), n)
-    how = _line_format(piece, blob, record_format, max_record)
+    how = _line_format(piece, blob, record_format, max_record, window)
     end = block_offset
     for span in rest:
         end = span.offset + span.size

@@ -21,6 +21,7 @@ from gomr_runtime.dataflow.combine import (
     aggregate_function,
 )
 from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
+from gomr_runtime.dataflow.decompress import window_of
 from gomr_runtime.dataflow.direct import Direct, direct_emit
 from gomr_runtime.dataflow.direct_text import DirectText, direct_text
 from gomr_runtime.dataflow.emitter import Drain
@@ -225,7 +226,13 @@ def _map(
         blob = open_input(blobs, task.pieces[piece].file)
         try:
             return offset_of_record(
-                task.pieces[piece], blob, format, block_offset, in_block, max_record=job.max_record
+                task.pieces[piece],
+                blob,
+                format,
+                block_offset,
+                in_block,
+                max_record=job.max_record,
+                window=window_of(job.memory),
             )
         finally:
             blob.close()
@@ -266,10 +273,11 @@ def _reduce_task_type(program: Program) -> type[ReduceTask]:
 
 
 def _blocks(task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs) -> Iterator[Block]:
+    record_format, window = program.description.format, window_of(job.memory)
     for index, piece in enumerate(task.pieces):
         blob = open_input(blobs, piece.file)
         try:
-            yield from read_blocks(index, piece, blob, program.description.format, job.max_record)
+            yield from read_blocks(index, piece, blob, record_format, job.max_record, window=window)
             check_unchanged(blob, piece.file)
         finally:
             blob.close()

@@ -6,6 +6,7 @@ import asyncio
 
 from gomr_runtime import rpc
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.compatibility import check_content, check_skipping
 from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
 from gomr_runtime.errors import (
     EXIT_ENVIRONMENT,
@@ -109,8 +110,9 @@ class Admission:
 
     def _make_plan(self, description: JobDescription) -> Plan:
         job, journal = self._driver.job, self._driver.journal
-        check_options(job, description)
         files = job.files
+        check_skipping(description, job.skip_bad_records)
+        check_content(description, files)
         sample: tuple[Piece, ...] = ()
         if description.partitioner == "total_order":
             sample = sample_pieces(files, description.format)
@@ -143,12 +145,3 @@ def read_description(register: pb.Register, job: JobSpec) -> JobDescription:
             "started with: build its image again, or start a new run"
         )
     return description
-
-
-def check_options(job: JobSpec, description: JobDescription) -> None:
-    """UsageError for options that this worker file cannot have."""
-    if job.skip_bad_records and description.format.name == "chunk":
-        raise UsageError(
-            "--skip-bad-records needs single records, and this worker file takes chunks: "
-            "use input=gomr.lines in its MapReduceConfig"
-        )

@@ -10,7 +10,6 @@ from gomr_runtime.errors import StorageError, UsageError
 from gomr_runtime.storage.base import ObjectInfo, Store
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
 from gomr_runtime.storage.directory import DirectoryStore, path_of
-from gomr_runtime.storage.inputs import compression_of, list_inputs
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.storage.settings import S3Settings, split_s3_url
 
@@ -22,8 +21,6 @@ __all__ = [
     "Store",
     "StoreBlobs",
     "TaskBlobs",
-    "compression_of",
-    "list_inputs",
     "open_store",
     "probe_create_only",
     "split_s3_url",

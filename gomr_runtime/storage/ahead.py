@@ -34,6 +34,7 @@ class AheadBlob:
         """until: up to where it is read ahead, by default to its end; what follows is asked for
         once it is needed."""
         self.size = blob.size
+        self.version = blob.version
         self._blob = blob
         self._until = blob.size if until is None else min(until, blob.size)
         self._next = 0  # where a read continues the one before

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gomr_runtime.blobs import FileBlob
 from gomr_runtime.errors import DataError
 from gomr_runtime.layout import uploaded
 from gomr_runtime.storage.ahead import AheadBlob
 from gomr_runtime.storage.base import ObjectInfo, Store, Viewing
-from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.settings import S3Settings, split_s3_url
 
 if TYPE_CHECKING:
@@ -25,47 +22,21 @@ if TYPE_CHECKING:
 INPUTS = uploaded("")
 
 
-class FileBlob:
-    """A local file, held open."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            status = os.fstat(self._file)
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {os_cause(error)}") from None
-        if not stat.S_ISREG(status.st_mode):
-            os.close(self._file)
-            raise DataError(f"cannot read {path}: not a regular file")
-        self._path = path
-        self.size = status.st_size
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        pieces: list[bytes] = []
-        while length > 0:
-            try:
-                piece = os.pread(self._file, length, offset)
-            except OSError as error:
-                raise DataError(f"{self._path}, byte {offset}: {os_cause(error)}") from None
-            if not piece:
-                break
-            pieces.append(piece)
-            offset, length = offset + len(piece), length - len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
 class StoredBlob:
-    """One object of known size, read by ranges; `name` is for messages."""
+    """One object, read by ranges; `name` is for messages.
+
+    version: Of the content that `read` gives, and no other; "" where it may be any.
+    """
 
     def __init__(
-        self, name: str, size: int, read: Callable[[int, int], bytes | memoryview]
+        self,
+        name: str,
+        size: int,
+        read: Callable[[int, int], bytes | memoryview],
+        version: str = "",
     ) -> None:
         self.size = size
+        self.version = version
         self._name = name
         self._read = read
 
@@ -113,7 +84,7 @@ class StoreBlobs:
             return self._open_s3(location, until)
         if not location.startswith("/"):
             raise DataError(f"{location!r} is neither a path, s3:// nor store:")
-        return FileBlob(Path(location))
+        return FileBlob(location)
 
     def _open_stored(self, key: str, until: int | None) -> Blob:
         store = self._store
@@ -135,7 +106,7 @@ class StoreBlobs:
         info = _info(store, key)
 
         look = partial(store.view, key, version=info.version)
-        return AheadBlob(StoredBlob(location, info.size, look), until)
+        return AheadBlob(StoredBlob(location, info.size, look, info.version), until)
 
     def _bucket(self, name: str) -> S3Store:
         from gomr_runtime.storage.s3 import S3Store  # obstore, only when it is needed

@@ -36,6 +36,9 @@ class BrokeredBlobs:
             offset, length = offset + len(data), length - len(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def version(self, handle: int) -> str:
+        return self._ask(Kind.VERSION, RANGE.pack(handle, 0, 0)).decode()
+
     def close(self, handle: int) -> None:
         self._channel.sendall(frame(Kind.CLOSE, RANGE.pack(handle, 0, 0)))
 
@@ -56,6 +59,11 @@ class BrokeredBlob:
         self.size = size
         self._blobs = blobs
         self._handle = handle
+
+    @property
+    def version(self) -> str:
+        """As the supervisor sees it at this moment."""
+        return self._blobs.version(self._handle)
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self._blobs.read(self._handle, offset, length)

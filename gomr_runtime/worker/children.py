@@ -184,6 +184,8 @@ class Child:
             if kind is Kind.CLOSE:
                 self._opened[handle].close()
                 return b""
+            if kind is Kind.VERSION:
+                return frame(Kind.REPLY, self._opened[handle].version.encode())
             return frame(Kind.REPLY, self._opened[handle].read_at(offset, length))
         except (struct.error, LookupError, UnicodeDecodeError):
             raise BadFrame("the child's question makes no sense: it wrote to its channel") from None

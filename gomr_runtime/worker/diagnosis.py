@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gomr_runtime.dataflow.decompress import window_of
 from gomr_runtime.dataflow.records import offset_of_record
 from gomr_runtime.errors import GomrError
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, PIECE, RECORD, Blobs
@@ -82,6 +83,7 @@ def whereabouts(
                 monitor[BLOCK_OFFSET],
                 monitor[BLOCK_RECORD],
                 max_record=job.max_record,
+                window=window_of(job.memory),
             )
         finally:
             blob.close()

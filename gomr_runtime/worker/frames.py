@@ -22,8 +22,9 @@ class Kind(IntEnum):
     OPEN = 3  # a location, to be opened by the supervisor
     READ = 4  # a request for bytes of an opened location
     CLOSE = 5
-    REPLY = 6  # the answer to OPEN or READ
-    ERROR = 7  # the answer to OPEN or READ: it failed, in words
+    REPLY = 6  # the answer to OPEN, READ or VERSION
+    ERROR = 7  # the answer to OPEN, READ or VERSION: it failed, in words
+    VERSION = 8  # a request for the version of an opened location as it is now
 
 
 class BadFrame(Exception):

@@ -249,14 +249,17 @@ class Supervisor:
             return TaskFailure("storage", str(error))
         except OSError as error:
             return TaskFailure("worker", f"{running.spec.name}: scratch space: {error.strerror}")
+        local = self._local and not any(
+            piece.file.location.startswith("s3://") for piece in running.spec.pieces
+        )
         request = replace(
             self._request(),
             task=to_json(running.spec),
             job=self._child_job,
-            store=self._store.url if self._local else "",
+            store=self._store.url if local else "",
             scratch=str(scratch),
         )
-        blobs = None if self._local else TaskBlobs(self._blobs, running.spec.pieces)
+        blobs = None if local else TaskBlobs(self._blobs, running.spec.pieces)
         child = running.child = Child(request, self._limits, blobs)
         try:
             kind, body = await child.answer()

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gomr_runtime import layout
+from gomr_runtime.blobs import version_of
 from gomr_runtime.errors import DataError
-from gomr_runtime.inputs import version_of
 from gomr_runtime.job import InputFile
 from gomr_runtime.storage import Store
 from gomr_runtime.storage.s3 import S3Store

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.inputs import version_of
+from gomr_runtime.blobs import version_of
 from gomr_runtime.job import InputFile, JobSpec, Summary
 from gomr_runtime.local import LocalRun
 from gomr_runtime.local_imports import read_program

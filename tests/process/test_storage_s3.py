@@ -17,7 +17,8 @@ import zstandard
 from gomr_runtime.errors import DataError, StorageError, UsageError
 from gomr_runtime.job import Ledger, Part, Summary
 from gomr_runtime.publish import publish
-from gomr_runtime.storage import S3Settings, Store, StoreBlobs, list_inputs, open_store
+from gomr_runtime.s3_inputs import list_inputs
+from gomr_runtime.storage import S3Settings, Store, StoreBlobs, open_store
 from gomr_runtime.storage.s3 import S3Store
 from gomr_runtime.success import promote, read_success
 from tests.process.minio_server import MinioServer

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gomr_runtime.blobs import BytesBlob, FileBlob, LocalBlobs, check_unchanged, open_input
 from gomr_runtime.errors import DataError
+from gomr_runtime.execution import Blobs
 from gomr_runtime.inputs import resolve
 from gomr_runtime.job import InputFile
+from gomr_runtime.storage import DirectoryStore, MemoryStore, StoreBlobs
+from gomr_runtime.worker.brokered import BrokeredBlobs
+from gomr_runtime.worker.child import Request
+from gomr_runtime.worker.children import Child, Limits
+from gomr_runtime.worker.frames import read_frame
 
 
 def test_ranges_of_a_file_and_of_a_store_object(tmp_path: Path) -> None:
@@ -83,9 +94,100 @@ def test_a_change_during_reading_is_seen_afterwards(tmp_path: Path) -> None:
             check_unchanged(blob, file)
 
 
+class Opened:
+    """A blob of a version, and no more."""
+
+    def __init__(self, version: str, size: int = 4) -> None:
+        self.version = version
+        self.size = size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        raise AssertionError
+
+    def close(self) -> None:
+        raise AssertionError
+
+
+def test_an_object_is_held_to_the_version_that_was_planned() -> None:
+    file = InputFile("in", "s3://bucket/in", 4, version="etag-1")
+    check_unchanged(Opened("etag-1"), file)
+    check_unchanged(Opened(""), file)  # a server that tells none
+    check_unchanged(Opened("etag-1"), replace(file, version=""))
+    with pytest.raises(DataError, match="in: input changed while the run went on: it was written"):
+        check_unchanged(Opened("etag-2"), file)
+    with pytest.raises(DataError, match=r"4 bytes when it started, 5 now"):
+        check_unchanged(Opened("etag-1", 5), file)
+
+
 def test_a_store_object_is_held_to_its_size_alone(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"0123")
-    blobs = LocalBlobs(tmp_path.joinpath)
-    open_input(blobs, InputFile("in", "store:key", 4, version="an etag")).close()
-    with pytest.raises(DataError, match=r"^in: input changed"):
-        open_input(blobs, InputFile("in", "store:key", 5, version="an etag"))
+    for blobs in (LocalBlobs(tmp_path.joinpath), StoreBlobs(DirectoryStore(tmp_path))):
+        open_input(blobs, InputFile("in", "store:key", 4, version="a hash")).close()
+        with pytest.raises(DataError, match=r"^in: input changed"):
+            open_input(blobs, InputFile("in", "store:key", 5, version="a hash"))
+
+
+CHANGES = ["longer", "shorter", "in place", "replaced"]
+
+
+def change(path: Path, how: str) -> None:
+    match how:
+        case "longer":
+            with path.open("ab") as out:
+                out.write(b"two\n")
+        case "shorter":
+            os.truncate(path, 1)
+        case "in place":
+            path.write_bytes(b"two\n")
+        case _:
+            (path.parent / "other").write_bytes(b"two\n")
+            os.replace(path.parent / "other", path)
+    os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize("how", CHANGES)
+@pytest.mark.parametrize("kind", ["local", "stored", "brokered"])
+def test_every_way_to_read_a_file_sees_that_it_changed(tmp_path: Path, how: str, kind: str) -> None:
+    path = tmp_path / "in.txt"
+    path.write_bytes(b"one\n")
+    (file,) = resolve([str(path)])
+    with contextlib.ExitStack() as ends:
+        match kind:
+            case "local":
+                blobs: Blobs = LocalBlobs(tmp_path.joinpath)
+            case "stored":
+                blobs = StoreBlobs(MemoryStore())
+            case _:
+                blobs = ends.enter_context(brokered(StoreBlobs(MemoryStore())))
+        blob = open_input(blobs, file)
+        assert blob.read_at(0, 9) == b"one\n"
+        check_unchanged(blob, file)
+        change(path, how)
+        if how != "replaced":  # what is open is the old file, read to its end
+            with pytest.raises(DataError, match=r"in.txt: input changed while the run went on"):
+                check_unchanged(blob, file)
+        blob.close()
+        with pytest.raises(DataError, match=r"in.txt: input changed while the run went on"):
+            open_input(blobs, file)
+
+
+@contextlib.contextmanager
+def brokered(blobs: Blobs) -> Iterator[Blobs]:
+    """How a child reads whose supervisor reads from `blobs`."""
+    ours, theirs = socket.socketpair()
+    child = Child(Request("worker.py", "worker.py"), Limits(1, 1.0), blobs)
+
+    def answer() -> None:
+        with contextlib.suppress(EOFError):
+            while True:
+                if reply := child._serve(*read_frame(ours.recv)):
+                    ours.sendall(reply)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        yield BrokeredBlobs(theirs)
+    finally:
+        theirs.close()
+        thread.join()
+        ours.close()

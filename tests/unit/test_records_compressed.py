@@ -16,10 +16,11 @@ import zstandard
 from gomr_runtime import formats
 from gomr_runtime.blobs import BytesBlob
 from gomr_runtime.dataflow.block import Block
+from gomr_runtime.dataflow.decompress import window_of
 from gomr_runtime.dataflow.records import offset_of_record, read_blocks
 from gomr_runtime.errors import DataError
-from gomr_runtime.inputs import compression_of
 from gomr_runtime.job import Format, InputFile, Piece
+from gomr_runtime.signatures import compression_of
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": cache(lambda data: gzip.compress(data, 1)),
@@ -170,3 +171,42 @@ def test_memory_stays_small_whatever_comes_out(kind: str) -> None:
         tracemalloc.stop()
     assert lines == 1 << 18
     assert peak < 14 << 20
+
+
+def long_window(log: int, size: int = 1 << 20) -> bytes:
+    """A frame of raw blocks whose header, as that of `zstd --long`, says a window of 2**log."""
+    blocks = []
+    for left in range(size, 0, -(1 << 16)):
+        header = (1 << 16) << 3 | (left == 1 << 16)
+        blocks += [header.to_bytes(3, "little"), b"0123456789abcde\n" * (1 << 12)]
+    return b"".join([b"\x28\xb5\x2f\xfd\0", bytes([(log - 10) << 3]), *blocks])
+
+
+@pytest.mark.parametrize("record_format", [formats.lines, formats.csv, formats.whole_file])
+def test_a_long_window_is_read_up_to_the_memory(record_format: Format) -> None:
+    stored = long_window(28)
+    piece, blob = piece_of(stored), BytesBlob(stored)
+    with pytest.raises(DataError) as caught:
+        list(read_blocks(0, piece, blob, record_format, 64 << 20))
+    assert str(caught.value).endswith(
+        "it looks back over 268.4 MB, and --memory leaves 134.2 MB for that: raise --memory by "
+        "the difference"
+    )
+    window = window_of(1 << 30)
+    blocks = list(read_blocks(0, piece, blob, record_format, 64 << 20, window=window))
+    assert sum(block.size for block in blocks) == 1 << 20
+    later = COMPRESS["zstd"](b"first\n") + long_window(28)
+    with pytest.raises(DataError, match=r"looks back over .*raise --memory"):
+        list(read_blocks(0, piece_of(later), BytesBlob(later), record_format, 64 << 20))
+
+
+def test_the_window_grows_with_the_memory_and_has_bounds() -> None:
+    assert window_of(192 * 10**6) == 128 << 20  # what zstd takes by itself
+    assert window_of(1 << 30) == (1 << 30) - (170 << 20)
+    assert window_of(1 << 40) == 2 << 30
+    stored = long_window(31)
+    piece, blob = piece_of(stored), BytesBlob(stored)
+    with pytest.raises(DataError, match=r"2.1 GB, and --memory leaves 895.5 MB"):
+        list(read_blocks(0, piece, blob, formats.lines, 1 << 20, window=window_of(1 << 30)))
+    blocks = read_blocks(0, piece, blob, formats.lines, 1 << 20, window=window_of(3 << 30))
+    assert sum(block.lines for block in blocks) == 1 << 16

@@ -14,7 +14,6 @@ from gomr_runtime.storage import (
     MemoryStore,
     S3Settings,
     StoreBlobs,
-    compression_of,
     open_store,
     probe_create_only,
     split_s3_url,
@@ -123,14 +122,6 @@ def test_a_store_without_create_only_is_found_out() -> None:
     with pytest.raises(StorageError, match="ignores create-only writes"):
         probe_create_only(store)
     assert list(store.list("")) == []
-
-
-def test_magic_bytes() -> None:
-    assert compression_of(b"\x1f\x8b\x08\0\0\0") == "gzip"
-    assert compression_of(b"BZh91A") == "bz2"
-    assert compression_of(b"\xfd7zXZ\0") == "xz"
-    assert compression_of(b"\x28\xb5\x2f\xfd\0\0") == "zstd"
-    assert [compression_of(head) for head in (b"", b"BZ", b"text", b"\xfd7zXZ")] == [""] * 4
 
 
 def test_blobs_of_local_stores(tmp_path: Path) -> None:

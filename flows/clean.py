@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from gomr_runtime.arguments import Parser, add_argument, read_environment, read_settings
 from gomr_runtime.errors import EXIT_OK, UsageError
+from gomr_runtime.options import FIELDS, FLOW, SETTINGS_FILE
 from gomr_runtime.runs import DEFAULT_STORE, KEPT_SECONDS, clean
 
 if TYPE_CHECKING:
     from tasks.cluster.connection import Cluster
 
+SHARED = ("store", "context", "namespace", "load")  # the options that runs have as well
+
 
 def clean_command(argv: list[str]) -> int:
     """Remove what ended runs left, and print what that was, a line each. Raises GomrError."""
-    given = _parser().parse_args(argv)
+    given = _given(argv)
     kept = 0.0 if given.all else KEPT_SECONDS
-    if given.everything and not (given.context or given.namespace):
+    on_cluster = bool(given.context or given.namespace)
+    if given.everything and not on_cluster:
         raise UsageError("clean: --everything is for a cluster: name it with --context")
-    if given.context or given.namespace:
+    if not on_cluster and given.store.startswith("s3://"):
+        raise UsageError(
+            f"clean: --store {given.store}: nobody can tell from here which of its runs go on: "
+            "remove what is below runs/ of those that are over, or let a lifecycle rule do it"
+        )
+    if on_cluster:
         removed = list(_clean_cluster(given, kept))
         where = f"context {given.context or 'of the kubeconfig'}"
     else:
-        store = Path(given.store)
+        store = Path(given.store or DEFAULT_STORE)
         removed = clean(store, time.time(), kept) if store.is_dir() else []
         where = str(store)
     for name in removed:
@@ -36,22 +47,37 @@ def clean_command(argv: list[str]) -> int:
     return EXIT_OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.gomr clean",
+def _given(argv: list[str]) -> argparse.Namespace:
+    """What the command is told: argv, then the environment, then `gomr.toml`, as for a run.
+
+    A store that argv names is cleaned, whatever cluster the others name.
+    """
+    named = vars(_parser().parse_args(argv))
+    fields = [FIELDS[name] for name in SHARED]
+    found = {option.name: option.default for option in fields}
+    if "store" not in named:
+        found |= read_settings(Path(SETTINGS_FILE), fields, known=FIELDS)
+        found |= read_environment(os.environ, fields, known=FIELDS)
+    return argparse.Namespace(**found | named)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=f"{FLOW} clean",
         description="Remove the data and objects that ended runs left; outputs stay.",
-        exit_on_error=False,
+        argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.error = _refuse  # type: ignore[method-assign]
-    parser.add_argument("--all", action="store_true", help="also of runs of the last 7 days")
-    parser.add_argument("--store", metavar="DIR", default=DEFAULT_STORE, help="default: .gomr")
-    parser.add_argument("--context", metavar="NAME", default="", help="of a cluster to clean")
-    parser.add_argument("--namespace", metavar="NAME", default="", help="default: the context's")
-    parser.add_argument("--load", metavar="HOW", default="", help="as for runs on this cluster")
+    parser.command = "clean: "
+    parser.add_argument(
+        "--all", action="store_true", default=False, help="also of runs of the last 7 days"
+    )
+    for name in SHARED:
+        add_argument(parser, FIELDS[name])
     parser.add_argument(
         "--everything",
         action="store_true",
+        default=False,
         help="on the cluster: runs in progress, MinIO and all its data, outputs included",
     )
     return parser
@@ -92,7 +118,3 @@ def _clean_images(cluster: Cluster, load: str) -> Iterator[str]:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UsageError(f"clean: {message}")

@@ -24,14 +24,62 @@ from gomr_runtime.streams import answer
 
 Option = dataclasses.Field[Any]
 
-SETTINGS_TABLES = {"s3"}  # endpoint and credentials of a store: settings, never options
+# Variables that are no options; each of the first may also be `..._FILE`.
+S3_VARIABLES = tuple(
+    f"GOMR_S3_{name}"
+    for name in (
+        *("ENDPOINT", "REGION", "ACCESS_KEY", "SECRET_KEY", "SESSION_TOKEN"),
+        *("CONNECT_TIMEOUT", "READ_TIMEOUT", "RETRY_SECONDS"),
+    )
+)
+OTHER_VARIABLES = ("GOMR_PURE", "GOMR_ALIVE_FILE", "GOMR_MINIO_IMAGE", "GOMR_BASE_IMAGE")
+ALIKE = 0.75  # how much of two names has to be equal for one to be taken for the other
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are UsageErrors, and that knows the options of the other commands."""
+
+    command = ""  # what errors begin with
+    elsewhere: Mapping[str, str] = {}  # the command that takes an option which this one does not
+
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see --help)")
+        raise UsageError(f"{self.command}{message} (see --help)")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        given, left = self.parse_known_args(args, namespace)
+        if left:
+            self.error(self._unexpected(left))
+        return given
+
+    def _unexpected(self, left: list[str]) -> str:
+        """What is said of arguments that nobody takes."""
+        flags = [word.partition("=")[0] for word in left if word.startswith("-") and word != "-"]
+        if not flags and "--input" not in self._option_string_actions:
+            return f"unexpected argument {left[0]}"
+        if not flags:
+            return (
+                f"unexpected argument {left[0]}: one --input takes one path; repeat --input, or "
+                "quote a pattern so that the shell does not expand it"
+            )
+        if flags[0] in self.elsewhere:
+            return f"{flags[0]} is an option of `{self.elsewhere[flags[0]]}`"
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        near = near_name(flags[0].lstrip("-"), [name[2:] for name in known])
+        return f"there is no option {flags[0]}" + (f": did you mean --{near}?" if near else "")
+
+
+def near_name(name: str, known: Iterable[str]) -> str:
+    """Return the known name that `name` was probably meant to be, "" for none.
+
+    It is the most similar one, or the only one that begins with `name`.
+    """
+    names = list(known)
+    if close := difflib.get_close_matches(name, names, 1, ALIKE):
+        return close[0]
+    begun = [other for other in names if len(name) >= 3 and other.startswith(name)]
+    return begun[0] if len(begun) == 1 else ""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         answer(message.rstrip("\n"))
@@ -49,9 +97,9 @@ does to them and whose data is kept for --resume."""
 _CLEAN = "\nclean up:  python -m flows.gomr clean [--all]\n"
 
 
-def build_parser(fields: Iterable[Option], inline: bool) -> argparse.ArgumentParser:
+def build_parser(fields: Iterable[Option], inline: bool) -> Parser:
     """The parser of `python worker.py` (inline) or `python -m flows.gomr`; defaults are absent."""
-    parser = _Parser(
+    parser = Parser(
         prog=Path(sys.argv[0]).name if inline else "python -m flows.gomr",
         usage="%(prog)s --input PATH [options]" + ("" if inline else " WORKER.py"),
         description=_IN_PROCESS if inline else "Run a MapReduce job.",
@@ -73,7 +121,7 @@ def build_parser(fields: Iterable[Option], inline: bool) -> argparse.ArgumentPar
         name = option.metadata["group"]
         if name not in groups:
             groups[name] = parser.add_argument_group(name)
-        _add_argument(groups[name], option)
+        add_argument(groups[name], option)
     return parser
 
 
@@ -84,7 +132,8 @@ def _installed() -> str:
     return f"gomr {gomr_runtime.__version__} ({part} its compiled part), Python {python}"
 
 
-def _add_argument(group: argparse._ArgumentGroup, option: Option) -> None:
+def add_argument(group: argparse._ActionsContainer, option: Option) -> None:
+    """Let a parser, or a group of one, take the option; it has no default there."""
     flags = [s for s in (option.metadata["short"], flag(option)) if s]
     description = option.metadata["description"]
     if isinstance(option.default, bool):
@@ -133,10 +182,17 @@ def _argument_type(option: Option) -> Callable[[str], Any]:
     return convert
 
 
-def read_environment(environ: Mapping[str, str], fields: Iterable[Option]) -> dict[str, Any]:
-    """The options `fields` that are set as `GOMR_<NAME>`; lists are split as a shell would."""
+def read_environment(
+    environ: Mapping[str, str], fields: Iterable[Option], known: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The options `fields` that are set as `GOMR_<NAME>`; lists are split as a shell would.
+
+    UsageError for a variable that is neither of `fields` nor of `known` and looks like one.
+    """
+    given = list(fields)
+    _check_variables(environ, [*(option.name for option in given), *known])
     found = {}
-    for option in fields:
+    for option in given:
         name, variable = option.name, f"GOMR_{option.name.upper()}"
         text = environ.get(variable, "")
         if text:
@@ -146,6 +202,20 @@ def read_environment(environ: Mapping[str, str], fields: Iterable[Option]) -> di
             except (ValueError, UsageError) as error:
                 raise UsageError(f"environment variable {variable}: {error}") from None
     return found
+
+
+def _check_variables(environ: Mapping[str, str], options: Iterable[str]) -> None:
+    """A variable of nobody is nobody's business, except where it is one of ours misspelt."""
+    ours = {f"GOMR_{name.upper()}" for name in options} | {*S3_VARIABLES, *OTHER_VARIABLES}
+    ours |= {f"{name}_FILE" for name in S3_VARIABLES}
+    for variable in sorted(environ):
+        if not variable.startswith("GOMR_") or variable in ours:
+            continue
+        near = near_name(variable.removeprefix("GOMR_"), (name[5:] for name in sorted(ours)))
+        if near:
+            raise UsageError(
+                f"environment variable {variable}: nothing reads it: did you mean GOMR_{near}?"
+            )
 
 
 def read_settings(
@@ -166,12 +236,16 @@ def read_settings(
     found = {}
     for key, value in table.items():
         name = key.replace("-", "_")
-        if name in SETTINGS_TABLES:
-            continue
-        if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
+        if name == "s3":
             raise UsageError(
-                f"{path}: there is no option {key!r}" + (f", only {near[0]!r}" if near else "")
+                f"{path}: [s3] is not read: a store's endpoint and credentials are given in the "
+                f"environment, as {S3_VARIABLES[0]} and its likes"
+            )
+        if name not in names:
+            near = near_name(name, sorted(names)).replace("_", "-" if "-" in key else "_")
+            raise UsageError(
+                f"{path}: there is no option {key!r}"
+                + (f": did you mean {near!r}?" if near else "")
             )
         if name in by_name:
             try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from gomr_runtime.addresses import check_input
 from gomr_runtime.blobs import version_of
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.job import InputFile
@@ -65,8 +66,10 @@ def _resolve_one(name: str, lister: Lister | None, own: Own) -> list[InputFile]:
         if lister is None:
             raise UsageError(f"--input {name}: reading s3:// needs the settings of an S3 store")
         return list(lister(name))
-    if not name or "\0" in name:
-        raise UsageError(f"--input {name!r} is not a file name")
+    try:
+        check_input(name)
+    except ValueError as error:
+        raise UsageError(f"--input {error}") from None
     tree = LocalTree()
     try:
         status = os.stat(name)

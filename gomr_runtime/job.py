@@ -13,8 +13,13 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
+from gomr_runtime.quantities import parse_duration, parse_size
+
 TaskKind = Literal["sample", "map", "reduce"]
 Compression = Literal["", "gzip", "bz2", "xz", "zstd"]
+
+DEFAULT_MEMORY, DEFAULT_MAX_RECORD, DEFAULT_TASK_TIMEOUT = "1GB", "64MiB", "10m"
+MEMORY = parse_size(DEFAULT_MEMORY)
 
 T = TypeVar("T")
 
@@ -98,10 +103,10 @@ class JobSpec:
     worker_name: str
     output_format: Literal["text", "jsonl", "csv", "parquet"] = "text"
     params: dict[str, str] = field(default_factory=dict)
-    memory: int = 1 << 30
-    max_record: int = 64 << 20
+    memory: int = MEMORY
+    max_record: int = parse_size(DEFAULT_MAX_RECORD)
     skip_bad_records: int = 0
-    task_timeout: float = 600.0
+    task_timeout: float = parse_duration(DEFAULT_TASK_TIMEOUT)
     timeout: float | None = None
     keep: bool = False
     heartbeat: float = 2.0

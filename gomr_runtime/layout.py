@@ -29,7 +29,7 @@ SUFFIX = {"text": "txt", "jsonl": "jsonl", "csv": "csv", "parquet": "parquet"}
 def check_run_id(run: str) -> str:
     """`run` itself, or UsageError: it becomes part of paths and of Kubernetes names."""
     if len(run) > 39 or not RUN_ID.fullmatch(run):
-        raise UsageError(f"--run-id {run!r}: use a-z, 0-9 and single inner '-', at most 39")
+        raise UsageError(f"{run!r} is no run id: use a-z, 0-9 and single inner '-', at most 39")
     return run
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from gomr_runtime.addresses import check_input, check_output, check_store
 from gomr_runtime.arguments import (
     Option,
     build_parser,
@@ -27,46 +28,27 @@ from gomr_runtime.arguments import (
     read_environment,
     read_settings,
 )
+from gomr_runtime.bounds import matching, size_between, whole_number
 from gomr_runtime.errors import UsageError
+from gomr_runtime.job import DEFAULT_MAX_RECORD, DEFAULT_MEMORY, DEFAULT_TASK_TIMEOUT
 from gomr_runtime.layout import check_run_id
 from gomr_runtime.quantities import parse_duration, parse_size
 
 SETTINGS_FILE = "gomr.toml"
-SMALLEST_MEMORY = 192 * 10**6
-LARGEST_RECORD = 2**31 - 1  # offsets within a block are 32 bits wide
+FLOW = "python -m flows.gomr"
+SMALLEST_MEMORY, LARGEST_MEMORY = "192MB", "16TiB"
+LARGEST_RECORD = f"{2**31 - 1}B"  # offsets within a block are 32 bits wide
 LARGEST_SHUFFLE = 10**7  # mappers x reducers: every pair of them is one read
 
 _IMAGE = re.compile(r"[a-z0-9][\w./:-]*(@sha256:[0-9a-f]{64})?", re.ASCII)
 _LOAD = re.compile(r"kind|minikube|k3d|none|registry:[\w.-]+(:\d+)?(/[\w./-]+)?", re.ASCII)
 
 
-def _size(low: int, high: int) -> Callable[[str], None]:
-    def check(text: str) -> None:
-        if not low <= parse_size(text) <= high:
-            raise ValueError(f"{text!r} is not between {low:,} and {high:,} bytes")
-
-    return check
-
-
-def _matching(pattern: re.Pattern[str], hint: str) -> Callable[[str], None]:
-    def check(text: str) -> None:
-        if not pattern.fullmatch(text):
-            raise ValueError(f"{text!r} is not {hint}")
-
-    return check
-
-
-def _not_empty(values: Sequence[str]) -> None:
+def _inputs(values: Sequence[str]) -> None:
     if not values or not all(values):
         raise ValueError("name at least one file, directory, glob, - or s3:// address")
-
-
-def _whole_number(low: int, high: int) -> Callable[[int], None]:
-    def check(value: int) -> None:
-        if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"{value!r} is not a whole number from {low} to {high:,}")
-
-    return check
+    for value in values:
+        check_input(value)
 
 
 def _opt(
@@ -89,7 +71,7 @@ def _opt(
         "check": check,
     }
     if bounds:
-        found |= {"ge": bounds[0], "le": bounds[1], "check": _whole_number(*bounds)}
+        found |= {"ge": bounds[0], "le": bounds[1], "check": whole_number(*bounds)}
     return found
 
 
@@ -107,7 +89,7 @@ class RunOptions:
             "file, directory, glob, - for stdin, or s3://bucket/prefix; may be repeated",
             inline=True,
             metavar="PATH",
-            check=_not_empty,
+            check=_inputs,
         )
     )
     workers: int | None = field(
@@ -167,6 +149,7 @@ class RunOptions:
             group="output",
             inline=True,
             metavar="DIR",
+            check=check_output,
         ),
     )
     output_format: Literal["text", "jsonl", "csv", "parquet"] = field(
@@ -181,23 +164,23 @@ class RunOptions:
         metadata=_opt("leave the output in the store instead of bringing it here", group="output"),
     )
     memory: str = field(
-        default="1GB",
+        default=DEFAULT_MEMORY,
         metadata=_opt(
             "memory of the process that runs your code, at least 192MB",
             group="limits",
             inline=True,
             metavar="SIZE",
-            check=_size(SMALLEST_MEMORY, 2**44),
+            check=size_between(SMALLEST_MEMORY, LARGEST_MEMORY),
         ),
     )
     max_record: str = field(
-        default="64MiB",
+        default=DEFAULT_MAX_RECORD,
         metadata=_opt(
             "longest record",
             group="limits",
             inline=True,
             metavar="SIZE",
-            check=_size(1, LARGEST_RECORD),
+            check=size_between("1B", LARGEST_RECORD),
         ),
     )
     skip_bad_records: int = field(
@@ -210,7 +193,7 @@ class RunOptions:
         ),
     )
     task_timeout: str = field(
-        default="10m",
+        default=DEFAULT_TASK_TIMEOUT,
         metadata=_opt(
             "longest time without a sign of life from your code",
             group="limits",
@@ -238,6 +221,7 @@ class RunOptions:
             group="runtime",
             inline=True,
             metavar="URL",
+            check=check_store,
         ),
     )
     keep: bool = field(
@@ -262,7 +246,7 @@ class RunOptions:
             "namespace on the cluster",
             group="kubernetes",
             metavar="NAME",
-            check=_matching(re.compile(r"[a-z0-9](-*[a-z0-9]){0,62}"), "a namespace"),
+            check=matching(re.compile(r"[a-z0-9](-*[a-z0-9]){0,62}"), "a namespace"),
         ),
     )
     worker_image: str = field(
@@ -271,7 +255,7 @@ class RunOptions:
             "use this image for workers, build none",
             group="kubernetes",
             metavar="REF",
-            check=_matching(_IMAGE, "an image reference"),
+            check=matching(_IMAGE, "an image reference"),
         ),
     )
     master_image: str = field(
@@ -280,7 +264,7 @@ class RunOptions:
             "use this image for the master, build none",
             group="kubernetes",
             metavar="REF",
-            check=_matching(_IMAGE, "an image reference"),
+            check=matching(_IMAGE, "an image reference"),
         ),
     )
     load: str = field(
@@ -289,7 +273,7 @@ class RunOptions:
             "how images reach the nodes: kind, minikube, k3d, registry:HOST/PREFIX or none",
             group="kubernetes",
             metavar="HOW",
-            check=_matching(_LOAD, "kind, minikube, k3d, registry:HOST/PREFIX or none"),
+            check=matching(_LOAD, "kind, minikube, k3d, registry:HOST/PREFIX or none"),
         ),
     )
     store_size: str = field(
@@ -298,7 +282,7 @@ class RunOptions:
             "size of the object store on the cluster",
             group="kubernetes",
             metavar="SIZE",
-            check=_size(10**9, 2**50),
+            check=size_between("1GB", "1024TiB"),
         ),
     )
     profile: bool = field(
@@ -383,11 +367,13 @@ def parse(argv: Sequence[str], inline: bool, worker: str = "") -> RunOptions:
     stdout and exits 0.
     """
     fields = [f for f in FIELDS.values() if not inline or f.metadata["inline"]]
-    given = vars(build_parser(fields, inline).parse_args(argv))
+    parser = build_parser(fields, inline)
+    parser.elsewhere = {flag(f): FLOW for f in FIELDS.values() if f not in fields}
+    given = vars(parser.parse_args(argv))
     if inline:
         given["worker"] = worker or sys.argv[0]
     settings = read_settings(Path(SETTINGS_FILE), fields, known=FIELDS)
-    environment = read_environment(os.environ, fields)
+    environment = read_environment(os.environ, fields, known=FIELDS)
     merged = settings | environment | given
     merged["param"] = {
         name: value

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gomr_runtime.arguments import flag
 from gomr_runtime.errors import UsageError
 from gomr_runtime.job import InputFile
-from gomr_runtime.options import RunOptions
+from gomr_runtime.options import FIELDS, RunOptions
 from gomr_runtime.runs import DEFAULT_STORE
-
-FOR_A_CLUSTER = ("context", "credentials", "namespace", "worker_image", "master_image", "load")
 
 
 def list_s3(url: str, own_store: str = "") -> Iterable[InputFile]:
@@ -42,10 +41,11 @@ ELSEWHERE = Place((), "", 1, on_cluster=True, list_s3=lambda _, __: ())
 
 def this_machine(options: RunOptions, note: str = "runtime: local") -> Place:
     """Processes of this machine; UsageError for options that only a cluster understands."""
-    for name in FOR_A_CLUSTER:
-        if getattr(options, name):
+    for option in FIELDS.values():
+        for_a_cluster = option.metadata["group"] == "kubernetes"
+        if for_a_cluster and getattr(options, option.name) != option.default:
             raise UsageError(
-                f"--{name.replace('_', '-')} is for a cluster, and this is {note}: "
+                f"{flag(option)} is for a cluster, and this is {note}: "
                 "add --runtime kubernetes, or leave it out"
             )
     return Place((note,), store_url(options), cores())
@@ -55,8 +55,6 @@ def store_url(options: RunOptions) -> str:
     """The run's store: an absolute directory, or the `s3://` address as given."""
     if options.store.startswith("s3://"):
         return options.store
-    if "://" in options.store:
-        raise UsageError(f"--store {options.store}: give a directory or s3://bucket/prefix")
     return str(Path(options.store or DEFAULT_STORE).absolute())
 
 

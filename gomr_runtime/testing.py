@@ -34,7 +34,16 @@ from gomr_runtime.errors import UsageError
 from gomr_runtime.execution import SLOTS, Blobs, HashedFile, Monitor, execute
 from gomr_runtime.inline import Fresh, InlineRun
 from gomr_runtime.inputs import resolve
-from gomr_runtime.job import BadRecord, InputFile, JobSpec, Ledger, Piece, TaskResult, TaskSpec
+from gomr_runtime.job import (
+    MEMORY,
+    BadRecord,
+    InputFile,
+    JobSpec,
+    Ledger,
+    Piece,
+    TaskResult,
+    TaskSpec,
+)
 from gomr_runtime.loading import Loader, write_folder
 from gomr_runtime.program import Program, program_of
 from gomr_runtime.progress import reporter
@@ -75,7 +84,7 @@ def run_local(
     reducers: int = 2,
     output_format: Literal["text", "jsonl", "csv", "parquet"] = "text",
     skip_bad_records: int = 0,
-    memory: int = 1 << 30,
+    memory: int = MEMORY,
 ) -> Result:
     """Run a whole job in this process.
 
@@ -241,6 +250,10 @@ def _execute(
 
 def _files(inputs: Inputs, folder: Path) -> list[InputFile]:
     if isinstance(inputs, Path):
+        if str(inputs).startswith("s3:/"):
+            raise UsageError(
+                f"{inputs}: run_local reads files of this machine, and none of a store"
+            )
         return resolve([str(inputs)])
     if isinstance(inputs, str | bytes):
         inputs = {"input": inputs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import subprocess
 import sys
 import time
@@ -12,8 +13,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from gomr_runtime.errors import UsageError
+from gomr_runtime.job import JobSpec
 from gomr_runtime.options import FIELDS, RunOptions, parse
+from gomr_runtime.place import this_machine
 from gomr_runtime.quantities import format_duration, format_size, parse_duration, parse_size
+from gomr_runtime.testing import run_local
 
 
 @pytest.fixture(autouse=True)
@@ -83,10 +87,11 @@ def test_wrong_counts_are_refused_by_name(flag: str, count: str) -> None:
         ("w.py", "--input is missing"),
         ("--input= w.py", "--input"),
         ("--input a", "WORKER.py is missing"),
-        ("--input a w.py x.py", "unrecognized arguments: x.py"),
-        ("--inp a w.py", "--inp"),
+        ("--input a w.py x.py", "unexpected argument x.py: one --input takes one path"),
+        ("--inp a w.py", "there is no option --inp: did you mean --input?"),
         ("--input a --mappers 1000000 --reducers 100000 w.py", "product"),
-        ("--input a --memory 191MB w.py", "--memory"),
+        ("--input a --memory 191MB w.py", "--memory: '191MB' is too small: give at least 192MB"),
+        ("--input a --memory 17TiB w.py", "--memory: '17TiB' is too large: give at most 16TiB"),
         ("--input a --memory 2G w.py", "512MB"),
         ("--input a --memory lots w.py", "--memory"),
         ("--input a --max-record 0 w.py", "--max-record"),
@@ -95,8 +100,8 @@ def test_wrong_counts_are_refused_by_name(flag: str, count: str) -> None:
         ("--input a --timeout soon w.py", "--timeout"),
         ("--input a --param novalue w.py", "NAME=VALUE"),
         ("--input a --param =1 w.py", "NAME=VALUE"),
-        ("--input a --run-id A_B w.py", "--run-id"),
-        ("--input a --resume A_B w.py", "--resume"),
+        ("--input a --run-id A_B w.py", "--run-id: 'A_B' is no run id: use a-z"),
+        ("--input a --resume A_B w.py", "argument --resume: 'A_B' is no run id: use a-z"),
         ("--input a --resume a --run-id b w.py", "two runs"),
         ("--input a --rerun w.py", "--rerun is for --resume"),
         ("--input a --run-id " + "a" * 40 + " w.py", "at most 39"),
@@ -122,7 +127,7 @@ def test_argv_beats_environment_beats_file_beats_default(
 ) -> None:
     (tmp_path / "gomr.toml").write_text(
         'workers = 1\nmappers = 1\nreducers = 1\nmemory = 300_000_000\noutput-format = "csv"\n'
-        'keep = true\nparam = {a = "file", b = "file", n = 3}\n[s3]\nendpoint = "http://x"\n'
+        'keep = true\nparam = {a = "file", b = "file", n = 3}\n'
     )
     monkeypatch.setenv("GOMR_MAPPERS", "2")
     monkeypatch.setenv("GOMR_REDUCERS", "2")
@@ -142,7 +147,10 @@ def test_argv_beats_environment_beats_file_beats_default(
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("worker_s = 3", "'worker_s', only 'workers'"),
+        ("worker_s = 3", "no option 'worker_s': did you mean 'workers'?"),
+        ("outputs-format = 'csv'", "no option 'outputs-format': did you mean 'output-format'?"),
+        ("zzz = 3", "there is no option 'zzz'"),
+        ("[s3]\nendpoint = 'http://x'", "[s3] is not read: a store's endpoint and credentials"),
         ("workers = 0", "gomr.toml: workers"),
         ("workers = true", "whole number"),
         ("workers = [1]", "whole number"),
@@ -165,11 +173,186 @@ def test_a_wrong_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) 
         flow_options("--input a w.py")
 
 
+@pytest.mark.parametrize(
+    ("variable", "near"),
+    [
+        ("GOMR_REDUCER", "GOMR_REDUCERS"),
+        ("GOMR_OUTPUTFORMAT", "GOMR_OUTPUT_FORMAT"),
+        ("GOMR_OUT", ""),
+        ("GOMR_MEM", "GOMR_MEMORY"),
+        ("GOMR_SKIP_BAD", "GOMR_SKIP_BAD_RECORDS"),
+        ("GOMR_WORKER_IMAGES", "GOMR_WORKER_IMAGE"),
+        ("GOMR_S3_SECRET", "GOMR_S3_SECRET_KEY"),
+        ("GOMR_S3_ACCESS_KEY_ID", "GOMR_S3_ACCESS_KEY"),
+        ("GOMR_S3_END_POINT", "GOMR_S3_ENDPOINT"),
+        ("GOMR_S3_ENDPOINT_FILES", "GOMR_S3_ENDPOINT_FILE"),
+    ],
+)
+def test_a_misspelt_variable_is_answered_with_the_near_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, near: str
+) -> None:
+    monkeypatch.setenv(variable, "3")
+    if not near:  # `output` or `output_format`: nobody can tell
+        assert flow_options("--input a w.py").output == ""
+        return
+    for inline in (True, False):
+        with pytest.raises(UsageError, match=f"{variable}: nothing reads it: .* {near}[?]"):
+            parse(["--input", "a"], inline=inline, worker="w.py")
+
+
+def test_variables_of_others_are_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["CACHE", "CLUSTER", "NO_SKIP", "SIMULATED_SEEDS", "MINIO_VERSION", "HOME", "STATE"]
+    names += ["PURE", "ALIVE_FILE", "BASE_IMAGE", "MINIO_IMAGE", "PART_OF", "S3_REGION_FILE"]
+    for name in names:
+        monkeypatch.setenv(f"GOMR_{name}", "0")
+    monkeypatch.setenv("GOMR", "x")
+    monkeypatch.setenv("GOMR_RUNTIME", "local")  # known, though this command does not take it
+    assert parse(["--input", "a"], inline=True, worker="w.py").runtime == "auto"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--input a --reducer 3", "there is no option --reducer: did you mean --reducers?"),
+        ("--input a --reducer=3", "there is no option --reducer: did you mean --reducers?"),
+        ("--input a -reducers 3", "there is no option -reducers: did you mean --reducers?"),
+        ("--input a --out x", "there is no option --out (see"),
+        ("--input a --skip-bad 3", "no option --skip-bad: did you mean --skip-bad-records?"),
+        ("--input a --taks-timeout 3", "did you mean --task-timeout?"),
+        ("--input a --overwrit", "did you mean --overwrite?"),
+        ("--input a --xyz", "there is no option --xyz (see --help)"),
+        ("--input a.txt b.txt --reducer 3", "there is no option --reducer: did you mean"),
+    ],
+)
+def test_a_misspelt_option_is_answered_with_the_near_name(line: str, words: str) -> None:
+    for inline in (True, False):
+        with pytest.raises(UsageError) as caught:
+            parse(line.split(), inline=inline, worker="w.py")
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("files", [["a.txt", "b.txt"], ["a.txt", "b.txt", "c.txt"]])
+def test_a_pattern_that_the_shell_has_expanded_gets_a_hint(files: list[str]) -> None:
+    hint = "one --input takes one path; repeat --input, or quote a pattern so that the shell"
+    with pytest.raises(UsageError, match=f"unexpected argument b.txt: {hint}"):
+        parse(["--input", *files, "--output", "o"], inline=True, worker="w.py")
+    for line in (["--input", *files, "w.py"], ["w.py", "--input", *files, "--output", "o"]):
+        with pytest.raises(UsageError, match=hint):
+            parse(line, inline=False)
+
+
+ADDRESSES = {
+    "s3://b/x": "an output can only go to a directory",
+    "S3://b/x": "only go to a directory",
+    "s3:/b/x": "only go to a directory of this machine (./s3:/b/x is a folder of that name)",
+    "gs://b/x": "only go to a directory",
+    "hdfs://n:1/x": "only go to a directory",
+    "file:///a/b": "write the path alone, /a/b",
+    "file://localhost/a/b": "write the path alone, /a/b",
+    "file://host/a/b": "only go to a directory",
+    "file:/a/b": "write the path alone, /a/b",
+    "-": "an output cannot go to standard output: give a directory",
+    "~/x": "the ~ is not expanded here",
+    "~": "the ~ is not expanded here",
+    "~me/x": "the ~ is not expanded here",
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_output_goes_to_a_directory_and_nowhere_else(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ADDRESSES[address]
+    with pytest.raises(UsageError) as caught:
+        flow_options(f"--input a --output {address} w.py")
+    assert words in str(caught.value)
+    with pytest.raises(ValidationError):
+        TypeAdapter(RunOptions).validate_python({"worker": "w", "input": ["a"], "output": address})
+    (tmp_path / "gomr.toml").write_text(f"output = {address!r}")
+    with pytest.raises(UsageError, match=r"gomr\.toml: output: ") as caught:
+        flow_options("--input a w.py")
+    assert words in str(caught.value)
+    monkeypatch.setenv("GOMR_OUTPUT", address)
+    (tmp_path / "gomr.toml").unlink()
+    with pytest.raises(UsageError, match="variable GOMR_OUTPUT: ") as caught:
+        parse(["--input", "a"], inline=True, worker="w.py")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("output", ["./s3:/b", "/a:/b", "a/s3://b", "x~", "a~/b", "c:/x"])
+def test_folders_may_have_odd_names(output: str) -> None:
+    assert parse(["--input=a", f"--output={output}"], inline=True, worker="w").output == output
+
+
+@pytest.mark.parametrize(
+    ("option", "address", "words"),
+    [
+        ("store", "gs://b", "gs://b: give a directory or s3://bucket/prefix"),
+        ("store", "file:///x", "write the path alone, /x"),
+        ("store", "s3:/b/x", "s3:/b/x: write s3://b/x"),
+        ("store", "-", "no place for a run's data"),
+        ("store", "~/x", "~ is not expanded"),
+        ("input", "gs://b", "gs://b: give a file, directory, glob, - or s3://bucket/prefix"),
+        ("input", "https://h/x.txt", "give a file, directory"),
+        ("input", "S3://b/x", "write s3://b/x"),
+        ("input", "s3:/b/x", "write s3://b/x"),
+        ("input", "file:///a b", "write the path alone, /a b"),
+        ("input", "~/x", "~ is not expanded"),
+    ],
+)
+def test_stores_and_inputs_of_other_kinds_are_refused(
+    option: str, address: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(["--input=a", f"--{option}={address}", "w.py"], inline=False)
+    assert words in str(caught.value)
+    given = {"worker": "w.py", "input": ["a"]}
+    value = [address] if option == "input" else address
+    with pytest.raises(ValidationError):
+        TypeAdapter(RunOptions).validate_python(given | {option: value})
+    (tmp_path / "gomr.toml").write_text(f"{option} = {address!r}")
+    with pytest.raises(UsageError, match=rf"gomr\.toml: {option}: "):
+        flow_options("--input a w.py")
+
+
+def test_defaults_are_written_once() -> None:
+    options = RunOptions(worker="w.py", input=("a",))
+    job = JobSpec("r", (), 1, 1, 1, "", "")
+    assert (job.memory, job.max_record) == (options.memory_bytes, options.max_record_bytes)
+    assert job.task_timeout == options.task_timeout_seconds
+    assert inspect.signature(run_local).parameters["memory"].default == job.memory
+
+
+CLUSTER_VALUES = {
+    "context": "c",
+    "credentials": "c",
+    "namespace": "n",
+    "worker_image": "i",
+    "master_image": "i",
+    "load": "kind",
+    "store_size": "30GiB",
+}
+
+
+def test_every_option_of_a_cluster_is_refused_on_this_machine() -> None:
+    names = {f.name for f in FIELDS.values() if f.metadata["group"] == "kubernetes"}
+    assert names == set(CLUSTER_VALUES)
+    for name, value in CLUSTER_VALUES.items():
+        options = RunOptions(worker="w.py", input=("a",), **{name: value})  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is for a cluster"):
+            this_machine(options)
+    this_machine(RunOptions(worker="w.py", input=("a",)))
+
+
 def test_inline_takes_its_subset_and_is_its_own_worker(tmp_path: Path) -> None:
     options = parse(["--input", "a", "--workers", "2"], inline=True, worker="w.py")
     assert (options.worker, options.workers) == ("w.py", 2)
-    for line in ("--input a w.py", "--input a --runtime local", "--input a --context x"):
-        with pytest.raises(UsageError, match="unrecognized"):
+    for line, words in (
+        ("--input a w.py", "unexpected argument w.py"),
+        ("--input a --runtime local", "--runtime is an option of `python -m flows.gomr`"),
+        ("--input a --context=x", "--context is an option of `python -m flows.gomr`"),
+    ):
+        with pytest.raises(UsageError, match=words):
             parse(line.split(), inline=True, worker="w.py")
     (tmp_path / "gomr.toml").write_text("runtime = 'kubernetes'\nworkers = 3\n")
     options = parse(["--input", "a"], inline=True, worker="w.py")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, InvalidPathError
 
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3}),")
+_KEY = re.compile(r'Path ("(?:[^"\\]|\\.)*")')
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 
 _PLAIN = {
@@ -100,6 +101,10 @@ def _cause(error: Exception, text: str, status: int, code: str) -> str:
     for word, cause in _NETWORK:
         if word in text:
             return cause
+    if isinstance(error, InvalidPathError):
+        key = _KEY.search(text)
+        named = f" {key[1]}" if key else ""
+        return f"the S3 client takes no key with an empty part or a control character:{named}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"{type(error).__name__} of the S3 client"

@@ -47,6 +47,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.command}{message} (see --help)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        answer(message.rstrip("\n"))
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         given, left = self.parse_known_args(args, namespace)
         if left:
@@ -80,9 +83,6 @@ def near_name(name: str, known: Iterable[str]) -> str:
         return close[0]
     begun = [other for other in names if len(name) >= 3 and other.startswith(name)]
     return begun[0] if len(begun) == 1 else ""
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        answer(message.rstrip("\n"))
 
 
 _EPILOG = """\

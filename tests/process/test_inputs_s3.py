@@ -8,23 +8,19 @@ import itertools
 import os
 import subprocess
 import sys
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gomr_runtime.errors import DataError, JobFailed, StorageError, UsageError
-from gomr_runtime.inline import InlineRun
+from gomr_runtime.errors import JobFailed, StorageError, UsageError
 from gomr_runtime.inputs import resolve
-from gomr_runtime.job import InputFile, JobSpec, Ledger, Part
-from gomr_runtime.program import program_of
-from gomr_runtime.progress import reporter
+from gomr_runtime.job import InputFile, Ledger, Part
+from gomr_runtime.local import LocalRun
 from gomr_runtime.s3_inputs import list_inputs
-from gomr_runtime.storage import DirectoryStore
 from gomr_runtime.storage.s3 import S3Store
 from gomr_runtime.success import success_bytes, success_of
-from gomr_runtime.testing import config_of
-from tests.process.local_runs import word_count
+from tests.process.local_runs import Job, word_count
 from tests.process.minio_server import MinioServer
 from tests.process.s3_runs import ROOT, job_in, use
 from tests.process.s3_server import BUCKET
@@ -159,29 +155,17 @@ def test_objects_are_read_by_every_runtime(
 
 
 def test_an_object_that_was_replaced_after_the_plan_is_refused(
-    store: S3Store, tmp_path: Path
+    store: S3Store, folder: Path
 ) -> None:
     store.put("in/a", b"old\n" * 1000)
-    files = tuple(list_inputs(f"{store.url}/in"))
-    (tmp_path / "worker.py").write_text(word_count())
-    program = program_of(config_of(tmp_path / "worker.py"), b"", "worker.py")
-    job = JobSpec("r", files, 1, 2, 1, "", "worker.py")
-
-    def run(name: str) -> Counter[str]:
-        (tmp_path / name).mkdir()
-        inline = InlineRun(
-            job,
-            program,
-            DirectoryStore(tmp_path / name / "store"),
-            tmp_path / name,
-            reporter(quiet=True),
-        )
-        return Counter({"records": inline.run().ledger.records_read})
-
-    assert run("before")["records"] == 1000
+    job = Job(folder, word_count())
+    spec = replace(job.spec(), files=tuple(list_inputs(f"{store.url}/in")))
     store.put("in/a", b"new\n" * 1000)
-    with pytest.raises(DataError, match=r"^a: input changed while the run went on: it was written"):
-        run("after")
+    with (
+        LocalRun(spec, job.worker, str(job.store), log_folder=folder / "logs") as run,
+        pytest.raises(JobFailed, match=r"^a: input changed while the run went on: it was written"),
+    ):
+        run.watch()
 
 
 CHANGE = """

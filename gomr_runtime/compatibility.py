@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gomr_runtime.errors import UsageError
+from gomr_runtime.file_signatures import not_text
 from gomr_runtime.job import InputFile, JobDescription
-from gomr_runtime.signatures import not_text
 
 
 def check_skipping(description: JobDescription, allowed: int) -> None:

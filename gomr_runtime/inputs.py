@@ -14,9 +14,9 @@ from typing import BinaryIO
 from gomr_runtime.addresses import check_input
 from gomr_runtime.blobs import version_of
 from gomr_runtime.errors import EnvironmentFailed, UsageError
+from gomr_runtime.file_signatures import HEAD_BYTES, compression_of, content_of
 from gomr_runtime.job import InputFile
 from gomr_runtime.selection import NOTHING, Own, is_glob, select, split_glob
-from gomr_runtime.signatures import HEAD_BYTES, compression_of, content_of
 from gomr_runtime.success import MAX_BYTES
 
 Lister = Callable[[str], Iterable[InputFile]]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gomr_runtime.errors import StorageError, UsageError
+from gomr_runtime.file_signatures import HEAD_BYTES, compression_of, content_of
 from gomr_runtime.job import InputFile
 from gomr_runtime.selection import Own, is_glob, select, split_glob
-from gomr_runtime.signatures import HEAD_BYTES, compression_of, content_of
 from gomr_runtime.storage import ObjectInfo, S3Settings, Store, split_s3_url
 from gomr_runtime.storage.keys import check_key
 from gomr_runtime.storage.several import at_once

@@ -14,10 +14,10 @@ from typing import Protocol
 
 from gomr_runtime.errors import DataError
 from gomr_runtime.execution import Blob, base_of
+from gomr_runtime.file_signatures import HEAD_BYTES, compression_of, content_of, not_text
 from gomr_runtime.job import InputFile
 from gomr_runtime.profile import timed
 from gomr_runtime.quantities import format_size
-from gomr_runtime.signatures import HEAD_BYTES, compression_of, content_of, not_text
 
 WINDOW = 128 << 20  # bytes that a zstd frame may look back, whatever --memory says
 LARGEST_WINDOW = 2 << 30  # the most that zstd knows

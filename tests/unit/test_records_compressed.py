@@ -19,8 +19,8 @@ from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.decompress import window_of
 from gomr_runtime.dataflow.records import offset_of_record, read_blocks
 from gomr_runtime.errors import DataError
+from gomr_runtime.file_signatures import compression_of
 from gomr_runtime.job import Format, InputFile, Piece
-from gomr_runtime.signatures import compression_of
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": cache(lambda data: gzip.compress(data, 1)),

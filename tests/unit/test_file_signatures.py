@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 import gomr_runtime as gomr
 from gomr_runtime.errors import DataError, UsageError
+from gomr_runtime.file_signatures import HEAD_BYTES, compression_of, content_of, not_text
 from gomr_runtime.job import Format
-from gomr_runtime.signatures import HEAD_BYTES, compression_of, content_of, not_text
 from gomr_runtime.testing import run_local
 
 TEXT = b"some text\n" * 300

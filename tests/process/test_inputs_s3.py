@@ -162,7 +162,7 @@ def test_an_object_that_was_replaced_after_the_plan_is_refused(
     spec = replace(job.spec(), files=tuple(list_inputs(f"{store.url}/in")))
     store.put("in/a", b"new\n" * 1000)
     with (
-        LocalRun(spec, job.worker, str(job.store), log_folder=folder / "logs") as run,
+        LocalRun(spec, job.program, str(job.store), log_folder=folder / "logs") as run,
         pytest.raises(JobFailed, match=r"^a: input changed while the run went on: it was written"),
     ):
         run.watch()

@@ -175,7 +175,7 @@ def test_every_way_to_read_a_file_sees_that_it_changed(tmp_path: Path, how: str,
 def brokered(blobs: Blobs) -> Iterator[Blobs]:
     """How a child reads whose supervisor reads from `blobs`."""
     ours, theirs = socket.socketpair()
-    child = Child(Request("worker.py", "worker.py"), Limits(1, 1.0), blobs)
+    child = Child(Request("", "", "worker.py"), Limits(1, 1.0), blobs)
 
     def answer() -> None:
         with contextlib.suppress(EOFError):

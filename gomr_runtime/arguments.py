@@ -138,7 +138,8 @@ def add_argument(group: argparse._ActionsContainer, option: Option) -> None:
     description = option.metadata["description"]
     if isinstance(option.default, bool):
         action = "store_false" if option.default else "store_true"
-        group.add_argument(*flags, dest=option.name, action=action, help=description)
+        told = option.metadata["off"] if option.default else description
+        group.add_argument(*flags, dest=option.name, action=action, help=told)
         return
     if option.default not in {dataclasses.MISSING, None, "", 0}:
         description += f" (default: {option.default})"

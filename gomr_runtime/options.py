@@ -58,16 +58,21 @@ def _opt(
     inline: bool = False,
     metavar: str = "",
     short: str = "",
+    off: str = "",
     check: Callable[[Any], Any] | None = None,
     bounds: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Metadata of one option; pydantic takes `description`, `ge` and `le` from it as they are."""
+    """Metadata of one option; pydantic takes `description`, `ge` and `le` from it as they are.
+
+    off: what `--no-NAME` does, where the field is true by default.
+    """
     found: dict[str, Any] = {
         "description": description,
         "group": group,
         "inline": inline,
         "metavar": metavar,
         "short": short,
+        "off": off,
         "check": check,
     }
     if bounds:
@@ -161,7 +166,11 @@ class RunOptions:
     )
     collect: bool = field(
         default=True,
-        metadata=_opt("leave the output in the store instead of bringing it here", group="output"),
+        metadata=_opt(
+            "bring the output here; else it stays in the store",
+            group="output",
+            off="leave the output in the store instead of bringing it here",
+        ),
     )
     memory: str = field(
         default=DEFAULT_MEMORY,

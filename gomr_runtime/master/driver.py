@@ -78,6 +78,7 @@ class Driver:
         self.finished = asyncio.Event()  # the summary is told, or this master was superseded
         self.superseded = False
         self._connected_told = False
+        self._told_phase = Phase.WAIT
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._clerks = Clerks(journal, self._answered)
 
@@ -212,7 +213,9 @@ class Driver:
             self.feed.progress(self._progress(), now=now)
 
     def _progress(self) -> pb.PhaseProgress:
-        phase = self.core.scheduler.phase
+        if self.core.scheduler.error is None:
+            self._told_phase = self.core.scheduler.phase
+        phase = self._told_phase  # a run that fails or is cancelled ends in the phase it was in
         kind = KIND_OF_PHASE.get(phase)
         if kind is None or self.core.assignments is None:
             name = "promote" if phase in {Phase.PROMOTE, Phase.FINISHED} else "wait"

@@ -396,6 +396,19 @@ def test_pydantic_refuses_what_argv_refuses(wrong: dict[str, object]) -> None:
         TypeAdapter(RunOptions).validate_python({"worker": "w.py", "input": ["a"]} | wrong)
 
 
+def test_what_is_on_by_default_says_what_on_means_and_its_flag_what_off_means(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    schema = TypeAdapter(RunOptions).json_schema()
+    assert schema["properties"]["collect"]["description"].startswith("bring the output here")
+    with pytest.raises(SystemExit):
+        parse(["--help"], inline=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--no-collect leave the output in the store" in shown
+    on = {name for name, option in FIELDS.items() if option.default is True}
+    assert {name for name, option in FIELDS.items() if option.metadata["off"]} == on
+
+
 def test_a_program_is_held_to_the_same_bounds() -> None:
     with pytest.raises(ValueError, match="--workers: 0"):
         RunOptions(worker="w.py", input=("a",), workers=0)

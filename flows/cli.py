@@ -4,11 +4,14 @@ the worker file and the inputs have been checked."""
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from flows.clean import clean_command
 from flows.server import choose_server
+from flows.temporary_server import TemporaryServer
 from gomr_runtime.arguments import flag
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, UsageError
 from gomr_runtime.options import FIELDS, RunOptions, asks_for_json, parse
@@ -27,7 +30,9 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["clean"]:
         return _command(argv, as_json)
     with results_apart(as_json=as_json):
-        return _command(argv, as_json)
+        code = _command(argv, as_json)
+    _leave_if_held_up(code)
+    return code
 
 
 def _command(argv: list[str], as_json: bool) -> int:
@@ -95,12 +100,29 @@ def _is_text(word: str) -> bool:
 
 def run(options: RunOptions, output: Path) -> int:
     """Run the flow and tell how it ended; raises GomrError when the run failed."""
+    quietly = options.quiet
     server = choose_server(os.environ, verbose=options.verbose)
-    if not options.quiet:
-        say(server)
+    with TemporaryServer(os.environ) if server.temporary else nullcontext() as temporary:
+        if not quietly:
+            say(server.line)
+        from flows.run import run_flow  # takes seconds, in which a temporary server starts
 
-    from flows.gomr import run_flow
-
-    summary = run_flow(options)
+        if temporary is not None:
+            temporary.hide_password()
+            temporary.wait()
+        summary = run_flow(options, ignore if quietly else say)
     where = output_of(output) if options.collect else f"store, outputs/{summary.run}"
     return tell_success(summary, where, options)
+
+
+def ignore(_text: str) -> None:
+    """Says nothing."""
+
+
+def _leave_if_held_up(code: int) -> None:
+    """End the process here where threads of Prefect's would wait for its API first."""
+    engine = sys.modules.get("tasks.engine")
+    if engine is not None and engine.held_up():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

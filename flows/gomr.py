@@ -1,6 +1,7 @@
 """The flow `gomr`: one MapReduce job, from a worker file to its output."""
 
-from __future__ import annotations
+# No annotations as strings here: Prefect may load this file by its path, as `serve` does, and then
+# finds no module to look the names up in.
 
 if __name__ == "__main__":  # argv is parsed before prefect is imported
     import sys
@@ -19,14 +20,11 @@ if __name__ == "__main__":  # argv is parsed before prefect is imported
 
 from typing import Any
 
-import httpx
 from prefect import flow, runtime
 from prefect.client.schemas import State
-from prefect.exceptions import CancelledRun, PrefectException
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled as CancelledState
 
-from gomr_runtime.errors import Cancelled, EnvironmentFailed
+from gomr_runtime.errors import Cancelled
 from gomr_runtime.job import Summary
 from gomr_runtime.options import RunOptions
 from tasks.build_environment import build_environment
@@ -36,13 +34,17 @@ from tasks.clean_up import clean_up, close_processes
 from tasks.collect import collect
 from tasks.console import progress_on_stderr
 from tasks.deploy import deploy
+from tasks.engine import bound_engine, outbox
 from tasks.load_images import load_images
+from tasks.outcome import came_to
 from tasks.report import report
 from tasks.start_store import start_store
 from tasks.upload_input import upload_input
 from tasks.validate import validate
 from tasks.wait_for_map import wait_for_map
 from tasks.wait_for_reduce import wait_for_reduce
+
+bound_engine()
 
 
 def run_name() -> str:
@@ -52,13 +54,27 @@ def run_name() -> str:
     return str(given.get("run_id") or given.get("worker") or "gomr")
 
 
-@flow(name="gomr", flow_run_name=run_name)
+@flow(name="gomr", flow_run_name=run_name, persist_result=False, result_serializer="json")
 def gomr(options: RunOptions) -> Summary | State[Any]:
     """Run one MapReduce job on this machine or on a cluster.
 
     Args:
         options: the worker file, its inputs, and how to run it; the same as on the command line.
     """
+    outbox()
+    try:
+        summary = run_steps(options)
+    except Exception as error:
+        came_to(error)
+        if isinstance(error, Cancelled):
+            return CancelledState(message=str(error))
+        raise
+    came_to(summary)
+    return summary
+
+
+def run_steps(options: RunOptions) -> Summary:
+    """The steps of one run, in their order."""
     with progress_on_stderr(options):
         session = validate(options)
         if session.summary is not None:  # resumed, and complete already
@@ -77,23 +93,6 @@ def gomr(options: RunOptions) -> Summary | State[Any]:
                 wait_for_reduce(session)
                 collect(session)
             return report(session)
-        except Cancelled as error:
-            return CancelledState(message=str(error))
         finally:
             close_processes(session)
             clean_up(session)
-
-
-def run_flow(options: RunOptions) -> Summary:
-    """Run the flow in this process; raises the GomrError that ended it."""
-    try:
-        summary = gomr(options)
-    except CancelledRun as error:
-        raise Cancelled(str(error)) from None
-    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
-        if type(error) is RuntimeError and " API " not in str(error):
-            raise  # Prefect has no class of its own for a server that cannot be reached
-        api = PREFECT_API_URL.value() or "the temporary server"
-        raise EnvironmentFailed(f"Prefect ({api}): {error or type(error).__name__}") from None
-    assert isinstance(summary, Summary)
-    return summary

@@ -2,50 +2,93 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from flows.listeners import listening_users
 from gomr_runtime.errors import UsageError
 from gomr_runtime.storage.causes import os_cause
 
 LOCAL_API = "http://127.0.0.1:4200/api"
 PROBE_SECONDS = 1.0
-STARTUP_SECONDS = 120  # of a temporary server: 20 s are not enough on a slow or fresh machine
+LOOPBACK = "127.0.0.1"
+PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+KEEP = "keep one running instead: docs/prefect.md"
 
 # On a machine without internet, telemetry only gives error messages.
-QUIET = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(STARTUP_SECONDS),
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
+QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+# For requests before the job runs; afterwards nothing waits for Prefect. Its own defaults make a
+# server that accepts and never answers cost seven minutes.
+BOUNDS = {"PREFECT_API_REQUEST_TIMEOUT": "20", "PREFECT_CLIENT_MAX_RETRIES": "2"}
 
 
-def choose_server(environ: MutableMapping[str, str], *, verbose: bool) -> str:
-    """Set `environ` for the server to use and return a line that says which one and why.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The server of a run. line: says which one and why. temporary: it is still to be started."""
 
-    An address that the person has configured wins, then a server on this machine, then a
+    line: str
+    temporary: bool = False
+
+
+def choose_server(environ: MutableMapping[str, str], *, verbose: bool) -> Choice:
+    """Choose the server of a run, and set `environ` for it.
+
+    An address that the person has configured wins, then a server of theirs on this machine, then a
     temporary one. Prefect's own messages on the console stay quiet unless `verbose`; they are in
-    its database in any case. UsageError where `SSL_CERT_FILE`, which Prefect reads whatever the
-    server, holds no certificates.
+    its database in any case.
+
+    Args:
+        environ: what Prefect will read when it is imported.
+        verbose: whether the console shows what Prefect says.
+
+    Raises:
+        UsageError: `SSL_CERT_FILE`, which Prefect reads whatever the server, holds no certificates.
     """
     _check_authorities(environ)
-    for name, value in QUIET.items():
+    for name, value in (QUIET | BOUNDS).items():
         environ.setdefault(name, value)
     environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if verbose else "CRITICAL")
     if configured := configured_api(environ):
-        return f"Prefect: {configured}"
-    if answers(LOCAL_API):
+        return Choice(f"Prefect: {without_login(configured)}")
+    _pass_proxies(environ)
+    users = _users_of(LOCAL_API)
+    if users == {os.geteuid()} and answers(LOCAL_API):
         environ["PREFECT_API_URL"] = LOCAL_API
-        return f"Prefect: {LOCAL_API}"
-    return (
-        "Prefect: starting a temporary server, which takes a while "
-        "(keep one running instead: prefect server start -b)"
+        return Choice(f"Prefect: {LOCAL_API}")
+    why = ""
+    if users is None and answers(LOCAL_API):
+        why = f"; whose server is at {LOCAL_API} is not known: set PREFECT_API_URL if you trust it"
+    elif users and users != {os.geteuid()}:
+        why = f"; another user listens at {LOCAL_API}: set PREFECT_API_URL if you trust them"
+    return Choice(
+        f"Prefect: starting a temporary server, which takes a while ({KEEP}){why}", temporary=True
     )
+
+
+def _users_of(api: str) -> set[int] | None:
+    """Who may answer at the address; whoever it is learns what a run is told, so that a server
+    that nobody has configured counts only when nobody else can."""
+    parts = urlsplit(api)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return listening_users(parts.hostname, parts.port)
+
+
+def _pass_proxies(environ: MutableMapping[str, str]) -> None:
+    """Requests to this machine go to no proxy, which would learn passwords and knows no way."""
+    if not any(environ.get(name) for name in PROXIES):
+        return
+    given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if LOOPBACK not in given.split(","):
+        environ["no_proxy"] = environ["NO_PROXY"] = ",".join(filter(None, [given, LOOPBACK]))
 
 
 def _check_authorities(environ: MutableMapping[str, str]) -> None:
@@ -76,6 +119,12 @@ def configured_api(environ: MutableMapping[str, str]) -> str:
     profiles = _toml(Path(environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
     active = environ.get("PREFECT_PROFILE") or profiles.get("active", "")
     return str(profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL", ""))
+
+
+def without_login(api: str) -> str:
+    """The address as it may be shown: without the user and password that it may hold."""
+    parts = urlsplit(api)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def answers(api: str) -> bool:

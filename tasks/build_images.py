@@ -16,6 +16,7 @@ from tasks.cluster.image_load import Loader, Missing, loader_for, run_images
 from tasks.cluster.images import ImagePlan, RunImages, plan_images, read_sources
 from tasks.console import tell
 from tasks.session import Session
+from tasks.step import without_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ def build_images(session: Session) -> None:
         return
     missing = images.loader.missing(images.plan)
     again = _build.with_options(refresh_cache=bool(missing))
-    again(session, missing, key=" ".join([images.loader.name, *images.plan.references]))
+    with without_tags():
+        again(session, missing, key=" ".join([images.loader.name, *images.plan.references]))
 
 
 def choose_images(session: Session) -> Images:

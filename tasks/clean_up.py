@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
+from functools import partial
 
 from gomr_runtime import layout
 from tasks.console import tell
 from tasks.session import Session
+from tasks.step import shown_as_task
 
 
-@task(name="clean_up", task_run_name="clean up", cache_policy=NO_CACHE)
+@partial(shown_as_task, always=True)
 def clean_up(session: Session) -> None:
     """End processes or pods; after success remove the run's intermediate data, after failure keep
     it. The output stays in the store of a cluster. May be called again.

@@ -5,16 +5,11 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import UUID
-
-import httpx
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.exceptions import PrefectException
-from prefect.logging import get_run_logger
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.job import Summary
 from gomr_runtime.progress import PhaseState, describe, fraction
+from tasks.artifacts import show_artifact
 from tasks.console import console, tell
 
 if TYPE_CHECKING:
@@ -27,14 +22,10 @@ UPDATE_SHARE = 0.01
 
 
 class PhaseArtifact:
-    """The progress artifact of one phase, updated at most every 2 s and 1 %.
-
-    A server that does not answer costs the artifact, never the job.
-    """
+    """The progress artifact of one phase, updated at most every 2 s and 1 %."""
 
     def __init__(self, phase: str) -> None:
         self._phase = phase
-        self._id: UUID | None = None
         self._told = (-UPDATE_SECONDS, -1.0)
 
     def update(self, state: PhaseState) -> None:
@@ -53,16 +44,7 @@ class PhaseArtifact:
         if share == told:
             return
         self._told = (now, share)
-        try:
-            if self._id is None:
-                made = create_progress_artifact(
-                    share * 100, key=f"gomr-{self._phase}", description=text
-                )
-                self._id = made if isinstance(made, UUID) else None
-            else:
-                update_progress_artifact(self._id, share * 100, description=text)
-        except (httpx.HTTPError, PrefectException) as error:
-            get_run_logger().warning("no progress artifact: %s", error)
+        show_artifact("progress", f"gomr-{self._phase}", share * 100, text)
 
 
 class _LaterPhase(Exception):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+import json
 
 from gomr_runtime.errors import one_line
 from gomr_runtime.job import Summary
 from gomr_runtime.progress import books, costs
 from gomr_runtime.quantities import format_size
+from tasks.artifacts import show_artifact
 from tasks.session import Session
 from tasks.step import step
 
@@ -19,20 +20,18 @@ def report(session: Session) -> Summary:
     """Make the artifacts `gomr-summary` and `gomr-parts`; return the summary."""
     assert session.summary is not None
     summary, output = session.summary, output_of(session)
-    create_markdown_artifact(markdown(summary, output), key="gomr-summary", description=output)
-    create_table_artifact(
-        [
-            {
-                "part": part.name,
-                "records": part.records,
-                "size": format_size(part.size),
-                "sha256": part.sha256,
-            }
-            for part in summary.parts[:PARTS_SHOWN]
-        ],
-        key="gomr-parts",
-        description=f"{len(summary.parts)} parts in {output}",
-    )
+    show_artifact("markdown", "gomr-summary", markdown(summary, output), output)
+    rows = [
+        {
+            "part": part.name,
+            "records": part.records,
+            "size": format_size(part.size),
+            "sha256": part.sha256,
+        }
+        for part in summary.parts[:PARTS_SHOWN]
+    ]
+    where = f"{len(summary.parts)} parts in {output}"
+    show_artifact("table", "gomr-parts", json.dumps(rows), where)
     return summary
 
 

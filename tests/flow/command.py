@@ -24,6 +24,7 @@ class Server:
 
     api: str
     environ: dict[str, str]
+    pid: int
 
 
 def clean_environ() -> dict[str, str]:
@@ -93,4 +94,18 @@ def state_of(server: Server, name: str, wanted: str) -> str:
         state = str(flow_run_of(server, name)["state"]["type"])
         if state == wanted or time.monotonic() > deadline:
             return state
+        time.sleep(0.1)
+
+
+def steps_of(server: Server, name: str) -> dict[str, str]:
+    """The states of the tasks of an ended flow run, by name with `_`. Waits until the server has
+    them all in a final state, for ten seconds at most: it records them one after the other."""
+    mine = {"flow_runs": {"id": {"any_": [flow_run_of(server, name)["id"]]}}}
+    deadline = time.monotonic() + 10
+    while True:
+        tasks = call(server, "/task_runs/filter", mine | {"sort": "EXPECTED_START_TIME_ASC"})
+        found = {task["name"].replace(" ", "_"): str(task["state"]["type"]) for task in tasks}
+        open_ = {"PENDING", "RUNNING"} & set(found.values())
+        if ("clean_up" in found and not open_) or time.monotonic() > deadline:
+            return found
         time.sleep(0.1)

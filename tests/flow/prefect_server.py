@@ -35,7 +35,7 @@ def running_server(home: Path, host: str = "127.0.0.1") -> Iterator[Server]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
-        yield Server(api, environ)
+        yield Server(api, environ, process.pid)
     finally:
         process.terminate()
         process.wait(30)

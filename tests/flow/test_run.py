@@ -24,6 +24,7 @@ from tests.flow.command import (
     flow_run_of,
     run,
     state_of,
+    steps_of,
     wait_for_line,
 )
 from tests.process.clashes import FEW, write_clashing
@@ -143,10 +144,9 @@ def test_prefect_shows_steps_progress_and_summary(server: Server, folder: Path) 
     flow_run = flow_run_of(server, "shown")
     assert flow_run["state"]["type"] == "COMPLETED"
     mine = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
-    tasks = call(server, "/task_runs/filter", mine | {"sort": "EXPECTED_START_TIME_ASC"})
-    assert [task["name"] for task in tasks] == [
-        *("validate", "start store", "build environment", "deploy"),
-        *("wait for map", "wait for reduce", "collect", "report", "clean up"),
+    assert list(steps_of(server, "shown")) == [
+        *("validate", "start_store", "build_environment", "deploy"),
+        *("wait_for_map", "wait_for_reduce", "collect", "report", "clean_up"),
     ]
     artifacts = {a["key"]: a for a in call(server, "/artifacts/filter", mine)}
     assert set(artifacts) == {"gomr-map", "gomr-reduce", "gomr-summary", "gomr-parts"}
@@ -171,6 +171,9 @@ def test_a_mapper_that_raises(server: Server, folder: Path) -> None:
     assert [line for line in frames if "File " in line] == [frames[1]], "only the user's frames"
     assert not (folder / "outputs").exists()
     assert flow_run_of(server, "bad")["state"]["type"] == "FAILED"
+    before = dict.fromkeys(("validate", "start_store", "build_environment", "deploy"), "COMPLETED")
+    ended = {"wait_for_map": "FAILED", "clean_up": "COMPLETED"}
+    assert steps_of(server, "bad") == before | ended, "no step is begun after the one that failed"
     assert (folder / ".gomr" / "runs" / "bad").is_dir(), "a failed run's data is kept"
 
     again = run(folder, server.environ, *arguments)
@@ -299,6 +302,9 @@ def test_cancel_in_prefect_ends_the_run(launch: Launch, server: Server, folder: 
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
     assert state_of(server, "unwanted", "CANCELLED") == "CANCELLED"
+    steps = steps_of(server, "unwanted")
+    assert steps["wait_for_map"] == "CANCELLED"
+    assert not {"wait_for_reduce", "collect", "report"} & set(steps)
 
 
 def test_standard_input(launch: Launch, server: Server, folder: Path) -> None:

@@ -28,7 +28,7 @@ async def ended_in_the_map(error: GomrError | None) -> list[pb.WatchEvent]:
     description = JobDescription(Format("lines"), False, "", "user", "hash", "", False, SHA)
     driver.planned(Plan(description, ((), ()), ()), [])
     running = asyncio.create_task(driver.run())
-    while driver.core.scheduler.phase is not Phase.MAP or not feed.progress_due():
+    while driver.core.scheduler.phase is not Phase.MAP or not feed.progress_due():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     if error is None:
         driver.cancel("seen enough")

@@ -167,6 +167,16 @@ class HashedFile:
             self.size += len(data)
             return self._file.write(data)
 
+    def set_aside(self) -> Path:
+        """Begin the file anew; what was written so far is at the path that is returned."""
+        self._file.close()
+        aside = self.path.with_name(f"{self.path.name}.aside")
+        self.path.rename(aside)
+        self.size = 0
+        self._sha = hashlib.sha256()
+        self._file = open_scratch(self.path)
+        return aside
+
     def close(self) -> str:
         """The sha256 of everything written, in hex."""
         self._file.close()

@@ -27,6 +27,7 @@ from gomr_runtime.host_lock import HostLock, claim_output
 from gomr_runtime.job import (
     Failure,
     JobSpec,
+    Part,
     Piece,
     ResultFile,
     Summary,
@@ -58,6 +59,7 @@ from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.streams import check_results, results_apart
 from gomr_runtime.success import promote
+from gomr_runtime.typed_parts import typed_parts
 from gomr_runtime.workerfile import WorkerFile
 
 
@@ -232,12 +234,22 @@ class InlineRun:
             self._phase("reduce", job.reducers)
         self.books.check(plan.description)
         totals = self.books.totals()
-        parts = promote(
-            self._store, job.run, self.books.parts(plan.description), totals.ledger, totals.counters
-        )
+        parts = promote(self._store, job.run, self._parts(), totals.ledger, totals.counters)
         seconds = time.monotonic() - self._began
         effort = Effort(len(self.books.committed), 0, 1, seconds, self._phases)
         return summarise(job, None, plan, self.books, parts, effort)
+
+    def _parts(self) -> list[Part]:
+        """The committed parts, those without a type under that of the others."""
+        description, run = self._plan.description, self._job.run
+        made = typed_parts(
+            self._store,
+            self.books.untyped(description),
+            self.books.types(description),
+            partial(layout.typed_part, run, 0),
+        )
+        typed = {part.name: part for part in made}
+        return [typed.get(part.name, part) for part in self.books.parts(description)]
 
     def _phase(self, kind: TaskKind, tasks: int) -> None:
         began = time.monotonic()
@@ -279,9 +291,9 @@ class InlineRun:
         began = time.monotonic()
         files = tuple(self._keep(task, file) for file in result.files)
         result = stored(replace(result, files=files), time.monotonic() - began)
-        too_many = self.books.too_many_bad(result)
-        if too_many is not None:
-            raise too_many
+        refused = self.books.too_many_bad(result)
+        if refused := refused or self.books.mixed_types(result, TaskId(kind, index)):
+            raise refused
         self.books.enter(Manifest(1, AttemptId(TaskId(kind, index), 1), "inline", result))
 
     def _check_same(self, program: Program) -> None:

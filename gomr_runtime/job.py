@@ -198,10 +198,24 @@ def sum_of(ledgers: Iterable[Ledger]) -> Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnType:
+    """What a column of a csv or parquet part holds.
+
+    name: `key` or `value`. type: the name of the cells' Python type, "" while all are None. key:
+    the key of the first pair with a cell of that type, as people read it.
+    """
+
+    name: str
+    type: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultFile:
     """A file an attempt made in its scratch folder, to be published by the supervisor.
 
-    role: `map` (map output), `cuts` (sample) or `part` (a part of the final output).
+    role: `map` (map output), `cuts` (sample) or `part` (a part of the final output). columns: of a
+    part whose format has a type for each.
     """
 
     role: Literal["map", "cuts", "part"]
@@ -211,6 +225,7 @@ class ResultFile:
     records: int
     index_bytes: int = 0
     key: str = ""  # filled in once it is published
+    columns: tuple[ColumnType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +396,7 @@ _NESTED: dict[type, dict[str, type]] = {
     JobDescription: {"format": Format},
     JobSpec: {"files": InputFile},
     TaskSpec: {"pieces": Piece},
+    ResultFile: {"columns": ColumnType},
     TaskResult: {"files": ResultFile, "ledger": Ledger, "bad_records": BadRecord},
     Failure: {"record": Place, "frames": Frame},
     TaskFailure: {"place": Place, "frames": Frame},

@@ -6,6 +6,7 @@ runs/<run>/epoch/<n>                     one per master start, then the run's en
 runs/<run>/plan.json                     description and splits, create-only
 runs/<run>/pieces/<task>                 pieces of a task that are too many for one message
 runs/<run>/data/<task>/<attempt>-<nonce>/<role>    what attempts wrote
+runs/<run>/data/typed/<epoch>/<part> parts of parquet under the schema that all of them have
 runs/<run>/commit/<task>[.<generation>]  manifest of the winning attempt, create-only
 runs/<run>/maps[.<n>]                    the committed map outputs, for reducers, create-only
 runs/<run>/summary.json                  how the run ended
@@ -73,6 +74,11 @@ def data(run: str) -> str:
 
 def attempt_data(task: TaskSpec, role: str) -> str:
     return f"runs/{task.run}/data/{task.name}/{task.attempt}-{task.nonce}/{role}"
+
+
+def typed_part(run: str, number: int, name: str) -> str:
+    """Where the master of epoch `number` puts a part under the schema of the job."""
+    return f"runs/{run}/data/typed/{number:06d}/{name}"
 
 
 def commits(run: str) -> str:

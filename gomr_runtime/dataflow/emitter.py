@@ -57,6 +57,7 @@ class Emitter:
     """
 
     __slots__ = (
+        "_check",
         "_drain",
         "_tick",
         "_weighed",
@@ -74,8 +75,15 @@ class Emitter:
         "whole_records",
     )
 
-    def __init__(self, drain: Drain, *, whole_records: bool = False) -> None:
-        """whole_records: never drain a record whose mapper call has not returned yet."""
+    def __init__(
+        self,
+        drain: Drain,
+        *,
+        whole_records: bool = False,
+        check: Callable[[Any, Any], None] | None = None,
+    ) -> None:
+        """whole_records: never drain a record whose mapper call has not returned yet. check: raises
+        for a pair that cannot be written, as it is emitted."""
         self.keys: list[Any] = []
         self.values: list[Any] = []
         self.marks: list[int] = []
@@ -87,6 +95,7 @@ class Emitter:
         self.drained: Callable[[], None] = _silent
         self.overflowing: Callable[[], None] = _silent
         self.whole_records = whole_records
+        self._check = check
         self._drain = drain
         self._tick: Ticks = _silent
         self._weighed = 0  # pairs, of those held, whose bytes are in _weight
@@ -112,7 +121,7 @@ class Emitter:
 
     def fresh(self) -> Emitter:
         """An emitter of the same drain that holds nothing and stands in front of nothing."""
-        return Emitter(self._drain)
+        return Emitter(self._drain, check=self._check)
 
     def forget(self) -> None:
         """Forget every pair held."""
@@ -208,6 +217,17 @@ class Emitter:
         self.origins.clear()
 
     def _emit_function(self, value_type: str) -> Callable[[Any, Any], None]:
+        emit, check = self._unchecked_emit(value_type), self._check
+        if check is None:
+            return emit
+
+        def emit_checked(key: Any, value: Any) -> None:
+            check(key, value)
+            emit(key, value)
+
+        return emit_checked
+
+    def _unchecked_emit(self, value_type: str) -> Callable[[Any, Any], None]:
         keys, values = self.keys, self.values
         add_key, add_value = keys.append, values.append
         if value_type in SCALARS:
@@ -252,7 +272,7 @@ class Emitter:
         if self.count_keys is not None and not self.whole_records:
             self._count_by_the_way(source)
             return
-        if type(counted) not in (list, tuple):  # it may emit by itself
+        if self._check is not None or type(counted) not in (list, tuple):  # it may emit by itself
             self._count_each(source)
             return
         while some := list(islice(source, MOST_PAIRS)):
@@ -263,6 +283,8 @@ class Emitter:
 
     def _count_each(self, counted: Iterable[Any]) -> None:
         for key in counted:
+            if self._check is not None:
+                self._check(key, 1)
             self.keys.append(key)
             self.values.append(1)
             if len(self.keys) > self.limit:

@@ -11,6 +11,7 @@ from typing import Any
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import BadPair
 from gomr_runtime.dataflow.block import Block
+from gomr_runtime.dataflow.column_types import CheckPair
 from gomr_runtime.dataflow.direct import Direct
 from gomr_runtime.dataflow.direct_text import DirectText
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
@@ -57,10 +58,12 @@ class MapTask:
         known_bad: frozenset[int] = frozenset(),
         direct: Direct | DirectText | None = None,
         attempt: int = 1,
+        check: CheckPair | None = None,
     ) -> None:
         """name: the task's, for errors. allowed_bad: bad records to set aside. known_bad: record
         numbers that killed earlier attempts; they are set aside without being tried. direct: takes
-        pairs past the emitter, where no record has to be taken back. attempt: of the task."""
+        pairs past the emitter, where no record has to be taken back. attempt: of the task. check:
+        of pairs as they are emitted."""
         self.books = MapBooks()
         self.bad_records: list[BadRecord] = []
         self._name = name
@@ -75,7 +78,7 @@ class MapTask:
         self._number = 0
         self._starts: list[tuple[int, int, int]] = []  # (number, piece, offset) of blocks
         self._mapper = partial(program.config.mapper, ctx)
-        self.emitter = Emitter(drain, whole_records=allowed_bad > 0)
+        self.emitter = Emitter(drain, whole_records=allowed_bad > 0, check=check)
         self.emitter.bind(ctx, program.description.value_type, self._tick)
         if direct is not None and not self.emitter.whole_records:
             direct.bind(self.emitter, ctx, monitor)

@@ -4,39 +4,70 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 import json
-from collections.abc import Callable
-from typing import Any, Protocol
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from gomr_runtime.dataflow.batch import BadPair
+from gomr_runtime.dataflow.column_types import CheckPair, ColumnTypes
 from gomr_runtime.dataflow.keys import KeyRefused, kind_of, payload
-from gomr_runtime.dataflow.values import Packed, ValueRefused, thaw
-from gomr_runtime.errors import JobFailed
+from gomr_runtime.dataflow.parquet_part import ParquetRows, SetAside
+from gomr_runtime.dataflow.values import ValueRefused, thaw
+from gomr_runtime.job import ColumnType
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 SLICE = 1_024
-GROUP_ROWS = 1_000_000
-GROUP_BYTES = 64 << 20
-Render = Callable[[list[Any], list[Any]], bytes]
+NO_JSON: Final = "jsonl output cannot hold NaN or an infinity"
 
 
 class Sink(Protocol):
+    """The file of a part."""
+
     def write(self, data: bytes, /) -> object: ...
+
+    def set_aside(self) -> Path:
+        """Begin the file anew; what was written so far is at the path that is returned."""
+
+
+class Renderer(Protocol):
+    """Pairs as the bytes of one output format."""
+
+    def begin(self) -> bytes: ...
+
+    def render(self, keys: list[Any], values: list[Any]) -> Iterable[bytes]:
+        """What pairs with frozen values give to be written; BadPair for one without a place."""
+
+    def end(self) -> Iterable[bytes]: ...
+
+    def checker(self, *, adding: bool) -> CheckPair | None:
+        """What checks pairs as they are emitted (see `ColumnTypes.checker`); None for nothing."""
+
+    @property
+    def columns(self) -> tuple[ColumnType, ...]:
+        """The types found, where a column has one."""
 
 
 class PartWriter:
-    """One part: pairs in, bytes to the sink, with their count, size and sha256."""
+    """One part: pairs in, bytes to the sink, with their count."""
 
     def __init__(self, output_format: str, name: str, sink: Sink) -> None:
         """name: the part's file name, for errors."""
         self.records = 0
-        self.size = 0
         self._sink = sink
-        self._sha = hashlib.sha256()
-        self._renderer = _RENDERERS[output_format](name)
-        self._write(self._renderer.begin())
+        self._renderer = _renderer(output_format, name, sink.set_aside)
+        self._write((self._renderer.begin(),))
+
+    @property
+    def columns(self) -> tuple[ColumnType, ...]:
+        """The types of its columns so far, where the format has one for each."""
+        return self._renderer.columns
+
+    def checker(self, *, adding: bool) -> CheckPair | None:
+        """Return what checks pairs as they are emitted; None where any pair has a place."""
+        return self._renderer.checker(adding=adding)
 
     def add(self, keys: list[Any], values: list[Any]) -> None:
         """Write pairs with frozen values; BadPair for one that cannot be written."""
@@ -45,40 +76,44 @@ class PartWriter:
 
     def add_text(self, text: bytes, records: int) -> None:
         """Lines of a text part that are rendered already."""
-        self._write(text)
+        self._write((text,))
         self.records += records
 
-    def finish(self) -> str:
-        """Write what is left; the sha256 of the part in hex."""
+    def finish(self) -> None:
+        """Write what is left."""
         self._write(self._renderer.end())
-        return self._sha.hexdigest()
 
-    def _write(self, data: bytes) -> None:
-        if data:
-            self._sha.update(data)
-            self.size += len(data)
-            self._sink.write(data)
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        for data in pieces:
+            if data:
+                self._sink.write(data)
 
 
-class _Text:
-    """`key<TAB>value`: str backslash-escaped, everything else as compact JSON."""
+class _Plain:
+    """A format without a begin or an end, whose values may be of any type."""
 
-    def __init__(self, name: str) -> None:
-        del name
+    columns: tuple[ColumnType, ...] = ()
 
     def begin(self) -> bytes:
         return b""
 
-    def end(self) -> bytes:
-        return b""
+    def end(self) -> Iterable[bytes]:
+        return ()
 
-    def render(self, keys: list[Any], values: list[Any]) -> bytes:
+    def checker(self, *, adding: bool) -> CheckPair | None:
+        del adding
+        return None
+
+
+class _Text(_Plain):
+    """`key<TAB>value`: str backslash-escaped, everything else as compact JSON."""
+
+    def render(self, keys: list[Any], values: list[Any]) -> Iterable[bytes]:
         """Slices, so that one line that needs escapes does not slow down all of them."""
         starts = range(0, len(keys), SLICE)
         try:
-            return b"".join(
-                [self._slice(keys[i : i + SLICE], values[i : i + SLICE]) for i in starts]
-            )
+            slices = [self._slice(keys[i : i + SLICE], values[i : i + SLICE]) for i in starts]
+            return (b"".join(slices),)
         except BadPair:
             _find_bad(keys, values)  # by its number among all of them
             raise
@@ -102,19 +137,14 @@ class _Text:
         return "".join(lines).encode()
 
 
-class _JsonLines:
+class _JsonLines(_Plain):
     """`{"key": ..., "value": ...}` a line, UTF-8; NaN and infinities are refused."""
 
-    def __init__(self, name: str) -> None:
-        del name
+    def checker(self, *, adding: bool) -> CheckPair | None:
+        del adding
+        return _check_json
 
-    def begin(self) -> bytes:
-        return b""
-
-    def end(self) -> bytes:
-        return b""
-
-    def render(self, keys: list[Any], values: list[Any]) -> bytes:
+    def render(self, keys: list[Any], values: list[Any]) -> Iterable[bytes]:
         keys = _checked(keys, values)
         lines = []
         for i, (key, value) in enumerate(zip(keys, map(thaw, values), strict=True)):
@@ -126,134 +156,87 @@ class _JsonLines:
                     default=_json_bytes,
                 )
             except ValueError:
-                raise BadPair(i, "jsonl output cannot hold NaN or an infinity") from None
+                raise BadPair(i, NO_JSON) from None
             lines.append(line + "\n")
-        return "".join(lines).encode()
+        return ("".join(lines).encode(),)
 
 
-class _Columns:
-    """Shared by csv and parquet: two columns, `key` and `value`, each of one scalar type."""
+def _check_json(key: Any, value: Any) -> None:
+    if key.__class__ in _FINITE and value.__class__ in _FINITE:
+        return
+    if not _is_finite(key):
+        raise KeyRefused(NO_JSON)
+    if not _is_finite(value):
+        raise ValueRefused(NO_JSON)
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.types: list[type | None] = [None, None]
 
-    def check(self, keys: list[Any], values: list[Any]) -> None:
-        for i, (title, column) in enumerate((("key", keys), ("value", values))):
-            for kind in sorted(
-                set(map(type, column)) - {type(None)}, key=lambda kind: kind.__name__
-            ):
-                known = self.types[i]
-                if kind in (Packed, tuple):
-                    raise JobFailed(
-                        f"{self._name}: column {title} holds containers; use --output-format jsonl"
-                    )
-                if known is not None and kind is not known:
-                    first, second = sorted((known.__name__, kind.__name__))
-                    raise JobFailed(
-                        f"{self._name}: column {title} holds both {first} and {second}; "
-                        "emit one type or use --output-format jsonl"
-                    )
-                self.types[i] = kind
+def _is_finite(value: Any) -> bool:
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    try:
+        if kind is list or kind is tuple:
+            return all(map(_is_finite, value))
+        return kind is not dict or all(map(_is_finite, value.values()))
+    except RecursionError:  # refused as such
+        return True
+
+
+_FINITE: Final = frozenset({str, int, bool, bytes, type(None)})
+
+
+class _Columns(_Plain):
+    """A format whose columns, `key` and `value`, have one type each."""
+
+    def __init__(self, types: ColumnTypes) -> None:
+        self._types = types
+
+    @property
+    def columns(self) -> tuple[ColumnType, ...]:  # type: ignore[override]
+        return self._types.columns
+
+    def checker(self, *, adding: bool) -> CheckPair | None:
+        return self._types.checker(adding=adding)
 
 
 class _Csv(_Columns):
+    """A header, then a row a pair."""
+
     def begin(self) -> bytes:
         return b"key,value\r\n"
 
-    def end(self) -> bytes:
-        return b""
-
-    def render(self, keys: list[Any], values: list[Any]) -> bytes:
+    def render(self, keys: list[Any], values: list[Any]) -> Iterable[bytes]:
         keys = _checked(keys, values)
-        self.check(keys, values)
+        self._types.check(keys, values)
         text = io.StringIO(newline="")
         rows = zip(map(_csv_cell, keys), map(_csv_cell, values), strict=True)
         csv.writer(text).writerows(rows)
-        return text.getvalue().encode()
-
-
-class _Written(io.RawIOBase):
-    """Takes what the parquet writer writes, to be collected after every row group."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:
-        self._pieces.append(bytes(data))
-        self._size += len(self._pieces[-1])
-        return len(self._pieces[-1])
-
-    def tell(self) -> int:
-        return self._size
-
-    def collect(self) -> bytes:
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        return data
+        return (text.getvalue().encode(),)
 
 
 class _Parquet(_Columns):
-    """A row group ends at the row that completes a million of them or `GROUP_BYTES`, however the
-    rows arrive: equal rows give equal bytes."""
+    """Row groups of two columns."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._keys: list[Any] = []
-        self._values: list[Any] = []
-        self._bytes = 0
-        self._written = _Written()
-        self._writer: Any = None
+    def __init__(self, types: ColumnTypes, set_aside: SetAside) -> None:
+        super().__init__(types)
+        self._rows = ParquetRows(set_aside)
 
-    def begin(self) -> bytes:
-        return b""
+    def end(self) -> Iterator[bytes]:
+        return self._rows.end([column.type for column in self._types.columns])
 
-    def render(self, keys: list[Any], values: list[Any]) -> bytes:
+    def render(self, keys: list[Any], values: list[Any]) -> Iterator[bytes]:
         keys = _checked(keys, values)
-        self.check(keys, values)
-        for key, value in zip(keys, values, strict=True):
-            self._keys.append(key)
-            self._values.append(value)
-            self._bytes += _cell_bytes(key) + _cell_bytes(value)
-            if self._bytes >= GROUP_BYTES or len(self._keys) >= GROUP_ROWS:
-                self._flush()
-        return self._written.collect()
-
-    def end(self) -> bytes:
-        if self._keys or self._writer is None:
-            self._flush()
-        self._writer.close()
-        return self._written.collect()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if self._writer is None:
-            types = [_arrow_type(kind) for kind in self.types]
-            schema = pa.schema([("key", types[0]), ("value", types[1])])
-            self._writer = pq.ParquetWriter(self._written, schema)
-        schema = self._writer.schema
-        try:
-            table = pa.table([self._keys, self._values], schema=schema)
-        except (pa.ArrowException, OverflowError) as error:
-            raise JobFailed(
-                f"{self._name}: {error}; use --output-format jsonl for such values"
-            ) from None
-        self._writer.write_table(table)
-        self._keys, self._values, self._bytes = [], [], 0
+        self._types.check(keys, values)
+        return self._rows.add(keys, values, [column.type for column in self._types.columns])
 
 
-_RENDERERS: dict[str, Callable[[str], Any]] = {
-    "text": _Text,
-    "jsonl": _JsonLines,
-    "csv": _Csv,
-    "parquet": _Parquet,
-}
+def _renderer(output_format: str, name: str, set_aside: SetAside) -> Renderer:
+    if output_format == "text":
+        return _Text()
+    if output_format == "jsonl":
+        return _JsonLines()
+    types = ColumnTypes(output_format, name)
+    return _Csv(types) if output_format == "csv" else _Parquet(types, set_aside)
 
 
 def _cell(value: Any) -> str:
@@ -268,10 +251,6 @@ def _csv_cell(value: Any) -> str:
     if type(value) is str:
         return value
     return "" if value is None else _cell(value) if type(value) is not bytes else value.hex()
-
-
-def _cell_bytes(cell: Any) -> int:
-    return len(cell) if type(cell) in (str, bytes) else 8
 
 
 def normal_keys(keys: list[Any]) -> list[Any]:
@@ -291,15 +270,6 @@ def _json_bytes(value: Any) -> dict[str, str]:
     if type(value) is bytes:
         return {"$bytes": base64.b64encode(value).decode()}
     raise TypeError(type(value).__name__)
-
-
-def _arrow_type(kind: type | None) -> Any:
-    import pyarrow as pa
-
-    known = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
-    if kind is None:
-        return pa.null()
-    return known.get(kind, pa.binary())
 
 
 def _checked(keys: list[Any], values: list[Any]) -> list[Any]:

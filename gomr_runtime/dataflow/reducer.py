@@ -10,6 +10,7 @@ from typing import Any
 from gomr_runtime.aggregates import Aggregate, final
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import BadPair
+from gomr_runtime.dataflow.column_types import CheckPair
 from gomr_runtime.dataflow.direct_text import DirectText
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
 from gomr_runtime.dataflow.frames import user_keys
@@ -61,9 +62,11 @@ class ReduceTask:
         scratch: Path,
         budget: int,
         text: DirectText | None = None,
+        check: CheckPair | None = None,
     ) -> None:
         """name: the task's, for errors. budget: of the task (`execution.budget_of`); one key's list
-        of values may take twice that. text: takes lines past the emitter."""
+        of values may take twice that. text: takes lines past the emitter. check: of pairs as they
+        are emitted."""
         self.groups = 0
         self.rows = 0
         self._name = name
@@ -71,7 +74,7 @@ class ReduceTask:
         self._ctx = ctx
         self._monitor = monitor
         self._most = 2 * budget
-        self.emitter = Emitter(drain)
+        self.emitter = Emitter(drain, check=check)
         self.emitter.bind(ctx, "", self._tick)
         self._text = text
         if text is not None:

@@ -12,6 +12,7 @@ from gomr_runtime.blobs import check_unchanged, open_input
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import check_ones, check_pairs
 from gomr_runtime.dataflow.block import Block
+from gomr_runtime.dataflow.column_types import CheckPair
 from gomr_runtime.dataflow.combine import (
     Collector,
     CombineFunction,
@@ -113,14 +114,13 @@ def map_only(
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
         ctx = _context(task, job)
         text = direct_text(part, job.output_format)
-        mapped = _map(task, job, program, ctx, blobs, part.add, monitor, direct=text)
+        check = part.checker(adding=not job.skip_bad_records)
+        mapped = _map(task, job, program, ctx, blobs, part.add, monitor, direct=text, check=check)
         if text is not None:
             text.finish()
-        sha256 = part.finish()
-        out.close()
-        file = ResultFile("part", str(out.path), part.size, sha256, part.records)
+        file = _part_file(part, out)
         ledger = _map_ledger(mapped) + Ledger(
-            written=part.records, written_bytes=part.size, reduce_out=part.records
+            written=part.records, written_bytes=file.size, reduce_out=part.records
         )
         return _result((file,), ledger, ctx, mapped)
 
@@ -163,7 +163,15 @@ def reduce(
         budget = budget_of(job.memory)
         text = direct_text(part, job.output_format)
         reducer = _reduce_task_type(program)(
-            task.name, program, ctx, part.add, monitor, scratch, budget, text
+            task.name,
+            program,
+            ctx,
+            part.add,
+            monitor,
+            scratch,
+            budget,
+            text,
+            part.checker(adding=True),
         )
         # Closed by name: what it has open goes while the scratch folder is there, also on errors.
         with closing(grouped(runs, blobs, scratch, budget)) as merged:
@@ -174,13 +182,17 @@ def reduce(
             reducer.run(groups)
         if text is not None:
             text.finish()
-        sha256 = part.finish()
-        out.close()
-        file = ResultFile("part", str(out.path), part.size, sha256, part.records)
+        file = _part_file(part, out)
         ledger = Ledger(
             reduce_in=reducer.rows, reduce_groups=reducer.groups, reduce_out=part.records
         )
         return TaskResult((file,), ledger, ctx.counters)
+
+
+def _part_file(part: PartWriter, out: HashedFile) -> ResultFile:
+    part.finish()
+    sha256 = out.close()
+    return ResultFile("part", str(out.path), out.size, sha256, part.records, columns=part.columns)
 
 
 def _runs(task: TaskSpec, blobs: Blobs) -> Iterator[StoredRun]:
@@ -219,6 +231,7 @@ def _map(
     monitor: Monitor,
     count_keys: Callable[[list[Any]], None] | None = None,
     direct: Direct | DirectText | None = None,
+    check: CheckPair | None = None,
 ) -> MapTask:
     format = program.description.format
 
@@ -249,6 +262,7 @@ def _map(
         known_bad=frozenset(task.skipped),
         direct=direct,
         attempt=task.attempt,
+        check=check,
     )
     mapping.emitter.count_keys = count_keys
     monitor[TOTAL] = sum(piece.end - piece.start for piece in task.pieces)

@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from gomr_runtime import layout
+from gomr_runtime.dataflow.column_types import Unified, unified
 from gomr_runtime.dataflow.ledger import Facts, check_books
 from gomr_runtime.errors import JobFailed, LedgerMismatch
 from gomr_runtime.job import (
     BadRecord,
+    ColumnType,
     JobDescription,
     JobSpec,
     Ledger,
@@ -22,6 +24,7 @@ from gomr_runtime.job import (
 )
 from gomr_runtime.master.journal import Manifest, Plan
 from gomr_runtime.scheduler.events import TaskId
+from gomr_runtime.typed_parts import untyped
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Books:
         self.job = job
         self.committed: dict[TaskId, Manifest] = {}
         self._read: Counter[str] = Counter()
+        self._types = Unified()
         self._set_aside = 0
         self._total: dict[TaskKind, int] = {}
 
@@ -60,6 +64,8 @@ class Books:
             self._count(earlier, -1)
         self.committed[task] = manifest
         self._count(manifest, 1)
+        for file in _part_files(manifest.result):
+            self._types.add(self._part_name(task), file.columns)
 
     def _count(self, manifest: Manifest, sign: int) -> None:
         kind, ledger = manifest.attempt.task.kind, manifest.result.ledger
@@ -94,6 +100,14 @@ class Books:
             detail="\n".join(first),
         )
 
+    def mixed_types(self, result: TaskResult, task: TaskId) -> JobFailed | None:
+        """The end of the run, if a column of the part in `result` has another type than those of
+        the parts committed so far."""
+        for file in _part_files(result):
+            if refusal := self._types.refusal(self._part_name(task), file.columns):
+                return JobFailed(refusal)
+        return None
+
     def total(self, kind: TaskKind, plan: Plan) -> int:
         """Bytes of input (sample, map) or pairs (reduce, once the maps are sealed) in all tasks."""
         if kind not in self._total:
@@ -125,9 +139,29 @@ class Books:
         parts = []
         for manifest in self.of(kind):
             file = _file(manifest, "part")
-            name = layout.part_name(manifest.attempt.task.index, self.job.output_format)
+            name = self._part_name(manifest.attempt.task)
             parts.append(Part(name, file.key, file.size, file.records, file.sha256))
         return parts
+
+    def _part_name(self, task: TaskId) -> str:
+        return layout.part_name(task.index, self.job.output_format)
+
+    def types(self, description: JobDescription) -> tuple[ColumnType, ...]:
+        """The type of each column in all parts. JobFailed where there are two."""
+        kind: TaskKind = "map" if description.map_only else "reduce"
+        return unified(
+            (self._part_name(manifest.attempt.task), _file(manifest, "part").columns)
+            for manifest in self.of(kind)
+        )
+
+    def untyped(self, description: JobDescription) -> tuple[Part, ...]:
+        """The parts that are to be stored again, since a column of theirs lacks its type."""
+        if self.job.output_format != "parquet":
+            return ()
+        kind: TaskKind = "map" if description.map_only else "reduce"
+        columns = [_file(manifest, "part").columns for manifest in self.of(kind)]
+        parts = self.parts(description)
+        return tuple(parts[number] for number in untyped(columns, self.types(description)))
 
     def totals(self) -> Totals:
         results = [manifest.result for manifest in self.of("map") + self.of("reduce")]
@@ -152,7 +186,7 @@ class Books:
         return {kind: dict(seconds) for kind, seconds in found.items()}
 
     def check(self, description: JobDescription) -> None:
-        """LedgerMismatch unless the books balance."""
+        """LedgerMismatch unless the books balance; JobFailed where parts have different types."""
         facts = Facts(
             map_only=description.map_only,
             input_bytes=sum(file.size for file in self.job.files),
@@ -164,6 +198,11 @@ class Books:
                 "made. This is a defect of GoMR, please report it",
                 detail="\n".join(differences),
             )
+        self.types(description)
+
+
+def _part_files(result: TaskResult) -> list[ResultFile]:
+    return [file for file in result.files if file.role == "part"]
 
 
 def _file(manifest: Manifest, role: str) -> ResultFile:

@@ -7,7 +7,7 @@ clock, no threads, no randomness but the nonces it is given.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gomr_runtime.errors import GomrError, JobFailed, RunConflict
@@ -15,7 +15,15 @@ from gomr_runtime.job import JobSpec, Part, Summary, TaskFailure, TaskSpec, to_j
 from gomr_runtime.master import ending
 from gomr_runtime.master.assignments import Assignments
 from gomr_runtime.master.books import Books
-from gomr_runtime.master.duties import Commit, Conclude, Duty, Seal, StorePieces, WriteSummary
+from gomr_runtime.master.duties import (
+    Commit,
+    Conclude,
+    Duty,
+    Seal,
+    StorePieces,
+    TypeParts,
+    WriteSummary,
+)
 from gomr_runtime.master.effects import (
     Abandon,
     Announce,
@@ -145,7 +153,8 @@ class Core:
             self._decide(AttemptFailed(self._now, worker, attempt, outcome))
             return
         flight.result = outcome
-        if error := self.books.too_many_bad(outcome, attempt.task):
+        error = self.books.too_many_bad(outcome, attempt.task)
+        if error := error or self.books.mixed_types(outcome, attempt.task):
             self._fail(error)
             return
         self._decide(AttemptSucceeded(self._now, worker, attempt))
@@ -193,6 +202,8 @@ class Core:
                 flight = self.assignments.flight(attempt) if self.assignments else None
                 if flight is not None:
                     self._assign_large(worker, flight.spec)
+            case TypeParts(), tuple() as typed:
+                self._conclude({part.name: part for part in typed})
 
     def _failed(self, duty: Duty, error: GomrError) -> None:
         match duty:
@@ -274,7 +285,16 @@ class Core:
         if description.map_only:
             self._out.append(MapsCompleted())
         self.books.check(description)
-        parts = self.books.parts(description)
+        if parts := self.books.untyped(description):
+            self._perform(TypeParts(parts, self.books.types(description)))
+        else:
+            self._conclude({})
+
+    def _conclude(self, typed: Mapping[str, Part]) -> None:
+        """Decide that the run ends well. typed: by name, parts in the place of the committed."""
+        assert self.assignments is not None
+        committed = self.books.parts(self.assignments.plan.description)
+        parts = [typed.get(part.name, part) for part in committed]
         summary = self._summary(None, promoted(self.job.run, parts))
         self._perform(Conclude(summary, tuple(part.key for part in parts)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gomr_runtime.errors import GomrError
-from gomr_runtime.job import MapOutput, Summary
+from gomr_runtime.job import ColumnType, MapOutput, Part, Summary
 from gomr_runtime.master.journal import Journal, Manifest, Split
 from gomr_runtime.scheduler.events import AttemptId
 
@@ -45,6 +45,18 @@ class StorePieces:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeParts:
+    """Store parts again with the types that their columns have in other parts; answered by them,
+    in the same order."""
+
+    parts: tuple[Part, ...]
+    types: tuple[ColumnType, ...]
+
+    def run(self, journal: Journal) -> tuple[Part, ...]:
+        return journal.type_parts(self.parts, self.types)
+
+
+@dataclass(frozen=True, slots=True)
 class Conclude:
     """Decide how the run ends and, if it ends well, make its output of the parts stored under
     `sources`; answered by the decision that stands, which may be an earlier one."""
@@ -66,5 +78,5 @@ class WriteSummary:
         journal.write_summary(self.summary)
 
 
-Duty = Commit | Seal | StorePieces | Conclude | WriteSummary
-Answer = Manifest | Summary | str | GomrError | None
+Duty = Commit | Seal | StorePieces | TypeParts | Conclude | WriteSummary
+Answer = Manifest | Summary | tuple[Part, ...] | str | GomrError | None

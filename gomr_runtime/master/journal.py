@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gomr_runtime import checked, layout
@@ -23,10 +24,12 @@ from gomr_runtime.errors import (
     StorageError,
 )
 from gomr_runtime.job import (
+    ColumnType,
     InputFile,
     JobDescription,
     JobSpec,
     MapOutput,
+    Part,
     Piece,
     Summary,
     TaskResult,
@@ -39,6 +42,7 @@ from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.several import Several
 from gomr_runtime.success import check_parts, promote
+from gomr_runtime.typed_parts import typed_parts
 
 Split = tuple[Piece, ...]
 
@@ -229,6 +233,12 @@ class Journal:
             if self.store.create(key, content):
                 return key
         raise AssertionError("counting does not end")
+
+    def type_parts(self, parts: Sequence[Part], types: Sequence[ColumnType]) -> tuple[Part, ...]:
+        """The parts, stored again with these types under keys of this master's own."""
+        self.check_epoch()
+        key_of = partial(layout.typed_part, self.run, self.epoch)
+        return typed_parts(self.store, parts, types, key_of, self._several)
 
     def conclude(self, summary: Summary, sources: tuple[str, ...]) -> Summary:
         """Decide how the run ends; the decision that stands, carried out.

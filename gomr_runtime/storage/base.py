@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+
+Pieces = Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class Store(Protocol):
 
     def put_file(self, key: str, path: Path) -> None:
         """Move the local file `path` to `key`; the file is gone afterwards."""
+
+    def put_pieces(self, key: str, pieces: Pieces, size: int) -> None:
+        """Write an object that is nowhere as a whole yet, replacing one that is there.
+
+        Args:
+            key: Where it goes.
+            pieces: Gives its bytes from the beginning, once for each try. What it raises ends it.
+            size: Bytes, roughly.
+        """
 
     def create(self, key: str, data: bytes) -> bool:
         """Write the object only if the key is free; False when somebody else was first.

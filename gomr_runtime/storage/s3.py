@@ -22,7 +22,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store as Bucket
 
 from gomr_runtime.errors import DataError, StorageError
-from gomr_runtime.storage.base import ObjectInfo
+from gomr_runtime.storage.base import ObjectInfo, Pieces
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
 from gomr_runtime.storage.outage import Outage
@@ -124,6 +124,33 @@ class S3Store:
             path.unlink()
         except OSError as error:
             raise StorageError(f"cannot read {path} for {key}: {os_cause(error)}") from None
+
+    def put_pieces(self, key: str, pieces: Pieces, size: int) -> None:
+        target, chunk = self._above + check_key(key), _chunk_size(size)
+        failed: list[Exception] = []
+
+        def checked() -> Iterator[bytes]:
+            try:
+                yield from pieces()
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        def step() -> None:
+            try:
+                obstore.put(
+                    self._parts,
+                    target,
+                    checked(),
+                    chunk_size=chunk,
+                    max_concurrency=UPLOADS_AT_ONCE,
+                )
+            except Exception:
+                if failed:  # whatever obstore makes of it
+                    raise failed[0] from None
+                raise
+
+        self._try("write", key, step)
 
     def upload(self, key: str, path: Path, sent: Callable[[int], None]) -> None:
         """Write a copy of the local file; `sent` hears of bytes on their way, and of a negative

@@ -37,11 +37,11 @@ def strike(act: str) -> None:
 def around(write: Callable[..., Any], act: str, moment: str, end: str) -> Callable[..., Any]:
     """`write` of a store, a copy or a put, with the fault at the key it writes."""
 
-    def run(store: Any, first: str, second: Any) -> Any:
-        key = second if write.__name__ == "copy" else first
+    def run(store: Any, first: str, *rest: Any) -> Any:
+        key = rest[0] if write.__name__ == "copy" else first
         if moment == "before" and key.endswith(end):
             strike(act)
-        result = write(store, first, second)
+        result = write(store, first, *rest)
         if moment == "after" and key.endswith(end):
             strike(act)
         return result
@@ -52,7 +52,7 @@ def around(write: Callable[..., Any], act: str, moment: str, end: str) -> Callab
 def set_fault(act: str, moment: str, end: str) -> None:
     from gomr_runtime.storage.directory import DirectoryStore
 
-    for name in ("create", "put", "copy"):
+    for name in ("create", "put", "put_pieces", "copy"):
         write = getattr(DirectoryStore, name)
         setattr(DirectoryStore, name, around(write, act, moment, end))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gomr_runtime.errors import StorageError
-from gomr_runtime.storage.base import ObjectInfo
+from gomr_runtime.storage.base import ObjectInfo, Pieces
 from tests.simulation import data as data_model
 from tests.simulation.kernel import Kernel, block, current, sleep
 from tests.simulation.swarm import Plan
@@ -166,6 +166,9 @@ class Client:
 
     def put_file(self, key: str, path: Path) -> None:
         self.put(key, path.read_bytes())
+
+    def put_pieces(self, key: str, pieces: Pieces, size: int) -> None:
+        self.put(key, b"".join(pieces()))
 
     def create(self, key: str, data: bytes) -> bool:
         while True:

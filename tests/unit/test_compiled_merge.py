@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,9 @@ def rendered(pairs: list[Pair]) -> bytes:
     class Sink:
         def write(self, data: bytes, /) -> None:
             written.append(data)
+
+        def set_aside(self) -> Path:
+            raise NotImplementedError
 
     part = PartWriter("text", "part", Sink())
     part.add([key for key, _ in pairs], [freeze(value) for _, value in pairs])

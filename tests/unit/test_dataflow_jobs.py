@@ -78,6 +78,9 @@ class Sink:
     def __init__(self, into: list[bytes]) -> None:
         self.write = into.append
 
+    def set_aside(self) -> Path:
+        raise NotImplementedError
+
 
 def bind(ctx: Context, kept: tuple[list[Any], list[Any]]) -> None:
     from gomr_runtime.dataflow.values import freeze

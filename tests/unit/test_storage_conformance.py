@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -102,6 +103,28 @@ class StoreConformance:
         assert store.create("commit/map-1", b"mine, nonce 1")  # as after a lost acknowledgement
         probe_create_only(store)
         assert [found.key for found in store.list("")] == ["commit/map-1"]
+
+    def test_pieces_become_one_object_or_none(self, store: Store) -> None:
+        tries: list[int] = []
+
+        def pieces() -> Iterator[bytes]:
+            tries.append(1)
+            yield from (b"", TEN, b"x" * (6 << 20), TEN)
+
+        store.put("a/pieces", b"before")
+        store.put_pieces("a/pieces", pieces, 7 << 20)
+        assert store.get("a/pieces") == TEN + b"x" * (6 << 20) + TEN
+        assert tries == [1]
+        store.put_pieces("a/none", lambda: iter(()), 0)
+        assert store.get("a/none") == b""
+
+        def broken() -> Iterator[bytes]:
+            yield b"x" * (6 << 20)
+            raise KeyError("elsewhere")
+
+        with pytest.raises(KeyError, match="elsewhere"):
+            store.put_pieces("a/broken", broken, 7 << 20)
+        assert [found.key for found in store.list("")] == ["a/none", "a/pieces"]
 
     def test_racing_writers_have_exactly_one_winner(self, store: Store) -> None:
         with ThreadPoolExecutor(WRITERS) as pool:

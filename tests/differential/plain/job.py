@@ -23,7 +23,7 @@ from tests.differential.plain.api import (
 )
 from tests.differential.plain.keys import Refused, checked, partition, rank
 from tests.differential.plain.records import files_of, records_of
-from tests.differential.plain.render import refused_columns, rendered
+from tests.differential.plain.render import check_cells, check_types, rendered
 from tests.differential.plain.values import OnePass, annotation, converted, taken
 
 Groups = list[tuple[Any, list[Any]]]
@@ -80,8 +80,9 @@ class PlainRun:
                     for groups in self._partitioned(config, self._grouped(config, pairs))
                 ]
             if self._job.output_format == "csv":
-                for kind in refused_columns([pair for part in outcome.pairs for pair in part]):
-                    self._note(kind)
+                together = [pair for part in outcome.pairs for pair in part]
+                self._attempt(lambda: check_cells(together, "csv"))
+                self._attempt(lambda: check_types(together))
             self._stop_if_refused()
             outcome.parts = [rendered(part, self._job.output_format) for part in outcome.pairs]
         except Refused as refusal:
@@ -145,8 +146,8 @@ class PlainRun:
             if function is not None:
                 guarded(ctx, function, *given)
             made = list(map_pairs(ctx.pairs, wanted, adds))  # all of a record, or none
-            if config.reducer is None and self._job.output_format == "jsonl":
-                rendered(made, "jsonl")
+            if config.reducer is None:
+                check_cells(made, self._job.output_format)
             found.extend(made)
 
         self._attempt(lambda: call(config.setup))

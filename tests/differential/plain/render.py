@@ -12,6 +12,7 @@ from typing import Any
 from tests.differential.plain.api import Pair
 from tests.differential.plain.keys import Refused
 
+CONTAINERS = (list, tuple, dict)
 ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -27,16 +28,20 @@ def rendered(pairs: list[Pair], output_format: str) -> bytes:
     return "".join(line(key, value) for key, value in pairs).encode()
 
 
-def refused_columns(pairs: list[Pair]) -> list[str]:
-    """What csv cannot hold: a column of two types, or of containers."""
-    found = []
+def check_cells(pairs: list[Pair], output_format: str) -> None:
+    """Refused where a format cannot hold a pair, whatever the others are."""
+    if output_format == "jsonl":
+        rendered(pairs, "jsonl")
+    cells = (cell for pair in pairs for cell in pair)
+    if output_format == "csv" and any(isinstance(cell, CONTAINERS) for cell in cells):
+        raise Refused("column_containers")
+
+
+def check_types(pairs: list[Pair]) -> None:
+    """Refused where a column of csv would hold two types."""
     for column in zip(*pairs, strict=True):
-        kinds = set(map(type, column)) - {type(None)}
-        if kinds & {list, tuple, dict}:
-            found.append("column_containers")
-        if len(kinds) > 1:
-            found.append("column_types")
-    return found
+        if len(set(map(type, column)) - {type(None), *CONTAINERS}) > 1:
+            raise Refused("column_types")
 
 
 def _text(key: Any, value: Any) -> str:

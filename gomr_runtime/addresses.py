@@ -3,8 +3,10 @@ another place and would become a folder of that name here."""
 
 from __future__ import annotations
 
+import os
 import re
 
+MOST_BYTES = 255  # of one name on Linux
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)(.*)", re.DOTALL)
 
 
@@ -22,14 +24,22 @@ def check_store(address: str) -> str:
         return address
     if address == "-":
         raise ValueError("- is no place for a run's data: give a directory or s3://bucket/prefix")
-    return _check_path(address, "give a directory or s3://bucket/prefix")
+    return _check_length(_check_path(address, "give a directory or s3://bucket/prefix"))
 
 
 def check_output(address: str) -> str:
     """Return the directory of an output, or raise ValueError for anything else."""
     if address == "-":
         raise ValueError("an output cannot go to standard output: give a directory")
-    return _check_path(address, "an output can only go to a directory of this machine")
+    return _check_length(
+        _check_path(address, "an output can only go to a directory of this machine")
+    )
+
+
+def _check_length(path: str) -> str:
+    if any(len(os.fsencode(name)) > MOST_BYTES for name in path.split("/")):
+        raise ValueError(f"a name in it is longer than {MOST_BYTES} bytes")
+    return path
 
 
 def _check_path(address: str, otherwise: str) -> str:

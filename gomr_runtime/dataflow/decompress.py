@@ -135,6 +135,7 @@ class DecompressedStream:
         self._window = window
         self._feed = _FEED_ZSTD if file.compression == "zstd" else _FEED
         self._decoder = _decoder(file, window)
+        self._follows = False  # whether what is decoded next begins a later member
         self._fed = 0  # bytes of the stored file taken so far
         self._pending = memoryview(b"")  # decoded, beyond what was asked for
         self._unchecked = text
@@ -197,7 +198,9 @@ class DecompressedStream:
         try:
             self._pending = memoryview(self._decoder.decompress(data, size))
         except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
-            raise self._corrupt(str(error)) from None
+            told = "after the end of the data comes something else: " if self._follows else ""
+            raise self._corrupt(f"{told}{error}") from None
+        self._follows = False
 
     def _next_member(self) -> bytes:
         """The first bytes of what follows a finished member, padding skipped; b"" at the end."""
@@ -207,6 +210,7 @@ class DecompressedStream:
             if not (data := self._stored()):
                 return b""
         self._decoder = _decoder(self._file, self._window)
+        self._follows = True
         return data
 
     def _corrupt(self, cause: str) -> DataError:

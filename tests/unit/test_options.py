@@ -255,6 +255,7 @@ ADDRESSES = {
     "~/x": "the ~ is not expanded here",
     "~": "the ~ is not expanded here",
     "~me/x": "the ~ is not expanded here",
+    f"a/{'ü' * 128}/b": "a name in it is longer than 255 bytes",
 }
 
 
@@ -292,6 +293,7 @@ def test_folders_may_have_odd_names(output: str) -> None:
         ("store", "s3:/b/x", "s3:/b/x: write s3://b/x"),
         ("store", "-", "no place for a run's data"),
         ("store", "~/x", "~ is not expanded"),
+        ("store", "n" * 256, "a name in it is longer than 255 bytes"),
         ("input", "gs://b", "gs://b: give a file, directory, glob, - or s3://bucket/prefix"),
         ("input", "https://h/x.txt", "give a file, directory"),
         ("input", "S3://b/x", "write s3://b/x"),

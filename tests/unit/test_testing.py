@@ -15,6 +15,7 @@ import pytest
 import gomr_runtime as gomr
 from gomr_runtime import testing
 from gomr_runtime.errors import JobFailed, RecordFailed, UsageError
+from gomr_runtime.success import PublishedPart, Success, success_bytes
 from gomr_runtime.testing import run_local, run_mapper, run_reducer
 
 WORDCOUNT = Path(__file__).parents[2] / "examples" / "wordcount" / "worker.py"
@@ -233,3 +234,19 @@ def test_a_partitioner_that_is_wrong_ends_the_job() -> None:
     )
     with pytest.raises(JobFailed, match=r"partitioner\('a', 2\) returned 2"):
         run_local(config, "a\n")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/x", "s3://bucket", "gs://bucket/x", "file:///x"])
+def test_an_address_is_no_file_of_this_machine(address: str) -> None:
+    with pytest.raises(UsageError, match=r"run_local reads files|give a file|write the path alone"):
+        run_local(LINES, Path(address))
+
+
+def test_an_earlier_output_is_read_as_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "output-00000.txt").write_text("a\t1\n")
+    with pytest.raises(UsageError, match=r"holds output-00000\.txt and no _SUCCESS"):
+        run_local(LINES, tmp_path)
+    part = PublishedPart("output-00000.txt", 4, 1, "0" * 64)
+    (tmp_path / "_SUCCESS").write_bytes(success_bytes(Success("r", (part,))))
+    (tmp_path / "notes.txt").write_text("no data")
+    assert sorted(run_local(LINES, tmp_path).pairs) == [("1", 1), ("a", 1)]

@@ -23,6 +23,27 @@ def check_skipping(description: JobDescription, allowed: int) -> None:
         )
 
 
+def check_output_format(description: JobDescription, output_format: str) -> None:
+    """Raise UsageError where a built-in reducer passes on values that the format cannot hold.
+
+    What a reducer of the user's own emits is known only when it does.
+
+    Args:
+        description: What the worker file says of itself.
+        output_format: The format of the parts.
+    """
+    if output_format not in ("csv", "parquet") or description.combiner != "user":
+        return
+    passes = description.reducer in ("identity", "min", "max", "distinct")
+    passes = passes or description.reducer.startswith("top(")
+    kinds = description.value_type.split("|")
+    if passes and set(kinds) <= {"list", "tuple", "dict"}:
+        raise UsageError(
+            f"--output-format {output_format} cannot hold the values of type {' or '.join(kinds)} "
+            f"that gomr.{description.reducer} passes on from the combiner: use jsonl"
+        )
+
+
 def check_content(description: JobDescription, files: Sequence[InputFile]) -> None:
     """Raise UsageError naming the first file that is no text, where the mapper takes text.
 

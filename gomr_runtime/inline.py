@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gomr_runtime import layout
 from gomr_runtime.api import MapReduceConfig
-from gomr_runtime.compatibility import check_content, check_skipping
+from gomr_runtime.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, JobFailed, UsageError
 from gomr_runtime.execution import SLOTS, execute, failure_of
@@ -82,6 +82,7 @@ def _command(config: MapReduceConfig, argv: Sequence[str], as_json: bool) -> int
                 check_results()
             program = program_of(config, b"", path)
             check_skipping(program.description, options.skip_bad_records)
+            check_output_format(program.description, options.output_format)
             with _place(options, ending) as place:
                 prepared = prepare(options, place, module=main_module())
                 check_content(program.description, prepared.job.files)

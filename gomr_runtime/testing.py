@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.api import MapReduceConfig
-from gomr_runtime.compatibility import check_content, check_skipping
+from gomr_runtime.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow import stages
 from gomr_runtime.dataflow.batch import check_pairs, weight
@@ -98,6 +98,7 @@ def run_local(
         fresh = _fresh(worker, folder / "program")
         with fresh() as program:
             check_skipping(program.description, skip_bad_records)
+            check_output_format(program.description, output_format)
         job = JobSpec(
             run="test",
             files=tuple(_files(inputs, folder)),

@@ -6,7 +6,7 @@ import asyncio
 
 from gomr_runtime import rpc
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.compatibility import check_content, check_skipping
+from gomr_runtime.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
 from gomr_runtime.errors import (
     EXIT_ENVIRONMENT,
@@ -112,6 +112,7 @@ class Admission:
         job, journal = self._driver.job, self._driver.journal
         files = job.files
         check_skipping(description, job.skip_bad_records)
+        check_output_format(description, job.output_format)
         check_content(description, files)
         sample: tuple[Piece, ...] = ()
         if description.partitioner == "total_order":

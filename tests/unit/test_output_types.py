@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import gomr_runtime as gomr
 from gomr_runtime.dataflow.parquet_part import retyped
-from gomr_runtime.errors import JobFailed, RecordFailed
+from gomr_runtime.errors import JobFailed, RecordFailed, UsageError
 from gomr_runtime.testing import Pair, Result, run_local
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -263,6 +263,31 @@ def test_a_part_written_again_is_the_part_written_so_from_the_start(
         in_small_groups = b"".join(retyped(io.BytesIO(alone), ["str", name]))
     expected = [{"key": key, "value": value} for key, value in pairs]
     assert rows([again]) == rows([in_small_groups]) == expected
+
+
+@pytest.mark.parametrize("output_format", ["csv", "parquet"])
+def test_containers_that_a_built_in_passes_on_are_refused_before_the_job(
+    output_format: Format,
+) -> None:
+    def mapper(ctx: gomr.Context, line: str) -> None:
+        raise AssertionError(line)
+
+    def lists(ctx: gomr.Context, key: str, values: list[list]) -> None:  # type: ignore[type-arg]
+        ctx.emit(key, max(values))
+
+    def ints(ctx: gomr.Context, key: str, values: list[int]) -> None:
+        ctx.emit(key, max(values))
+
+    def run(reducer: Any, combiner: Any, wanted: Format) -> Result:
+        config = gomr.MapReduceConfig(mapper=mapper, reducer=reducer, combiner=combiner)
+        return run_local(config, "", output_format=wanted)
+
+    for reducer in (gomr.identity, gomr.min, gomr.max, gomr.top(2), gomr.distinct):
+        with pytest.raises(UsageError, match=re.escape(f"gomr.{reducer} passes on")):
+            run(reducer, lists, output_format)
+        assert run(reducer, lists, "jsonl").pairs == []
+        assert run(reducer, ints, output_format).pairs == []
+    assert run(gomr.count, lists, output_format).pairs == []
 
 
 def test_bytes_of_csv_are_hexadecimal_and_bools_are_json() -> None:

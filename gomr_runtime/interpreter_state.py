@@ -23,6 +23,29 @@ _MAINS = (MAIN, "__mp_main__")
 _KEPT = OURS.union(_MAINS)
 
 
+class ProcessState:
+    """What code changes in its process by the usual ways, as it is at the time of its creation."""
+
+    def __init__(self) -> None:
+        self._argv, self._arguments = sys.argv, sys.argv[:]
+        self._path = sys.path[:]
+        self._environment, self._folder = dict(os.environ), _folder()
+        self._start_method = _start_method()
+
+    def restore(self) -> None:
+        """Make the process what it was."""
+        sys.argv, sys.argv[:] = self._argv, self._arguments
+        sys.path[:] = self._path
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        if _folder() != self._folder:
+            with suppress(OSError):  # it was removed meanwhile, or may not be entered
+                os.chdir(self._folder)
+        if _start_method() != self._start_method:
+            sys.modules["multiprocessing"].set_start_method(self._start_method, force=True)
+
+
 class InterpreterState:
     """The state at the time of its creation; the program's own modules are hidden from then on."""
 
@@ -31,13 +54,10 @@ class InterpreterState:
         looked at, and added."""
         self._program = program
         self._elsewhere = elsewhere
+        self._process, self._mode = ProcessState(), api.mode()
         self._mains = {name: sys.modules.get(name) for name in _MAINS}
         self._modules = _take_modules(program, elsewhere)
-        self._meta_path, self._path = sys.meta_path[:], sys.path[:]
-        self._import = builtins.__import__
-        self._argv, self._mode = sys.argv, api.mode()
-        self._environment, self._folder = dict(os.environ), _folder()
-        self._start_method = _start_method()
+        self._meta_path, self._import = sys.meta_path[:], builtins.__import__
         paths = map(program.path_of, program.files)
         self._lines = {path: linecache.cache.get(path) for path in paths}
 
@@ -50,18 +70,9 @@ class InterpreterState:
                 sys.modules.pop(name, None)
             else:
                 sys.modules[name] = main
-        sys.meta_path[:], sys.path[:] = self._meta_path, self._path
-        builtins.__import__ = self._import
-        sys.argv = self._argv
+        sys.meta_path[:], builtins.__import__ = self._meta_path, self._import
         api.set_mode(self._mode)
-        if os.environ != self._environment:
-            os.environ.clear()
-            os.environ.update(self._environment)
-        if _folder() != self._folder:
-            with suppress(OSError):  # it was removed meanwhile, or may not be entered
-                os.chdir(self._folder)
-        if _start_method() != self._start_method:
-            sys.modules["multiprocessing"].set_start_method(self._start_method, force=True)
+        self._process.restore()
         for path, entry in self._lines.items():
             linecache.cache.pop(path, None)
             if entry is not None:

@@ -4,14 +4,17 @@
     assert result.pairs == [("be", 2), ("not", 1), ("or", 1), ("to", 2)]
 
 `run_local` cuts its input for several map tasks and several reducers, so that a worker that counts
-on seeing everything in one task fails here and not in production.
+on seeing everything in one task fails here and not in production. Each task, and each call of
+`run_mapper` and `run_reducer`, finds globals, closures, class attributes and caches as they were
+before, also what a test has patched, and what it changes in them is gone afterwards: to see what
+happened, look at pairs and counters, or hand in a `unittest.mock.Mock`.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +49,7 @@ from gomr_runtime.job import (
 )
 from gomr_runtime.loading import Loader, write_folder
 from gomr_runtime.program import Program, program_of
+from gomr_runtime.program_state import ProgramState
 from gomr_runtime.progress import reporter
 from gomr_runtime.signals import Ending
 from gomr_runtime.storage.directory import DirectoryStore
@@ -129,7 +133,6 @@ def run_mapper(
     annotations. Raises RecordFailed when the mapper raises, or emits what cannot be emitted.
     """
     config = mapper if isinstance(mapper, MapReduceConfig) else MapReduceConfig(mapper=mapper)
-    program = program_of(config, b"", "")
     emitted: list[Pair] = []
 
     def drain(keys: list[Any], values: list[Any]) -> None:
@@ -139,8 +142,9 @@ def run_mapper(
 
     piece = Piece(InputFile(source, "", 0), 0, 0)
     ctx = Context(params or {}, "test/map-0/1")
-    task = MapTask("map-0", program, ctx, (piece,), drain, [0] * SLOTS, lambda *_: 0)
-    task.run([Block(0, 0, 0, [record], 1, 0)])
+    with _fresh(config)() as program:
+        task = MapTask("map-0", program, ctx, (piece,), drain, [0] * SLOTS, lambda *_: 0)
+        task.run([Block(0, 0, 0, [record], 1, 0)])
     return emitted
 
 
@@ -161,17 +165,17 @@ def run_reducer(
     config = reducer
     if not isinstance(config, MapReduceConfig):
         config = MapReduceConfig(mapper=_no_mapper, reducer=config)
-    program = program_of(config, b"", "")
-    if program.description.reducer == "count":
-        values = [1] * len(values)  # what map tasks make of them
     emitted: list[Pair] = []
 
     def drain(keys: list[Any], out: list[Any]) -> None:
         emitted.extend(zip(keys, map(thaw, out), strict=True))
 
     ctx = Context(params or {}, "test/reduce-0/1")
-    task = ReduceTask("reduce-0", program, ctx, drain, [0] * SLOTS, Path(), 1 << 29)
-    task.run([_window(key, values, program.description.value_type)])
+    with _fresh(config)() as program:
+        if program.description.reducer == "count":
+            values = [1] * len(values)  # what map tasks make of them
+        task = ReduceTask("reduce-0", program, ctx, drain, [0] * SLOTS, Path(), 1 << 29)
+        task.run([_window(key, values, program.description.value_type)])
     return emitted
 
 
@@ -193,15 +197,22 @@ def config_of(worker: ModuleType | Path) -> MapReduceConfig:
         return program.config
 
 
-def _fresh(worker: Worker, folder: Path) -> Fresh:
+def _fresh(worker: Worker, folder: Path | None = None) -> Fresh:
     """What gives each task its program. folder: for the copy of a worker file."""
     if isinstance(worker, Path):
         files = inspect_worker(worker).program
-        write_folder(folder, files)
+        if folder is not None:
+            write_folder(folder, files)
         return partial(Loader(files, folder).fresh, worker.name)
     config = config_of(worker) if isinstance(worker, ModuleType) else worker
-    program = program_of(config, b"", "worker.py")
-    return lambda: nullcontext(program)
+    program_of(config, b"", "worker.py")  # refuses what is no config
+    return partial(_fresh_config, ProgramState(config))
+
+
+@contextmanager
+def _fresh_config(state: ProgramState) -> Iterator[Program]:
+    with state.fresh() as config:
+        yield program_of(config, b"", "worker.py")
 
 
 def _run(job: JobSpec, program: Program, fresh: Fresh, folder: Path) -> Result:

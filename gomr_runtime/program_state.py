@@ -29,6 +29,7 @@ from typing import Any
 from gomr_runtime.api import MapReduceConfig
 from gomr_runtime.interpreter_state import ProcessState
 from gomr_runtime.local_imports import OURS
+from gomr_runtime.observed import Observed, is_observed
 from gomr_runtime.program_files import lies_in_site
 
 LONGEST_NAME = 100  # characters; a longer text in code is not looked up as a name
@@ -70,11 +71,12 @@ class _Whole:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Place:
     """Where something is kept: `value` at first, `source` what copies are made of, and what puts
-    another thing there."""
+    another thing there. observed: the variable, where it is the caller's own."""
 
     value: Any
     source: Any
     put: Put
+    observed: Observed | None = None
 
 
 _ABSENT = _Absent()
@@ -112,8 +114,20 @@ class ProgramState:
             self._put(copies)
             yield MapReduceConfig(**self._current)
         finally:
-            self._put([place.value for place in self._places])
+            self._collect()
+            self._put([p.observed.total if p.observed else p.value for p in self._places])
             process.restore()
+
+    def _collect(self) -> None:
+        """Take over what the task added to variables of the caller's."""
+        watched = [place for place in self._places if place.observed]
+        starts = self._loaded(self._copy) if watched else ()
+        for place, start in zip(self._places, starts, strict=False):
+            if place.observed and not isinstance(start, _Whole):
+                place.observed.collect(start, _contents(place.observed.cell))
+                with suppress(Exception):  # what was added may not be one to copy
+                    total = self._loaded(self._pickled(place.observed.total))
+                    place.observed.remember(start, total)
 
     def _put(self, values: list[Any]) -> None:
         for place, value in zip(self._places, values, strict=True):
@@ -125,13 +139,13 @@ class ProgramState:
                 with suppress(AttributeError, TypeError):
                     delattr(found, name)
 
-    def _keep(self, value: Any, put: Put) -> None:
-        source = value
+    def _keep(self, value: Any, put: Put, observed: Observed | None = None) -> None:
+        source = value if observed is None else observed.start
         try:  # and find the functions in it
-            self._loaded(self._pickled(value))
+            self._loaded(self._pickled(source))
         except Exception:  # noqa: BLE001  (code of anybody's, and structures of any depth)
             source = _Whole(value)
-        self._places.append(_Place(value, source, put))
+        self._places.append(_Place(value, source, put, observed))
 
     def _pickled(self, value: Any) -> bytes:
         data = io.BytesIO()
@@ -189,9 +203,10 @@ class ProgramState:
                     self._share(content)
             return
         self._follow_namespace(function.__globals__, _names(function.__code__))
-        for cell in cells:
+        for variable, cell in zip(function.__code__.co_freevars, cells, strict=True):
             if self._is_new(cell, ""):
-                self._keep(_contents(cell), partial(_fill, cell))
+                observed = Observed(cell) if is_observed(variable, cell) else None
+                self._keep(_contents(cell), partial(_fill, cell), observed)
         for name in ("__defaults__", "__kwdefaults__", "__dict__"):
             self._keep(getattr(function, name), partial(setattr, function, name))
 

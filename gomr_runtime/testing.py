@@ -6,8 +6,9 @@
 `run_local` cuts its input for several map tasks and several reducers, so that a worker that counts
 on seeing everything in one task fails here and not in production. Each task, and each call of
 `run_mapper` and `run_reducer`, finds globals, closures, class attributes and caches as they were
-before, also what a test has patched, and what it changes in them is gone afterwards: to see what
-happened, look at pairs and counters, or hand in a `unittest.mock.Mock`.
+before, also what a test has patched, and what it changes in them is gone afterwards. To see what
+happened, look at pairs and counters, hand in a `unittest.mock.Mock`, or let functions add to a
+list, set, dict or number in a variable of the test function: these collect what all tasks add.
 """
 
 from __future__ import annotations

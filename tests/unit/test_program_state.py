@@ -150,6 +150,38 @@ def test_a_mock_hears_of_all_calls() -> None:
     assert [call.args for call in heard.call_args_list] == [("a",), ("b",)]
 
 
+@pytest.mark.parametrize("mappers", [1, 4])
+def test_variables_of_the_test_collect_what_all_tasks_add(mappers: int) -> None:
+    lines: list[str] = ["before"]
+    words: set[str] = set()
+    counts: Counter[str] = Counter()
+    last: dict[str, int] = {}
+    calls, latest = 0, ""
+
+    def mapper(ctx: gomr.Context, line: str) -> None:
+        nonlocal calls, latest
+        lines.append(line)
+        words.update(line.split())
+        counts.update(line.split())
+        last[line] = calls
+        calls, latest = calls + 1, line
+
+    def finish(ctx: gomr.Context) -> None:
+        if "/map-" in ctx.attempt_id:
+            ctx.emit_many(counts.items())
+            ctx.emit("calls", calls)
+            ctx.emit("before", lines.count("before"))
+
+    config = gomr.MapReduceConfig(mapper=mapper, finish=finish, reducer=gomr.sum, input=gomr.lines)
+    for run in (1, 2):
+        found = dict(run_local(config, TEXT, mappers=mappers).pairs)
+        assert found == {**WORDS, "calls": 9, "before": mappers}
+        assert lines == ["before", *TEXT.splitlines() * run]
+        assert (words, calls, latest) == (set(WORDS), 9 * run, TEXT.splitlines()[-1])
+        assert counts == {word: n * run for word, n in WORDS.items()}
+        assert last.keys() == set(TEXT.splitlines())
+
+
 def test_one_call_is_a_task_too() -> None:
     def mapper(ctx: gomr.Context, line: str) -> None:
         global TOTAL

@@ -68,6 +68,19 @@ def read_program(file: Path, source: bytes, tree: ast.Module, module: str = "") 
     return ProgramFiles(str(root), str(file), package, (main, *others))
 
 
+def imports_not_found(file: Path) -> set[str]:
+    """Dotted names that the worker file and the modules beside it import, and that lie neither
+    beside it nor in the standard library: modules that are missing here, or installed elsewhere."""
+    source = file.read_bytes()
+    if (tree := _tree(source)) is None:
+        return set()
+    package, root = _place(file, tree, "")
+    walk = _Walk(root, None)
+    walk.follow(tree, package)
+    walk.run()
+    return {n for n in walk.absent if n.partition(".")[0] not in OURS | sys.stdlib_module_names}
+
+
 def _place(file: Path, tree: ast.Module, module: str) -> tuple[str, Path]:
     """The worker file's package and the folder that its imports start from."""
     if module:
@@ -90,6 +103,7 @@ class _Walk:
     root: Path
     only: str | None
     found: dict[str, SourceFile] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
     _seen: dict[str, list[str] | None] = field(default_factory=dict)
     _left: list[tuple[str, SourceFile]] = field(default_factory=list)
     _finders: dict[str, FileFinder] = field(default_factory=dict)
@@ -135,6 +149,7 @@ class _Walk:
             folders = [str(self.root)] if self._may_be_local(name) else None
         spec = self._spec(name, folders or [])
         if spec is None:
+            self.absent.add(name)
             return None
         if spec.origin and isinstance(spec.loader, SourceFileLoader):
             path = Path(spec.origin)
@@ -164,6 +179,7 @@ class _Walk:
     def _need_from(self, node: ast.ImportFrom, package: str) -> None:
         base = _absolute("." * node.level + (node.module or ""), package)
         if self.need(base) is None:
+            self.absent.update(f"{base}.{alias.name}" for alias in node.names if base)
             return
         for alias in node.names:
             names = [alias.name]

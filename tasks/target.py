@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.job import InputFile
+from gomr_runtime.local_imports import imports_not_found
 from gomr_runtime.options import RunOptions
 from gomr_runtime.place import Place, this_machine
 from gomr_runtime.quantities import parse_size
 from gomr_runtime.s3_inputs import list_inputs
-from gomr_runtime.storage import S3Settings, open_store, split_s3_url
+from gomr_runtime.storage import S3Settings, Store, open_store, split_s3_url
 from tasks.cluster.connection import Cluster, connect, why_unreachable
 from tasks.cluster.contexts import choose, contexts_of, in_cluster_namespace, read_contexts
 from tasks.cluster.fit import fitting_workers
@@ -57,7 +59,8 @@ class Target:
         return list_inputs(url, self.store().here, own_store=own_store)
 
     def fetch(self, url: str) -> Path:
-        """A copy of the object `url` in a folder of its own; UsageError when there is none."""
+        """A copy of the worker file `url`, with the modules beside it that it imports, in a folder
+        of its own; UsageError when there is no such object."""
         bucket, key = split_s3_url(url)
         store = open_store(f"s3://{bucket}", self.store().here)
         try:
@@ -69,6 +72,7 @@ class Target:
         copy = Path(tempfile.mkdtemp(prefix="gomr-"), folder.rpartition("/")[2] or "job", name)
         copy.parent.mkdir()
         copy.write_bytes(data)
+        fetch_modules(store, folder, copy)
         return copy
 
     def close(self) -> None:
@@ -77,6 +81,22 @@ class Target:
             self._minio.close()
             self._minio = None
         self.cluster.close()
+
+
+def fetch_modules(store: Store, prefix: str, copy: Path) -> None:
+    """Bring what the worker file `copy` imports, and the store has below `prefix`, beside it."""
+    asked: set[str] = set()
+    while names := imports_not_found(copy) - asked:
+        asked |= names
+        for name in sorted(names):
+            inside = name.replace(".", "/")
+            for path in (f"{inside}/__init__.py", f"{inside}.py"):
+                with suppress(KeyError):
+                    data = store.get(f"{prefix}/{path}" if prefix else path)
+                    place = copy.parent / path
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(data)
+                    break
 
 
 def choose_target(options: RunOptions, tell: Tell) -> tuple[Place, Target | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.cluster.runs_on_cluster import (
     Log,
     Runs,
     counted,
+    images_for,
     once,
     words,
 )
@@ -33,6 +36,42 @@ def test_a_run_gives_the_same_bytes_as_local_processes(
     run = summary.run
     keys = {info.key for info in runs.store.list(f"outputs/{run}/")}
     assert {part.key for part in summary.parts} | {f"outputs/{run}/_SUCCESS"} <= keys
+
+
+HELPED = """
+import gomr_runtime as gomr
+import helper
+import queue
+from pack.inner import words
+
+def mapper(ctx, line: str) -> None:
+    import late
+    for word in words(line):
+        ctx.emit(helper.same(word), late.ONE)
+
+def reducer(ctx, key, values: list[int]) -> None:
+    ctx.emit(key, sum(values) * queue.ONE)
+
+gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=reducer, input=gomr.lines))
+"""
+HELPERS = {
+    "helper.py": "from pack import inner\nsame = inner.same",
+    "queue.py": "ONE = 1",
+    "late.py": "ONE = 1",
+    "pack/inner.py": "def words(line): return line.split()\ndef same(word): return word",
+}
+
+
+def test_the_modules_beside_a_worker_file_are_there(runs: Runs, tmp_path: Path) -> None:
+    """They come from the run's copy: the image has the worker file alone."""
+    (tmp_path / "pack").mkdir()
+    for name, text in HELPERS.items():
+        (tmp_path / name).write_text(text)
+    helped = replace(runs, images=images_for(tmp_path, HELPED), folder=tmp_path)
+    run = helped.make()
+    for name in HELPERS:
+        (tmp_path / name).write_text("raise ValueError('saved meanwhile')")
+    assert words(helped.parts(helped.finish(run))) == counted(TEXT)
 
 
 def test_two_runs_at_once(runs: Runs, expected: dict[str, bytes]) -> None:

@@ -39,7 +39,7 @@ class Clerks:
             answer = duty.run(self._journal)
         except GomrError as error:
             answer = error
-        except Exception as error:  # noqa: BLE001  (a thread's defect must end the run, not hang it)
+        except BaseException as error:  # noqa: BLE001  (a thread's defect must end the run, not hang it)
             answer = JobFailed(f"defect in the master, please report it: {error!r}")
         self._answers.append((duty, answer))
         if not self._woken:

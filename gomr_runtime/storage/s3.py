@@ -12,6 +12,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -129,26 +130,20 @@ class S3Store:
         target, chunk = self._above + check_key(key), _chunk_size(size)
         failed: list[Exception] = []
 
-        def checked() -> Iterator[bytes]:
-            try:
-                yield from pieces()
-            except Exception as error:
-                failed.append(error)
-                raise
-
         def step() -> None:
-            try:
-                obstore.put(
-                    self._parts,
-                    target,
-                    checked(),
-                    chunk_size=chunk,
-                    max_concurrency=UPLOADS_AT_ONCE,
-                )
-            except Exception:
-                if failed:  # whatever obstore makes of it
-                    raise failed[0] from None
-                raise
+            with ThreadPoolExecutor(1, "pieces") as apart:
+                try:
+                    obstore.put(
+                        self._parts,
+                        target,
+                        _made_apart(pieces, apart, failed),
+                        chunk_size=chunk,
+                        max_concurrency=UPLOADS_AT_ONCE,
+                    )
+                except Exception:
+                    if failed:  # whatever obstore makes of it
+                        raise failed[0] from None
+                    raise
 
         self._try("write", key, step)
 
@@ -335,6 +330,23 @@ async def _copy_through(bucket: Bucket, source: str, target: str, size: int) -> 
         chunk_size=_chunk_size(size),
         max_concurrency=UPLOADS_AT_ONCE,
     )
+
+
+def _made_apart(
+    pieces: Pieces, apart: ThreadPoolExecutor, failed: list[Exception]
+) -> Iterator[bytes]:
+    """The pieces, made in a thread of their own: obstore asks for them inside its runtime, from
+    where nothing that makes them could use a store. failed: takes the error that ends them."""
+    source = pieces()
+    while True:
+        try:
+            data = apart.submit(next, source, None).result()
+        except Exception as error:
+            failed.append(error)
+            raise
+        if data is None:
+            return
+        yield data
 
 
 def _chunk_size(size: int) -> int:

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from gomr_runtime.errors import EnvironmentFailed
@@ -103,6 +106,29 @@ def test_S4_a_run_whose_every_acknowledgement_is_lost_once(
     assert set(proxy.record.landed_on) >= {"create", "put", "copy", "get", "head", "list"}
     assert summary.attempts == len(job.committed())
     assert not [line for line in job.log_lines() if "cannot" in line]
+
+
+def test_S4_parquet_parts_get_their_types_over_lost_acknowledgements(
+    new_job: MakeJob, proxy: S3Proxy
+) -> None:
+    proxy.rule = once_each(LOSE)
+    job = new_job()
+    job.options |= {"output_format": "parquet", "reducers": 5}
+    job.text = "a b\n" * 20
+    summary = job.go()
+    parts = job.parts(summary)
+    assert [part.sha256 for part in summary.parts] == [hashlib.sha256(p).hexdigest() for p in parts]
+    tables = [pq.read_table(io.BytesIO(part)) for part in parts]
+    assert {str(table.schema) for table in tables} == {"key: string\nvalue: int64"}
+    rows = [row for table in tables for row in table.to_pylist()]
+    assert sorted(rows, key=lambda row: row["key"]) == [
+        {"key": "a", "value": 20},
+        {"key": "b", "value": 20},
+    ]
+    empty = sum(table.num_rows == 0 for table in tables)
+    assert empty >= 3
+    assert sum("/data/typed/" in key for key in [*job.keys()]) == empty
+    assert summary.attempts == len(job.committed())
 
 
 def test_S3_heartbeats_go_on_while_the_store_is_slower_than_a_lease(

@@ -118,6 +118,9 @@ class StoreConformance:
         store.put_pieces("a/none", lambda: iter(()), 0)
         assert store.get("a/none") == b""
 
+        store.put_pieces("a/none", lambda: (store.get("a/pieces", i, 1) for i in range(3)), 3)
+        assert store.get("a/none") == TEN[:3], "what makes the pieces may read the store"
+
         def broken() -> Iterator[bytes]:
             yield b"x" * (6 << 20)
             raise KeyError("elsewhere")

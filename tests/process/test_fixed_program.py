@@ -45,7 +45,7 @@ HELPERS = {
 
 def write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
 
 
@@ -80,15 +80,26 @@ class Started:
 
     def __init__(self, folder: Path, *arguments: str, text: str = TEXT) -> None:
         self.folder = folder
-        (folder / "input.txt").write_text(text)
+        if not (folder / "input.txt").exists():  # one that is written again has changed
+            (folder / "input.txt").write_text(text)
         options = ["--input", "input.txt", "--output", "out", "--overwrite", "-q"]
         self.process = subprocess.Popen(
-            [sys.executable, *arguments, *options], cwd=folder, stderr=subprocess.PIPE, text=True
+            [sys.executable, *arguments, *options],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
-    def counts(self) -> dict[str, int]:
+    def ended(self) -> tuple[int, str]:
+        """The exit code, and what was told."""
         _, stderr = self.process.communicate(timeout=120)
-        assert self.process.returncode == 0, stderr
+        return self.process.returncode, stderr
+
+    def counts(self) -> dict[str, int]:
+        code, stderr = self.ended()
+        assert code == 0, stderr
         found: dict[str, int] = {}
         for part in sorted((self.folder / "out").glob("output-*")):
             for line in part.read_text().splitlines():
@@ -168,3 +179,106 @@ def test_pools_of_processes_pass_on_instances_of_the_files_classes(
     write(tmp_path, {"worker.py": HEAD + source, "helper.py": WORD})
     run = Started(tmp_path, "worker.py", "--mappers", "1", *runtime, text="a b\n")
     assert run.counts() == {"a": 9, "b": 9, "x": 3}
+
+
+PACKAGED = """
+import gomr_runtime as gomr
+from . import near
+from ..far import ONE
+
+def mapper(ctx, line: str) -> None:
+    import top.jobs.late
+    for word in near.words(line):
+        ctx.emit(word, ONE * top.jobs.late.ONE)
+
+def reducer(ctx, key, values: list[int]) -> None:
+    ctx.emit(key, sum(values))
+
+if __name__ == "__main__":
+    gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=reducer, input=gomr.lines))
+"""
+PACKAGE = {
+    "top/__init__.py": "",
+    "top/far.py": "ONE = 1",
+    "top/jobs/__init__.py": "",
+    "top/jobs/near.py": "def words(line): return line.split()",
+    "top/jobs/late.py": "ONE = 1",
+    "top/jobs/worker.py": PACKAGED,
+}
+
+
+@RUNTIMES
+def test_a_module_of_a_package_runs_as_python_started_it(
+    tmp_path: Path, runtime: tuple[str, ...]
+) -> None:
+    write(tmp_path, PACKAGE)
+    run = Started(tmp_path, "-m", "top.jobs.worker", "--mappers", "2", *runtime)
+    assert run.counts() == Counter(TEXT.split())
+
+
+@RUNTIMES
+def test_a_symbolic_link_finds_what_lies_beside_the_file_it_leads_to(
+    tmp_path: Path, runtime: tuple[str, ...]
+) -> None:
+    source = HEAD + HELD.format(folder=str(tmp_path))
+    write(tmp_path, {f"real/{name}": text for name, text in (HELPERS | {"job.py": source}).items()})
+    (tmp_path / "link.py").symlink_to("real/job.py")
+    (tmp_path / "go").touch()
+    run = Started(tmp_path, "link.py", "--mappers", "2", *runtime)
+    assert run.counts() == Counter(TEXT.split())
+
+
+FAILING = """
+import helper
+
+def mapper(ctx, line: str):
+    ctx.emit(line, helper.number(line))
+
+if __name__ == "__main__":
+    gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=gomr.sum, input=gomr.lines))
+"""
+
+
+def test_a_module_that_was_mended_is_named_by_resume(tmp_path: Path) -> None:
+    write(tmp_path, {"worker.py": HEAD + FAILING, "helper.py": "def number(line): return int('x')"})
+    command = ("worker.py", "--workers", "1", "--mappers", "2")
+    first = Started(tmp_path, *command, "--run-id", "r")
+    assert first.ended()[0] == 1
+    (tmp_path / "helper.py").write_text("def number(line): return 1")
+    code, stderr = Started(tmp_path, *command, "--resume", "r").ended()
+    assert code == 2
+    assert stderr == (
+        "gomr: --resume r: helper.py has changed since the run was started; undo that, "
+        "or add --rerun to run all of its tasks again\n"
+    )
+    again = Started(tmp_path, *command, "--resume", "r", "--rerun")
+    assert again.counts() == dict.fromkeys(TEXT.splitlines()[:4], 20)
+
+
+WATCHED = {
+    "worker.py": "import helper\nimport gomr_runtime as gomr\n\n\ndef mapper(ctx, line):\n"
+    "    ctx.emit(helper.same(line), 1)\n\n\n"
+    "gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=gomr.sum, input=gomr.lines))\n",
+    "helper.py": "def same(line):\n    return line\n",
+}
+PDB = ["b helper.py:2", "b worker.py:6", "c", "p 'stopped at', line", "c", "w", "q"]
+
+
+def test_a_debugger_stops_in_every_file(tmp_path: Path) -> None:
+    write(tmp_path, WATCHED)
+    orders = [word for order in PDB for word in ("-c", order)]
+    run = Started(tmp_path, "-m", "pdb", *orders, "worker.py", text="first\nsecond\n")
+    told = "".join(run.process.communicate(timeout=120))
+    assert "('stopped at', 'first')" in told
+    assert f"> {tmp_path}/helper.py(2)same()" in told
+
+
+def test_a_profiler_counts_what_all_tasks_do(tmp_path: Path) -> None:
+    write(tmp_path, WATCHED)
+    run = Started(tmp_path, "-m", "cProfile", "worker.py", "--mappers", "2", text="a\nb\nc\n")
+    told, stderr = run.process.communicate(timeout=120)
+    assert run.process.returncode == 0, stderr
+    [calls] = [
+        line.split()[0] for line in (told + stderr).splitlines() if "helper.py:1(same)" in line
+    ]
+    assert calls == "3"

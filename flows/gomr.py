@@ -1,7 +1,7 @@
 """The flow `gomr`: one MapReduce job, from a worker file to its output."""
 
-# No annotations as strings here: Prefect may load this file by its path, as `serve` does, and then
-# finds no module to look the names up in.
+# No annotations as strings here: `gomr.serve()` pickles the flow for the process of a run, and what
+# comes out there has nowhere to look the names up in.
 
 if __name__ == "__main__":  # argv is parsed before prefect is imported
     import sys

@@ -85,14 +85,72 @@ def state_when(server: Server, flow_run: str, wanted: set[str]) -> str:
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-def test_the_deployment_runs_as_it_is(server: Server, checkout: Path) -> None:
-    flow_run = run_deployment(server, checkout)
+def test_the_deployment_runs_by_a_schedule(server: Server, checkout: Path) -> None:
+    created = prefect(
+        server, checkout, "deployment", "schedule", "create", "gomr/start", "--interval", "15"
+    )
+    assert created.returncode == 0, created.stderr
+    try:
+        flow_run = scheduled_run(server)
+    finally:
+        prefect(server, checkout, "deployment", "schedule", "clear", "--accept-yes", "gomr/start")
     assert state_when(server, flow_run, FINAL) == "COMPLETED"
-    (output,) = (checkout / "outputs").iterdir()
-    assert json.loads((output / "_SUCCESS").read_text())["parts"]
+    outputs = list((checkout / "outputs").iterdir())
+    assert any(json.loads((output / "_SUCCESS").read_text())["parts"] for output in outputs)
     log = (checkout / "worker.log").read_text()
     for line in ("All map tasks completed!", "Map reduce completed"):
         assert line in log
+
+
+def scheduled_run(server: Server) -> str:
+    """The id of the first flow run that a schedule made and that has begun."""
+    begun = {"state": {"type": {"not_any_": ["SCHEDULED"]}}, "tags": {"all_": ["auto-scheduled"]}}
+    deadline = time.monotonic() + PATIENCE
+    while not (found := call(server, "/flow_runs/filter", {"flow_runs": begun})):
+        assert time.monotonic() < deadline, "the schedule did not fire"
+        time.sleep(0.3)
+    return str(found[0]["id"])
+
+
+GIVEN = """
+given = {"options": {"worker": "w.py", "input": ["t.txt"], "workers": 2}}
+print(flow.validate_parameters(given)["options"].workers, flow.name)
+"""
+LOAD = f"""
+import sys
+from prefect.flows import load_flow_from_entrypoint
+
+flow = load_flow_from_entrypoint(sys.argv[1], use_placeholder_flow=False)
+{GIVEN}"""
+UNPICKLE = f"import sys, cloudpickle\nflow = cloudpickle.load(sys.stdin.buffer)\n{GIVEN}"
+PICKLE = f"""
+import subprocess, sys, cloudpickle
+from flows.gomr import gomr
+
+there = [sys.executable, "-c", {UNPICKLE!r}]
+sys.exit(subprocess.run(there, input=cloudpickle.dumps(gomr)).returncode)
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [(PICKLE,), (LOAD, "flows/gomr.py:gomr"), (LOAD, "flows.gomr.gomr")],
+    ids=["serve", "from_source", "deploy"],
+)
+def test_the_flow_is_whole_in_the_process_of_its_run(
+    server: Server, checkout: Path, command: tuple[str, ...]
+) -> None:
+    """It gets there pickled by `gomr.serve()`, by its path from `from_source`, or by its module."""
+    done = subprocess.run(
+        [sys.executable, "-c", *command],
+        cwd=checkout,
+        env=server.environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "2 gomr\n"), done.stderr
 
 
 def test_parameters_are_checked_by_the_server(server: Server, checkout: Path) -> None:

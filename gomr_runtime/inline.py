@@ -235,10 +235,11 @@ class InlineRun:
             self._phase("reduce", job.reducers)
         self.books.check(plan.description)
         totals = self.books.totals()
-        parts = promote(self._store, job.run, self._parts(), totals.ledger, totals.counters)
+        aside, parts = self.books.set_aside(), self._parts()
+        made = promote(self._store, job.run, parts, totals.ledger, totals.counters, set_aside=aside)
         seconds = time.monotonic() - self._began
         effort = Effort(len(self.books.committed), 0, 1, seconds, self._phases)
-        return summarise(job, None, plan, self.books, parts, effort)
+        return summarise(job, None, plan, self.books, made, effort)
 
     def _parts(self) -> list[Part]:
         """The committed parts, those without a type under that of the others."""

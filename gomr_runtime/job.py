@@ -214,11 +214,11 @@ class ColumnType:
 class ResultFile:
     """A file an attempt made in its scratch folder, to be published by the supervisor.
 
-    role: `map` (map output), `cuts` (sample) or `part` (a part of the final output). columns: of a
-    part whose format has a type for each.
+    role: `map` (map output), `cuts` (sample), `part` (a part of the final output) or `bad` (the
+    records a map task set aside). columns: of a part whose format has a type for each.
     """
 
-    role: Literal["map", "cuts", "part"]
+    role: Literal["map", "cuts", "part", "bad"]
     path: str
     size: int
     sha256: str
@@ -241,8 +241,11 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What a successful attempt did. `peak_rss` is in bytes, times in seconds. profile: where the
-    time went, by the kinds of `profile.KINDS`; empty unless it was asked for."""
+    """What a successful attempt did.
+
+    bad_records: the first few of those set aside. `peak_rss` is in bytes, times in seconds.
+    profile: where the time went, by the kinds of `profile.KINDS`; empty unless it was asked for.
+    """
 
     files: tuple[ResultFile, ...]
     ledger: Ledger
@@ -328,7 +331,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A finished run as `Run.Summary`, `_SUCCESS` and `--json` tell it. Times are in seconds."""
+    """A finished run as `Run.Summary`, `_SUCCESS` and `--json` tell it.
+
+    bad_records: the first few of those set aside; set_aside: the files with all of them. Times are
+    in seconds.
+    """
 
     run: str
     state: Literal["succeeded", "failed", "cancelled"]

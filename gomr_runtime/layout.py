@@ -11,6 +11,7 @@ runs/<run>/commit/<task>[.<generation>]  manifest of the winning attempt, create
 runs/<run>/maps[.<n>]                    the committed map outputs, for reducers, create-only
 runs/<run>/summary.json                  how the run ended
 outputs/<run>/output-NNNNN.txt, _SUCCESS the output
+outputs/<run>/_bad/map-NNNNN.jsonl       records that a map task set aside, part of the output
 outputs/<run>/_logs/<name>               what a master said; what an attempt printed
 inputs/<sha256>                          an uploaded input, shared between runs
 inputs-used/<run>                        which uploaded inputs a run uses, and since when
@@ -106,6 +107,11 @@ def output_prefix(run: str) -> str:
 def part_name(index: int, output_format: str) -> str:
     """File name of part `index`, such as `output-00002.txt`."""
     return f"output-{index:05d}.{SUFFIX[output_format]}"
+
+
+def bad_name(index: int) -> str:
+    """File name of the records that map task `index` set aside."""
+    return f"_bad/map-{index:05d}.jsonl"
 
 
 def success(run: str) -> str:

@@ -20,6 +20,7 @@ from gomr_runtime.output_files import (
     former_files,
     move,
     remove,
+    remove_empty,
     remove_traces,
     restore,
     write_journal,
@@ -174,6 +175,8 @@ def _put_aside(directory: Path, folder: int, former: set[str]) -> None:
     for name in sorted(former):
         if os.path.lexists(directory / name):
             move(name, directory, old)
+    for inner in {name.rpartition("/")[0] for name in former} - {""}:
+        remove_empty(directory / inner)
 
 
 def _others(directory: Path) -> list[os.DirEntry[str]]:

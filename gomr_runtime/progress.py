@@ -15,6 +15,7 @@ from gomr_runtime.quantities import format_duration, format_size
 
 STEP = 0.1  # share of a phase between two plain lines
 ALMOST = 0.99  # of a phase whose input is read, while not all of its tasks are committed
+MOST_BAD = 10  # lines about bad records
 BARS = {"upload": "upload", "sample": "sampling", "map": "map", "reduce": "reduce"}
 """The phases that have a bar, and what it is called."""
 
@@ -247,13 +248,22 @@ def summary_text(summary: Summary, output: str) -> str:
         ("took", costs(summary)),
         *[(f"in {kind}", times(summary, kind)) for kind in summary.profile],
         *[("counter", f"{name} = {count:,}") for name, count in sorted(summary.counters.items())],
-        *[
-            ("set aside", f"{bad.source}, offset {bad.offset}: {bad.cause}")
-            for bad in summary.bad_records
-        ],
+        *set_aside(summary, output),
         ("parts", f"{len(summary.parts)} in {output} ({format_size(size)})"),
     ]
     return "\n".join(f"{name:>9}  {text}" for name, text in rows)
+
+
+def set_aside(summary: Summary, output: str) -> list[tuple[str, str]]:
+    """The first bad records, a line each, and where all of them are; ten lines at most."""
+    count = summary.ledger.set_aside
+    if not count:
+        return []
+    shown = summary.bad_records if count <= MOST_BAD else summary.bad_records[: MOST_BAD - 1]
+    rows = [("set aside", f"{bad.source}, offset {bad.offset}: {bad.cause}") for bad in shown]
+    if len(shown) < count:
+        rows.append(("set aside", f"{count - len(shown):,} more; all are in {output}/_bad"))
+    return rows
 
 
 def summary_json(summary: Summary, output: str) -> str:

@@ -38,11 +38,15 @@ def published(output: Path, run: str) -> Summary | None:
         return None
     if success.run != run:
         return None
-    parts = (Part(p.name, "", p.size, p.records, p.sha256) for p in success.parts)
+    parts, aside = (
+        tuple(Part(f.name, "", f.size, f.records, f.sha256) for f in files)
+        for files in (success.parts, success.set_aside)
+    )
     return Summary(
         run,
         "succeeded",
-        parts=tuple(parts),
+        parts=parts,
+        set_aside=aside,
         ledger=success.ledger,
         counters=dict(success.counters),
         reducers=len(success.parts),

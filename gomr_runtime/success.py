@@ -136,21 +136,25 @@ def promote(
     ledger: Ledger | None = None,
     counters: Mapping[str, int] | None = None,
     several: Several = map,
+    set_aside: Sequence[Part] = (),
 ) -> tuple[Part, ...]:
     """Make the committed parts the run's output in the store, then create its `_SUCCESS`.
 
     `parts` carry the keys of the attempts' data; the result carries those of the output. several:
-    how the parts are gone through. Doing it again, as a restarted master does, changes nothing.
+    how the parts are gone through. set_aside: the files of bad records, which go with them. Doing
+    it again, as a restarted master does, changes nothing.
+
     PartLost for one that is missing or has another size; RunConflict when another result of
     this run stands already.
     """
-    content = success_bytes(success_of(run, parts, ledger or Ledger(), counters or {}))
+    success = success_of(run, parts, ledger or Ledger(), counters or {}, set_aside)
+    content = success_bytes(success)
     _check_no_other(store, run, content)
-    made = tuple(several(partial(_promote_part, store, run), parts))
+    made = tuple(several(partial(_promote_part, store, run), (*parts, *set_aside)))
     if not store.create(layout.success(run), content):
         _check_no_other(store, run, content)
     _check_still_there(store, run, made)
-    return made
+    return made[: len(parts)]
 
 
 def _check_still_there(store: Store, run: str, parts: Sequence[Part]) -> None:

@@ -33,6 +33,7 @@ from gomr_runtime.dataflow.groups import Window
 from gomr_runtime.dataflow.mapper import MapTask
 from gomr_runtime.dataflow.output import PartWriter, normal_keys
 from gomr_runtime.dataflow.reducer import ReduceTask
+from gomr_runtime.dataflow.set_aside import read_set_aside
 from gomr_runtime.dataflow.values import freeze, thaw
 from gomr_runtime.errors import UsageError
 from gomr_runtime.execution import SLOTS, Blobs, HashedFile, Monitor, execute
@@ -228,7 +229,7 @@ def _run(job: JobSpec, program: Program, fresh: Fresh, folder: Path) -> Result:
         pairs,
         [store.get(part.key) for part in summary.parts],
         summary.counters,
-        summary.bad_records,
+        tuple(b for file in summary.set_aside for b in read_set_aside(store.get(file.key))),
         summary.ledger,
     )
 

@@ -43,13 +43,13 @@ class BatchMapTask(MapTask):
             self._records(block, middle, end)
             return
         self._ctx.restore(before)
-        known = len(self.bad_records)
+        known = self.set_aside.count
         if not self._allowed:  # it fails: what is emitted from here on only has to be checked
             self.emitter = self.emitter.fresh()
             self.emitter.bind(self._ctx, self._program.description.value_type, self._tick)
         for i in range(start, end):
             self._record(block, i)
-        if len(self.bad_records) == known:
+        if self.set_aside.count == known:
             first, last = self._number + start, self._number + end - 1
             raise RecordFailed(
                 f"{self._ctx.source}, a batch of records {first} to {last} of {self._name}: "

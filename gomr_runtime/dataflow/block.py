@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ class Block:
     add up to its size (a compressed file counts once, in an empty block at its end). bad: by index
     into `records` what cannot be given to the mapper, and why; None stands in its place.
     `BadRecord.record` is that index: the caller adds the records of the task before this block.
+    raw: where it is kept, gives offset in the file and bytes (None for too many) of each record.
     """
 
     piece: int
@@ -34,6 +35,7 @@ class Block:
     bytes_read: int
     skipped: int = 0
     bad: Mapping[int, BadRecord] = field(default_factory=dict)
+    raw: Callable[[], Sequence[tuple[int, bytes | None]]] | None = None
 
 
 def refusal(bad: BadRecord) -> RecordFailed:

@@ -62,8 +62,19 @@ class QuotedRows:
     the limit ends the file with RecordFailed.
     """
 
-    def __init__(self, file: InputFile, lines: Iterator[Span], begin: int, max_record: int) -> None:
+    def __init__(
+        self,
+        file: InputFile,
+        lines: Iterator[Span],
+        begin: int,
+        max_record: int,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """keep: `raw` has the bytes of the row last returned, without its end."""
         allow_fields_of(max_record)
+        self._keep = keep
+        self._kept: list[bytes] = []
         self.end = begin  # of the row last returned
         self._start = begin
         self._file = file
@@ -73,9 +84,14 @@ class QuotedRows:
         self._exhausted = False  # there is no line after the ones taken
         self._reader = csv.reader(self._lines())
 
+    @property
+    def raw(self) -> bytes:
+        return b"\n".join(self._kept).removesuffix(b"\r")
+
     def next_row(self) -> list[str] | None:
         """The next row, [] for an empty line, None at the end; ValueError for a bad one."""
         self._start, self._undecoded = self.end, -1
+        self._kept.clear()
         try:
             row = next(self._reader, None)
         except csv.Error as error:
@@ -97,16 +113,18 @@ class QuotedRows:
             lines = data.split(b"\n")
             last = lines.pop()
             for line in lines:
-                self._take(len(line) + 1)
+                self._take(line, 1)
                 yield self._decode(line, 1) + "\n"
             if last:
-                self._take(len(last))
+                self._take(last, 0)
                 yield self._decode(last, 0)
         self._exhausted = True
         yield ""  # an open quote swallows it; else it is the row that ends the file
 
-    def _take(self, size: int) -> None:
-        self.end += size
+    def _take(self, line: bytes | bytearray, newline: int) -> None:
+        self.end += len(line) + newline
+        if self._keep:
+            self._kept.append(bytes(line))
         if self.end - self._start > self._max_record + 1:
             raise self._too_long(self.end)
 
@@ -124,18 +142,26 @@ class QuotedRows:
 
 
 def quoted_blocks(
-    index: int, piece: Piece, blob: Blob, max_record: int, block_bytes: int, window: int = WINDOW
+    index: int,
+    piece: Piece,
+    blob: Blob,
+    max_record: int,
+    block_bytes: int,
+    window: int = WINDOW,
+    *,
+    keep: bool = False,
 ) -> Iterator[Block]:
     """A whole csv file as blocks of dicts; a piece that ends early means the rows before it."""
     whole = piece.end >= piece.file.size
     source = Piece(piece.file, 0, piece.file.size)
     lines = spans_from(source, blob, 0, max_record, block_bytes, window)
-    rows = QuotedRows(piece.file, lines, 0, max_record)
+    rows = QuotedRows(piece.file, lines, 0, max_record, keep=keep)
     names = _header(piece.file, rows)
     start, stop = 0, _ENDLESS if whole else piece.end
     stored = not piece.file.compression
     while names and rows.end < stop:
-        block, ended = _fill(index, piece.file, rows, names, start, min(start + block_bytes, stop))
+        until = min(start + block_bytes, stop)
+        block, ended = _fill(index, piece.file, rows, names, start, until, keep=keep)
         block.bytes_read = block.size if stored else 0
         start += block.size
         if block.size:
@@ -157,10 +183,18 @@ def _header(file: InputFile, rows: QuotedRows) -> list[str]:
 
 
 def _fill(
-    index: int, file: InputFile, rows: QuotedRows, names: list[str], start: int, until: int
+    index: int,
+    file: InputFile,
+    rows: QuotedRows,
+    names: list[str],
+    start: int,
+    until: int,
+    *,
+    keep: bool,
 ) -> tuple[Block, bool]:
     """Rows until the block is full; True with it when the file has ended."""
     records: list[Any] = []
+    raw: list[tuple[int, bytes | None]] = []
     bad: dict[int, BadRecord] = {}
     skipped = 0
     ended = False
@@ -178,5 +212,9 @@ def _fill(
         except ValueError as error:
             bad[len(records)] = bad_record(file, offset, len(records), str(error))
             records.append(None)
+        if keep:
+            raw.append((offset, rows.raw))
     block = Block(index, start, rows.end - start, records, len(records), 0, skipped, bad)
+    if keep:
+        block.raw = lambda: raw
     return block, ended

@@ -173,6 +173,49 @@ class Emitter:
         self._weighed = self._weight = 0
         self.drained()
 
+    def drain_records(self, refuse: Callable[[Any, str], None]) -> None:
+        """Hand on everything but the records with a bad pair, each as a whole: `refuse` is called
+        with the origin of each and why. In linear time, whatever is bad."""
+        if self.failed is not None or not self.origins:
+            self.drain()
+            return
+        keys, values, origins = self.keys[:], self.values[:], self.origins[:]
+        bounds = [0, *self.marks[1:], len(keys)]
+        self.forget()
+        self.limit -= len(keys)
+        try:
+            self._drain_range(keys, values, bounds, origins, refuse, 0, len(origins))
+        except BaseException as error:
+            self.failed = error
+            raise
+        self.drained()
+
+    def _drain_range(
+        self,
+        keys: list[Any],
+        values: list[Any],
+        bounds: list[int],
+        origins: list[Any],
+        refuse: Callable[[Any, str], None],
+        first: int,
+        last: int,
+    ) -> None:
+        """The records [first, last): together, else one half after the other."""
+        start, end = bounds[first], bounds[last]
+        if start == end:
+            return
+        try:
+            with timed("emit"):
+                self._drain(keys[start:end], values[start:end])
+            self.emitted += end - start
+        except BadPair as error:
+            if last - first == 1:
+                refuse(origins[first], error.reason)
+                return
+            middle = (first + last) // 2
+            self._drain_range(keys, values, bounds, origins, refuse, first, middle)
+            self._drain_range(keys, values, bounds, origins, refuse, middle, last)
+
     def check(self) -> None:
         """Between records, past the limit: weigh what is new, drain when it has become much."""
         self._weigh()

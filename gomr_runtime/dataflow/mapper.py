@@ -15,6 +15,7 @@ from gomr_runtime.dataflow.column_types import CheckPair
 from gomr_runtime.dataflow.direct import Direct
 from gomr_runtime.dataflow.direct_text import DirectText
 from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
+from gomr_runtime.dataflow.set_aside import SetAside
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, DONE, PIECE, RECORD, TICKS, Monitor
 from gomr_runtime.job import BadRecord, Piece, Place
@@ -42,7 +43,7 @@ Locate = Callable[[int, int, int], int]
 
 
 class MapTask:
-    """Feeds records to the mapper; `books` and `bad_records` are the result beside the pairs."""
+    """Feeds records to the mapper; `books` and `set_aside` are the result beside the pairs."""
 
     def __init__(
         self,
@@ -59,13 +60,15 @@ class MapTask:
         direct: Direct | DirectText | None = None,
         attempt: int = 1,
         check: CheckPair | None = None,
+        set_aside: SetAside | None = None,
     ) -> None:
         """name: the task's, for errors. allowed_bad: bad records to set aside. known_bad: record
         numbers that killed earlier attempts; they are set aside without being tried. direct: takes
         pairs past the emitter, where no record has to be taken back. attempt: of the task. check:
-        of pairs as they are emitted."""
+        of pairs as they are emitted. set_aside: takes bad records, by default the first few."""
         self.books = MapBooks()
-        self.bad_records: list[BadRecord] = []
+        self.set_aside = set_aside or SetAside(None)
+        self._block_in_hand: Block | None = None
         self._name = name
         self._program = program
         self._ctx = ctx
@@ -98,9 +101,9 @@ class MapTask:
             self._sampler.run(lambda: self._carefully(block))
         else:
             self._sampler.run(lambda: self._records(block, 0, len(block.records)))
+        if self.emitter.whole_records or len(self.emitter.marks) > MOST_MARKS:
+            self._drain()  # while the bytes of the block are there, for records that are bad
         self._number += len(block.records)
-        if len(self.emitter.marks) > MOST_MARKS:
-            self._drain()
         monitor = self._monitor
         monitor[BLOCK_RECORD] = IDLE
         monitor[DONE] = self.books.bytes_read
@@ -113,6 +116,7 @@ class MapTask:
         books.mapped += block.lines
         books.skipped += block.skipped
         self._ctx.source = self._pieces[block.piece].file.source
+        self._block_in_hand = block
         self._forget_starts()
         self._starts.append((self._number, block.piece, block.offset))
         monitor = self._monitor
@@ -148,7 +152,10 @@ class MapTask:
                     if len(keys) > emitter.limit:
                         emitter.check()
             except BadPair as error:
-                self._bad_pair(error)
+                if emitter.whole_records:
+                    self._drain()
+                else:
+                    self._bad_pair(error)
             except GomrError:
                 raise
             except KeyboardInterrupt:
@@ -165,7 +172,8 @@ class MapTask:
         for i in range(len(block.records)):
             number = self._number + i
             if (bad := block.bad.get(i)) is not None:
-                self._refuse(BadRecord(bad.source, bad.offset, number, bad.cause, bad.detail))
+                bad = BadRecord(bad.source, bad.offset, number, bad.cause, bad.detail)
+                self._refuse(bad, block.raw()[i][1] if block.raw is not None else None)
             elif number in self._known_bad:
                 self._set_aside(number, "it ended the process of an earlier attempt", "")
             else:
@@ -175,6 +183,9 @@ class MapTask:
         self._monitor[TICKS] += 1
 
     def _drain(self) -> None:
+        if self.emitter.whole_records:
+            self.emitter.drain_records(lambda number, cause: self._set_aside(number, cause, ""))
+            return
         while True:
             try:
                 self.emitter.drain()
@@ -190,23 +201,26 @@ class MapTask:
         self._set_aside(origin, error.reason, "")
 
     def _set_aside(self, number: int, cause: str, detail: str) -> None:
-        first, piece, block_offset = self._starts[self._start_of(number)]
-        offset = self._locate(piece, block_offset, number - first)
+        block = self._block_in_hand
+        if block is not None and block.raw is not None and number >= self._number:
+            offset, raw = block.raw()[number - self._number]
+            piece = block.piece
+        else:
+            first, piece, block_offset = self._starts[self._start_of(number)]
+            offset, raw = self._locate(piece, block_offset, number - first), None
         source = self._pieces[piece].file.source
-        self._refuse(BadRecord(source, offset, number, cause, detail))
+        self._refuse(BadRecord(source, offset, number, cause, detail), raw)
 
-    def _refuse(self, bad: BadRecord) -> None:
-        self.bad_records.append(bad)
+    def _refuse(self, bad: BadRecord, raw: bytes | None) -> None:
+        self.set_aside.add(bad, raw)
         self.books.mapped -= 1
-        if len(self.bad_records) <= self._allowed:
+        if self.set_aside.count <= self._allowed:
             return
-        first = self.bad_records[0]
-        others = "".join(
-            f"; then {b.source} at byte {b.offset}: {b.cause}" for b in self.bad_records[1:3]
-        )
+        first, *others = self.set_aside.first[:3]
+        then = "".join(f"; then {b.source} at byte {b.offset}: {b.cause}" for b in others)
         raise RecordFailed(
             f"{first.source}, record at byte {first.offset} (record {first.record} of "
-            f"{self._name}): {first.cause}{others}",
+            f"{self._name}): {first.cause}{then}",
             detail=first.detail,
             place=Place(first.source, first.offset, first.record),
         )

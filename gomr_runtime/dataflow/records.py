@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from gomr_runtime.dataflow.block import BOM, Block, bad_record, not_utf8, refusal, too_long
 from gomr_runtime.dataflow.csv_rows import QuotedRows, csv_line_format, quoted_blocks
@@ -30,26 +31,30 @@ def read_blocks(
     max_record: int,
     block_bytes: int = BLOCK_BYTES,
     window: int = WINDOW,
+    *,
+    keep: bool = False,
 ) -> Iterator[Block]:
     """The records of `piece`, the task's piece number `index`, in file order.
 
     max_record: bytes of the largest record; a longer one is a bad record, and is not kept in
-    memory. window: bytes that a zstd frame may look back. Raises DataError, naming the file, for
-    one that is shorter than planned, does not decompress or has no usable csv header; RecordFailed
-    for a bad line in a `chunk`, and for a quoted csv record without an end.
+    memory. window: bytes that a zstd frame may look back. keep: blocks keep their bytes.
+
+    Raises DataError, naming the file, for one that is shorter than planned, does not decompress or
+    has no usable csv header; RecordFailed for a bad line in a `chunk`, and for a quoted csv record
+    without an end.
     """
     if record_format.name in WHOLE_FILE_FORMATS:
-        yield _whole_file(index, piece.file, blob, record_format, max_record, window)
+        yield _whole_file(index, piece.file, blob, record_format, max_record, window, keep=keep)
         return
     if record_format.name == "csv" and record_format.quoted_newlines:
-        yield from quoted_blocks(index, piece, blob, max_record, block_bytes, window)
+        yield from quoted_blocks(index, piece, blob, max_record, block_bytes, window, keep=keep)
         return
     parts = spans(piece, blob, max_record, block_bytes, window)
     if record_format.name == "chunk":
         blocks = (_chunk(index, piece.file, span, max_record) for span in parts)
     else:
         how = _line_format(piece, blob, record_format, max_record, window)
-        blocks = (_line_block(index, piece.file, span, how, max_record) for span in parts)
+        blocks = (_line_block(index, piece.file, span, how, max_record, keep) for span in parts)
     end = 0
     for block in blocks:
         end = block.offset + block.size
@@ -68,11 +73,24 @@ def _line_format(
     return {"lines": LINES, "jsonl": JSONL}[record_format.name]
 
 
-def _line_block(index: int, file: InputFile, span: Span, how: LineFormat, max_record: int) -> Block:
+def _line_block(
+    index: int, file: InputFile, span: Span, how: LineFormat, max_record: int, keep: bool
+) -> Block:
     got = convert(span, file, how, max_record)
-    return Block(
+    block = Block(
         index, span.offset, span.size, got.records, len(got.records), 0, got.skipped, got.bad
     )
+    if keep:
+        block.raw = cache(lambda: _lines_of(span, how))
+    return block
+
+
+def _lines_of(span: Span, how: LineFormat) -> list[tuple[int, bytes | None]]:
+    """Every record of the span with its offset."""
+    if span.data is None:
+        return [(span.offset, None)]
+    lines = byte_lines(span, lead_bytes(span, how))
+    return [(offset, bytes(line)) for offset, line in lines if not is_blank(line, how)]
 
 
 def _chunk(index: int, file: InputFile, span: Span, max_record: int) -> Block:
@@ -93,7 +111,14 @@ def _chunk(index: int, file: InputFile, span: Span, max_record: int) -> Block:
 
 
 def _whole_file(
-    index: int, file: InputFile, blob: Blob, record_format: Format, max_record: int, window: int
+    index: int,
+    file: InputFile,
+    blob: Blob,
+    record_format: Format,
+    max_record: int,
+    window: int,
+    *,
+    keep: bool,
 ) -> Block:
     """One record; of a file above the limit no more than that is read."""
     read = sequential(file, blob, 0)
@@ -108,6 +133,8 @@ def _whole_file(
         size = len(data) if file.compression else file.size
         block.bad = {0: bad_record(file, 0, 0, too_long(size, max_record))}
         return block
+    if keep:
+        block.raw = lambda: [(0, bytes(data))]
     if record_format.name == "raw_bytes":
         block.records = [bytes(data)]
         return block

@@ -41,6 +41,7 @@ from gomr_runtime.dataflow.partitioner import (
 )
 from gomr_runtime.dataflow.records import offset_of_record, read_blocks
 from gomr_runtime.dataflow.reducer import ReduceTask
+from gomr_runtime.dataflow.set_aside import SetAside
 from gomr_runtime.dataflow.shuffle import Gatherer, RunWriter
 from gomr_runtime.dataflow.user_combiner import user_combine
 from gomr_runtime.errors import CorruptBlock, DataError
@@ -65,7 +66,7 @@ def map_shuffled(
     task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
 ) -> TaskResult:
     """A map task whose pairs go to reducers: one file of sorted runs."""
-    with HashedFile(scratch / "map") as out:
+    with HashedFile(scratch / "map") as out, _set_aside(job, scratch) as aside:
         writer = RunWriter(out, _partitioner(task, program, blobs))
         ctx = _context(task, job)
         budget = budget_of(job.memory)
@@ -85,7 +86,9 @@ def map_shuffled(
         sums = isinstance(collector, SumFold) and value_type in ("", "int", "number")
         direct = direct_emit(collector, gatherer, writer, budget, value_type)
         count_keys = count if sums else None
-        mapped = _map(task, job, program, ctx, blobs, drain, monitor, count_keys, direct)
+        mapped = _map(
+            task, job, program, ctx, blobs, drain, monitor, count_keys, direct, set_aside=aside
+        )
         collector.finish()
         if direct is not None:
             direct.finish()
@@ -110,12 +113,15 @@ def map_only(
     new_part: NewPart = PartWriter,
 ) -> TaskResult:
     """A map task that writes a part of the output itself."""
-    with HashedFile(scratch / "part") as out:
+    with HashedFile(scratch / "part") as out, _set_aside(job, scratch) as aside:
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
         ctx = _context(task, job)
         text = direct_text(part, job.output_format)
         check = part.checker(adding=not job.skip_bad_records)
-        mapped = _map(task, job, program, ctx, blobs, part.add, monitor, direct=text, check=check)
+        add = part.add
+        mapped = _map(
+            task, job, program, ctx, blobs, add, monitor, None, text, set_aside=aside, check=check
+        )
         if text is not None:
             text.finish()
         file = _part_file(part, out)
@@ -221,6 +227,11 @@ def _read_index(blobs: Blobs, output: MapOutput, where: str) -> bytes:
         raise CorruptBlock(f"{where} is missing: {error}") from None
 
 
+def _set_aside(job: JobSpec, scratch: Path) -> SetAside:
+    """Takes the bad records of a task, into a file where some are allowed."""
+    return SetAside(scratch / "bad" if job.skip_bad_records else None)
+
+
 def _map(
     task: TaskSpec,
     job: JobSpec,
@@ -232,6 +243,7 @@ def _map(
     count_keys: Callable[[list[Any]], None] | None = None,
     direct: Direct | DirectText | None = None,
     check: CheckPair | None = None,
+    set_aside: SetAside | None = None,
 ) -> MapTask:
     format = program.description.format
 
@@ -263,6 +275,7 @@ def _map(
         direct=direct,
         attempt=task.attempt,
         check=check,
+        set_aside=set_aside,
     )
     mapping.emitter.count_keys = count_keys
     monitor[TOTAL] = sum(piece.end - piece.start for piece in task.pieces)
@@ -291,7 +304,15 @@ def _blocks(task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs) -> Ite
     for index, piece in enumerate(task.pieces):
         blob = open_input(blobs, piece.file)
         try:
-            yield from read_blocks(index, piece, blob, record_format, job.max_record, window=window)
+            yield from read_blocks(
+                index,
+                piece,
+                blob,
+                record_format,
+                job.max_record,
+                window=window,
+                keep=job.skip_bad_records > 0,
+            )
             check_unchanged(blob, piece.file)
         finally:
             blob.close()
@@ -350,7 +371,7 @@ def _map_ledger(mapped: MapTask) -> Ledger:
         bytes_read=books.bytes_read,
         mapped=books.mapped,
         skipped=books.skipped,
-        set_aside=len(mapped.bad_records),
+        set_aside=mapped.set_aside.count,
         map_out=mapped.emitter.emitted,
     )
 
@@ -358,7 +379,8 @@ def _map_ledger(mapped: MapTask) -> Ledger:
 def _result(
     files: tuple[ResultFile, ...], ledger: Ledger, ctx: Context, mapped: MapTask
 ) -> TaskResult:
-    return TaskResult(files, ledger, ctx.counters, tuple(mapped.bad_records))
+    aside = mapped.set_aside
+    return TaskResult(files + aside.finish(), ledger, ctx.counters, tuple(aside.first))
 
 
 def _read_all(blobs: Blobs, key: str) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 
 from gomr_runtime import layout
 from gomr_runtime.dataflow.column_types import Unified, unified
 from gomr_runtime.dataflow.ledger import Facts, check_books
+from gomr_runtime.dataflow.set_aside import FIRST
 from gomr_runtime.errors import JobFailed, LedgerMismatch
 from gomr_runtime.job import (
     BadRecord,
@@ -17,6 +19,7 @@ from gomr_runtime.job import (
     Ledger,
     MapOutput,
     Part,
+    Place,
     ResultFile,
     TaskKind,
     TaskResult,
@@ -50,6 +53,7 @@ class Books:
         self._types = Unified()
         self._set_aside = 0
         self._total: dict[TaskKind, int] = {}
+        self._examples: dict[int, tuple[BadRecord, ...]] = {}  # of bad records, by map task
 
     def enter(self, manifest: Manifest) -> None:
         """Once for each task; a second manifest of the same task changes nothing, unless it is of
@@ -62,10 +66,31 @@ class Books:
                 return
             _check_same(earlier, manifest)
             self._count(earlier, -1)
+        manifest = self._without_examples(manifest)
         self.committed[task] = manifest
         self._count(manifest, 1)
         for file in _part_files(manifest.result):
             self._types.add(self._part_name(task), file.columns)
+
+    def _without_examples(self, manifest: Manifest) -> Manifest:
+        """Of all tasks together only so many bad records are kept in memory, those of the first
+        tasks."""
+        examples = manifest.result.bad_records
+        if not examples:
+            return manifest
+        self._examples[manifest.attempt.task.index] = examples
+        while (
+            sum(map(len, self._examples.values()))
+            - len(self._examples[last := max(self._examples)])
+            >= FIRST
+        ):
+            del self._examples[last]
+        return dataclasses.replace(
+            manifest, result=dataclasses.replace(manifest.result, bad_records=())
+        )
+
+    def _first_bad(self) -> list[BadRecord]:
+        return [bad for _, several in sorted(self._examples.items()) for bad in several][:FIRST]
 
     def _count(self, manifest: Manifest, sign: int) -> None:
         kind, ledger = manifest.attempt.task.kind, manifest.result.ledger
@@ -92,13 +117,20 @@ class Books:
         set_aside = sum(manifest.result.ledger.set_aside for manifest in others)
         if set_aside + result.ledger.set_aside <= allowed:
             return None
-        known = [bad for manifest in others for bad in manifest.result.bad_records]
-        first = [_where(bad) for bad in [*known, *result.bad_records]][:3]
-        return JobFailed(
+        known = dict(self._examples)
+        if task is not None:
+            known.pop(task.index, None)
+        bad = [bad for _, several in sorted(known.items()) for bad in several]
+        first = [*bad, *result.bad_records][:3]
+        error = JobFailed(
             f"more than {allowed} bad records (--skip-bad-records {allowed}); "
-            f"the first: {first[0] if first else 'unknown'}",
-            detail="\n".join(first),
+            f"the first: {_where(first[0]) if first else 'unknown'}",
+            detail="\n".join(map(_where, first)),
         )
+        if first:
+            place = Place(first[0].source, first[0].offset, first[0].record)
+            error.failure = dataclasses.replace(error.failure, record=place)
+        return error
 
     def mixed_types(self, result: TaskResult, task: TaskId) -> JobFailed | None:
         """The end of the run, if a column of the part in `result` has another type than those of
@@ -163,6 +195,21 @@ class Books:
         parts = self.parts(description)
         return tuple(parts[number] for number in untyped(columns, self.types(description)))
 
+    def set_aside(self) -> list[Part]:
+        """The files with the records that map tasks set aside, in order."""
+        return [
+            Part(
+                layout.bad_name(manifest.attempt.task.index),
+                file.key,
+                file.size,
+                file.records,
+                file.sha256,
+            )
+            for manifest in self.of("map")
+            for file in manifest.result.files
+            if file.role == "bad"
+        ]
+
     def totals(self) -> Totals:
         results = [manifest.result for manifest in self.of("map") + self.of("reduce")]
         every = [manifest.result for manifest in self.committed.values()]
@@ -173,7 +220,7 @@ class Books:
         return Totals(
             ledger=sum_of(result.ledger for result in results),
             counters=dict(counters),
-            bad_records=tuple(bad for result in results for bad in result.bad_records),
+            bad_records=tuple(self._first_bad()),
             cpu_seconds=sum(result.cpu_seconds for result in every),
             peak_rss=max((result.peak_rss for result in every), default=0),
             profile=self._profile() if self.job.profile else {},

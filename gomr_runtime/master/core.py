@@ -296,7 +296,8 @@ class Core:
         committed = self.books.parts(self.assignments.plan.description)
         parts = [typed.get(part.name, part) for part in committed]
         summary = self._summary(None, promoted(self.job.run, parts))
-        self._perform(Conclude(summary, tuple(part.key for part in parts)))
+        files = (*parts, *self.books.set_aside())
+        self._perform(Conclude(summary, tuple(file.key for file in files)))
 
     # The end.
 

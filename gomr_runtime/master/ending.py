@@ -9,6 +9,7 @@ from gomr_runtime.errors import Cancelled, GomrError, StorageError
 from gomr_runtime.job import JobSpec, Part, Summary, TaskSpec
 from gomr_runtime.master.books import Books
 from gomr_runtime.master.journal import Plan
+from gomr_runtime.success import promoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ def summarise(
         detail=error.detail if error else "",
         failure=error.failure if error else None,
         parts=parts if error is None else (),
+        set_aside=promoted(job.run, books.set_aside()) if error is None else (),
         ledger=totals.ledger,
         counters=totals.counters,
         bad_records=totals.bad_records,

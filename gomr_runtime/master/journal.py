@@ -247,7 +247,7 @@ class Journal:
         (RunConflict) or this one before. Only after that the parts, stored under `sources`, become
         the output; a master that starts when this one died meanwhile does the rest.
         """
-        parts = [replace(p, key=s) for p, s in zip(summary.parts, sources, strict=True)]
+        parts = [replace(p, key=s) for p, s in zip(summary.files, sources, strict=True)]
         check_parts(self.store, self.run, parts, self._several)
         key = layout.epoch(self.run, self.epoch + 1)
         end = _End(summary, sources)
@@ -281,9 +281,11 @@ class Journal:
         summary = end.summary
         if summary.state != "succeeded":
             return
-        parts = [replace(p, key=s) for p, s in zip(summary.parts, end.sources, strict=True)]
+        files = [replace(f, key=s) for f, s in zip(summary.files, end.sources, strict=True)]
+        parts, set_aside = files[: len(summary.parts)], files[len(summary.parts) :]
+        ledger, counters = summary.ledger, summary.counters
         try:
-            promote(self.store, self.run, parts, summary.ledger, summary.counters, self._several)
+            promote(self.store, self.run, parts, ledger, counters, self._several, set_aside)
         except RunConflict as error:  # not a newer master: another result stands there
             raise JobFailed(str(error)) from None
 

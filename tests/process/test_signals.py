@@ -49,7 +49,9 @@ def temporary(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_run_in_one_process(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
     command = Command(tmp_path, mapper(WAITING))
-    process = command.start("--input", "-", environ={"TMPDIR": str(temporary)})
+    process = command.start(
+        "--input", "input.txt", "--input", "-", environ={"TMPDIR": str(temporary)}
+    )
     wait_for(tmp_path / "reached", process)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)

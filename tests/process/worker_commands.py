@@ -50,7 +50,9 @@ class Command:
         through: str = "",
     ) -> subprocess.Popen[bytes]:
         """through: what a shell does with the command `"$@"`, such as `ulimit -n 32; exec "$@"`."""
-        given: list[str | bytes] = [sys.executable, "worker.py", "--input", "input.txt"]
+        given: list[str | bytes] = [sys.executable, "worker.py"]
+        if "--input" not in arguments:
+            given += ["--input", "input.txt"]
         if b"--output" not in map(os.fsencode, arguments):
             given += ["--output", "out"]
         shell: list[str | bytes] = ["/bin/sh", "-c", through, "sh"] if through else []

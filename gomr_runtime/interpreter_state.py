@@ -29,6 +29,7 @@ class ProcessState:
     def __init__(self) -> None:
         self._argv, self._arguments = sys.argv, sys.argv[:]
         self._path = sys.path[:]
+        self._streams = sys.stdin, sys.stdout, sys.stderr
         self._environment, self._folder = dict(os.environ), _folder()
         self._start_method = _start_method()
 
@@ -36,6 +37,7 @@ class ProcessState:
         """Make the process what it was."""
         sys.argv, sys.argv[:] = self._argv, self._arguments
         sys.path[:] = self._path
+        sys.stdin, sys.stdout, sys.stderr = self._streams
         if os.environ != self._environment:
             os.environ.clear()
             os.environ.update(self._environment)

@@ -89,6 +89,8 @@ def difference(one: JobDescription, other: JobDescription) -> str:
 class JobSpec:
     """What the client asks for; written once to `runs/<run>/job.json`.
 
+    worker_sha256: of the program, the worker file and the modules beside it that it imports;
+    see `ProgramFiles.sha256`.
     memory and max_record are in bytes, timeouts in seconds. `mappers` is the number of map tasks.
     first_epoch: of the first master since the run was started or resumed; `timeout` counts from it.
     backup_floor: seconds that an attempt must have run before it gets a backup.

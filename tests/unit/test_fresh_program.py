@@ -79,6 +79,12 @@ WAYS = {
         "os.environ['GOMR_TEST_SEEN'] = os.environ.get('GOMR_TEST_SEEN', '') + word",
         "Counter(os.environ.get('GOMR_TEST_SEEN', ''))",
     ),
+    "a stream": (
+        "import io",
+        "print(word, file=sys.stderr) if isinstance(sys.stderr, io.StringIO) else "
+        "setattr(sys, 'stderr', io.StringIO(word + '\\n')) or sys.stderr.seek(0, 2)",
+        "Counter(sys.stderr.getvalue().split()) if isinstance(sys.stderr, io.StringIO) else {}",
+    ),
     "the arguments": ("", "sys.argv.append(word)", "Counter(sys.argv[1:])"),
     "the search path": (
         "",

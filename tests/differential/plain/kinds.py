@@ -41,5 +41,5 @@ KINDS = {
     "annotation": Kind(2, "annotation"),
     "no_config": Kind(2, "never calls gomr.run"),
     "sum_range": Kind(1, "beyond what a float holds"),
-    "skip_chunk": Kind(2, "--skip-bad-records needs records smaller than a chunk"),
+    "skip_chunk": Kind(2, "--skip-bad-records needs single records"),
 }

@@ -5,12 +5,27 @@ from gomr_runtime.name_clashes import guard_start
 guard_start()  # before anything that the files beside a worker file could stand in for
 
 # ruff: noqa: E402
+
+from typing import TYPE_CHECKING
+
 from gomr_runtime.aggregates import count, distinct, identity, max, min, sum, top
 from gomr_runtime.api import MapReduceConfig, run, total_order
 from gomr_runtime.context import Context, Counter
 from gomr_runtime.formats import batches, chunk, csv, jsonl, lines, raw_bytes, whole_file
+from gomr_runtime.user_errors import did_you_mean
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:  # which would take it for every name
+
+    def __getattr__(name: str) -> object:
+        """Say which name is near one that there is not."""
+        if name.startswith("__"):  # asked for by the import system and by tools
+            raise AttributeError(name)
+        if name == "testing":
+            raise AttributeError("gomr_runtime.testing is to be imported by that name")
+        raise AttributeError(f"gomr_runtime has no {name!r}{did_you_mean(name, __all__)}")
+
 
 __all__ = [
     "Context",

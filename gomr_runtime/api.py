@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.context import Context
 from gomr_runtime.formats import chunk
 from gomr_runtime.job import Format
+from gomr_runtime.user_errors import did_you_mean
 
 
 class TotalOrder:
@@ -54,6 +57,31 @@ class MapReduceConfig:
     sort_key: Callable[[Any], Any] | None = None
     setup: Callable[[Context], Any] | None = None
     finish: Callable[[Context], Any] | None = None
+
+
+if not TYPE_CHECKING:  # type checkers know the fields by the dataclass
+
+    def _checked(init: Callable[..., None]) -> Callable[..., None]:
+        """The dataclass's own `__init__`, with errors that say what a config is made of."""
+        fields = {field.name for field in dataclasses.fields(MapReduceConfig)}
+
+        @functools.wraps(init)
+        def checked(self: MapReduceConfig, *given: object, **named: object) -> None:
+            if given:
+                raise TypeError(
+                    "MapReduceConfig takes its fields by name: "
+                    "MapReduceConfig(mapper=..., reducer=...)"
+                )
+            for name in named:
+                if name not in fields:
+                    raise TypeError(
+                        f"MapReduceConfig has no field {name!r}{did_you_mean(name, fields)}"
+                    )
+            init(self, **named)
+
+        return checked
+
+    MapReduceConfig.__init__ = _checked(MapReduceConfig.__init__)
 
 
 class ConfigCaptured(BaseException):

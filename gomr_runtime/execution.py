@@ -39,6 +39,7 @@ RECORD = 3  # number in the task of the block's first record; for a reduce, of i
 TICKS = 4  # grows with every block, pair emitted in bulk, ctx.progress(): a sign of life
 DONE = 5  # bytes of input (map) or pairs (reduce) done so far
 TOTAL = 6  # the same at the end; 0 while unknown
+MISUSED = 7  # how often a ctx was used where what it takes is lost
 SLOTS = 8
 
 BROKEN_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV}

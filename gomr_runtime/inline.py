@@ -22,7 +22,7 @@ from gomr_runtime.api import MapReduceConfig
 from gomr_runtime.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, JobFailed, UsageError
-from gomr_runtime.execution import SLOTS, execute, failure_of
+from gomr_runtime.execution import MISUSED, SLOTS, execute, failure_of
 from gomr_runtime.host_lock import HostLock, claim_output
 from gomr_runtime.job import (
     Failure,
@@ -213,6 +213,7 @@ class InlineRun:
         self._job = job
         self._store = store
         self._progress = progress
+        self._monitors: dict[str, list[int]] = {}
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
         description = program.description
@@ -233,6 +234,7 @@ class InlineRun:
         if not plan.description.map_only:
             self._store.put(layout.maps(job.run), encode_maps(self.books.map_outputs()))
             self._phase("reduce", job.reducers)
+        self._check_late()
         self.books.check(plan.description)
         totals = self.books.totals()
         aside, parts = self.books.set_aside(), self._parts()
@@ -278,10 +280,11 @@ class InlineRun:
         scratch = self._scratch / task.name
         scratch.mkdir()
         blobs = StoreBlobs(self._store)
+        monitor = self._monitors[task.name] = [0] * SLOTS
         with self._fresh() as program:
             self._check_same(program)
             try:
-                result = self._run_task(task, self._job, program, blobs, scratch, [0] * SLOTS)
+                result = self._run_task(task, self._job, program, blobs, scratch, monitor)
             except GomrError as error:
                 error.failure = _failure(error, failure_of(error, task), task)
                 raise
@@ -304,6 +307,16 @@ class InlineRun:
                 f"{self._job.worker_name} describes another job each time it is loaded ({words}): "
                 "its config may not depend on the command line, the time or chance"
             )
+
+    def _check_late(self) -> None:
+        """Refuse a run in which user code used the ctx of a task that was over: with workers the
+        process of the task would be gone."""
+        for name, monitor in self._monitors.items():
+            if monitor[MISUSED]:
+                raise JobFailed(
+                    f"{name}: its ctx was used when it was over, so what that was to emit or count "
+                    "is lost; keep no ctx, and end threads before the call that starts them returns"
+                )
 
     def _pieces(self, kind: TaskKind, index: int) -> tuple[Piece, ...]:
         if kind == "map":

@@ -32,6 +32,7 @@ from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.groups import Window
 from gomr_runtime.dataflow.mapper import MapTask
 from gomr_runtime.dataflow.output import PartWriter, normal_keys
+from gomr_runtime.dataflow.pair_law import PairLaw
 from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.set_aside import read_set_aside
 from gomr_runtime.dataflow.values import freeze, thaw
@@ -139,14 +140,19 @@ def run_mapper(
 
     def drain(keys: list[Any], values: list[Any]) -> None:
         for i in range(len(keys)):
-            check_pairs(keys[i : i + 1], values[i : i + 1], program.description.value_type)
+            check_pairs(keys[i : i + 1], values[i : i + 1], law)
         emitted.extend(zip(keys, map(thaw, values), strict=True))
 
     piece = Piece(InputFile(source, "", 0), 0, 0)
     ctx = Context(params or {}, "test/map-0/1")
-    with _fresh(config)() as program:
-        task = MapTask("map-0", program, ctx, (piece,), drain, [0] * SLOTS, lambda *_: 0)
-        task.run([Block(0, 0, 0, [record], 1, 0)])
+    with _fresh(config, any_record=config is not mapper)() as program:
+        law = stages.law_of(program)
+        task = MapTask("map-0", program, ctx, (piece,), drain, [0] * SLOTS, lambda *_: 0, law=law)
+        try:
+            task.run([Block(0, 0, 0, [record], 1, 0)])
+            stages.check_ctx(ctx, "map-0")
+        finally:
+            ctx.end()
     return emitted
 
 
@@ -177,7 +183,11 @@ def run_reducer(
         if program.description.reducer == "count":
             values = [1] * len(values)  # what map tasks make of them
         task = ReduceTask("reduce-0", program, ctx, drain, [0] * SLOTS, Path(), 1 << 29)
-        task.run([_window(key, values, program.description.value_type)])
+        try:
+            task.run([_window(key, values, stages.law_of(program))])
+            stages.check_ctx(ctx, "reduce-0")
+        finally:
+            ctx.end()
     return emitted
 
 
@@ -199,22 +209,23 @@ def config_of(worker: ModuleType | Path) -> MapReduceConfig:
         return program.config
 
 
-def _fresh(worker: Worker, folder: Path | None = None) -> Fresh:
-    """What gives each task its program. folder: for the copy of a worker file."""
+def _fresh(worker: Worker, folder: Path | None = None, *, any_record: bool = False) -> Fresh:
+    """What gives each task its program. folder: for the copy of a worker file. any_record: see
+    `program_of`."""
     if isinstance(worker, Path):
         files = inspect_worker(worker).program
         if folder is not None:
             write_folder(folder, files)
         return partial(Loader(files, folder).fresh, worker.name)
     config = config_of(worker) if isinstance(worker, ModuleType) else worker
-    program_of(config, b"", "worker.py")  # refuses what is no config
-    return partial(_fresh_config, ProgramState(config))
+    program_of(config, b"", "worker.py", any_record=any_record)  # refuses what is no config
+    return partial(_fresh_config, ProgramState(config), any_record=any_record)
 
 
 @contextmanager
-def _fresh_config(state: ProgramState) -> Iterator[Program]:
+def _fresh_config(state: ProgramState, *, any_record: bool) -> Iterator[Program]:
     with state.fresh() as config:
-        yield program_of(config, b"", "worker.py")
+        yield program_of(config, b"", "worker.py", any_record=any_record)
 
 
 def _run(job: JobSpec, program: Program, fresh: Fresh, folder: Path) -> Result:
@@ -281,9 +292,9 @@ def _files(inputs: Inputs, folder: Path) -> list[InputFile]:
     return files
 
 
-def _window(key: object, values: Sequence[object], value_type: str) -> Window:
+def _window(key: object, values: Sequence[object], law: PairLaw) -> Window:
     frozen = [freeze(value) for value in values]
-    (batch,) = check_pairs([key] * len(values), frozen, value_type)
+    (batch,) = check_pairs([key] * len(values), frozen, law)
     return Window(
         batch.kind, batch.keys[:1], [0, len(values)], [*map(thaw, batch.values)], weight(batch)
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType, TracebackType
 
@@ -25,6 +27,15 @@ def describe(error: BaseException) -> str:
         return shortened(str(error), MOST_MESSAGE)
     text = "".join(traceback.format_exception_only(error)).strip()
     return shortened(text, MOST_MESSAGE).replace("\n", " | ")
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message about a name that there is not: the nearest of those that there are."""
+    known = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name.lower(), known, 1)
+    if near:
+        return f": did you mean {known[near[0]]!r}?"
+    return f": there are {', '.join(sorted(known.values()))}"
 
 
 def shortened(text: str, most: int) -> str:
@@ -48,15 +59,17 @@ def _frame_of_ours(line: str) -> bool:
 
 
 def user_frames(error: BaseException) -> str:
-    """The traceback from the first frame that is not ours; "" when every frame is ours."""
+    """The traceback from the first frame that is not ours; where every frame is, the place that the
+    error names by itself, or ""."""
     tb = error.__traceback__
     while tb is not None and _ours(tb):
         tb = tb.tb_next
     if tb is None:
-        return ""
+        return getattr(error, "place", "")
     shown = traceback.TracebackException(type(error), error, tb, compact=True)
     _strip(shown)
-    return shortened("".join(shown.format()), MOST_FRAMES)
+    ours = type(error).__module__.startswith("gomr_runtime.")  # its words are in the message
+    return shortened("".join(shown.stack.format() if ours else shown.format()), MOST_FRAMES)
 
 
 def _strip(shown: traceback.TracebackException) -> None:

@@ -23,18 +23,22 @@ class Pairs:
     def __init__(
         self,
         other: Callable[..., None],
-        other_many: Callable[[tuple[Any, Any]], None],
+        other_many: Callable[..., None],
+        other_count: Callable[..., None],
         full: Callable[[], None],
         limit: int,
         mode: Literal["plain", "sum", "count"],
+        keys: int,
         only: int,
         trial: int,
         monitor: Buffer | None,
         secret: bytes,
     ) -> None:
-        """other: `ctx.emit` for a pair that is not taken; other_many: the same for what
-        `emit_many` got as a pair. full: called when more than `limit` bytes are held. mode
-        `count`: every value is worth 1. only: the number of the value kind to take, 0 for any.
+        """other: `ctx.emit` for a pair that is not taken. other_many: `ctx.emit_many`, for one
+        such, or for what is no iterable of pairs. other_count: `ctx.count`, for what is none of
+        keys. full: called when more than `limit` bytes are held. mode `count`: every value is
+        worth 1. keys: the kinds of keys to take, a bit for each. only: the number of the value
+        kind to take, 0 for any.
         trial: pairs after which summing must have saved a fifth of the rows. monitor: see
         `execution.Monitor`; a pair is a tick. secret: 32 random bytes for the hash of the table;
         nothing that can be read here depends on them but `misses`."""
@@ -142,7 +146,7 @@ class Lines:
     def __init__(
         self,
         other: Callable[..., None],
-        other_many: Callable[[Any], None],
+        other_many: Callable[..., None],
         full: Callable[[], None],
         limit: int,
     ) -> None:

@@ -19,16 +19,10 @@ from gomr_runtime.dataflow.keys import (
     kind_of,
     payload,
 )
-from gomr_runtime.dataflow.values import PLAIN, Packed, ValueRefused
+from gomr_runtime.dataflow.pair_law import PairLaw, encodable
+from gomr_runtime.dataflow.values import Packed, ValueRefused, thaw
 
 _DIRECT: Final = frozenset({Kind.NONE, Kind.BOOL, Kind.INT, Kind.STR})
-_TYPE_OF_NAME: Final[dict[str, type]] = {
-    "int": int,
-    "float": float,
-    "str": str,
-    "bytes": bytes,
-    "bool": bool,
-}
 _SIZED: Final = frozenset({str, bytes, Packed})
 
 
@@ -52,18 +46,16 @@ class BadPair(Exception):
         self.reason = reason
 
 
-def check_pairs(
-    keys: list[Any], values: list[Any], value_type: str, summed_by: str = ""
-) -> list[Batch]:
-    """The pairs as batches, values converted to `value_type`; BadPair for the first bad one.
+def check_pairs(keys: list[Any], values: list[Any], law: PairLaw) -> list[Batch]:
+    """The pairs as batches, values converted as the law says; BadPair for the first bad one.
 
-    summed_by: the built-in that will add the values up, so that they must be ints or floats.
-    The cheap way looks at the set of types only; the slow one finds the pair.
+    The cheap way looks at the set of types only; the slow one finds the pair. A pair of `ctx.emit`
+    was checked before; this is what holds whichever way it came.
     """
-    values, uniform = _convert(values, value_type)
-    if summed_by and uniform is not int:
-        _check_numbers(values, summed_by)
+    values, uniform = _settle(values, law)
     types = set(map(type, keys))
+    if law.keys is not None and not types <= law.keys:
+        raise _bad_key(keys, law)
     if len(types) == 1:
         kind = _uniform(types.pop(), keys)
         if kind is not None:
@@ -71,20 +63,23 @@ def check_pairs(
     return _mixed(keys, values)
 
 
-def check_ones(keys: list[Any]) -> list[Batch]:
+def check_ones(keys: list[Any], law: PairLaw) -> list[Batch]:
     """The same for keys that are counted: every value is 1."""
     ones = [1] * len(keys)
     types = set(map(type, keys))
+    if law.keys is not None and not types <= law.keys:
+        raise _bad_key(keys, law)
     kind = _uniform(types.pop(), keys) if len(types) == 1 else None
     return _mixed(keys, ones) if kind is None else [Batch(kind, keys, ones, int)]
 
 
-def _check_numbers(values: list[Any], who: str) -> None:
-    if set(map(type, values)) <= {int, float}:
-        return
-    i = next(i for i, value in enumerate(values) if type(value) not in (int, float))
-    given = type(values[i]).__name__ if type(values[i]) in PLAIN else "a container"
-    raise BadPair(i, f"{who} needs int or float values, got {given}: convert it before emit")
+def _bad_key(keys: list[Any], law: PairLaw) -> BadPair:
+    for i, key in enumerate(keys):
+        try:
+            law.check_key(key)
+        except KeyRefused as error:
+            return BadPair(i, str(error))
+    raise AssertionError(f"every key of {keys!r:.80} is one")
 
 
 def _uniform(key_type: type, keys: list[Any]) -> Kind | None:
@@ -120,61 +115,29 @@ def _native(kind: Kind, key: Any) -> Any:
     return key if kind in _DIRECT else raw
 
 
-def encodable(texts: list[str]) -> bool:
-    """Whether every str is valid Unicode (holds no lone surrogate)."""
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _convert(values: list[Any], value_type: str) -> tuple[list[Any], type | None]:
+def _settle(values: list[Any], law: PairLaw) -> tuple[list[Any], type | None]:
     """The values converted and, where it is one, their type."""
     types = set(map(type, values))
-    wanted = _TYPE_OF_NAME.get(value_type)
-    if wanted is not None and types != {wanted}:
-        return [_convert_one(i, value, wanted) for i, value in enumerate(values)], wanted
-    for kind in types:
-        if kind not in PLAIN and kind is not Packed:
-            i = next(i for i, value in enumerate(values) if type(value) is kind)
-            raise BadPair(i, f"a value may not be {kind.__name__}")
-    if str in types:
-        _check_text(values, types)
+    if not types <= law.easy_values and not _is_settled(values, types, law):
+        values = [_settled(i, value, law) for i, value in enumerate(values)]
+        types = set(map(type, values))
     return values, types.pop() if len(types) == 1 else None
 
 
-def _check_text(values: list[Any], types: set[type]) -> None:
-    if types == {str} and encodable(values):
-        return
-    for i, value in enumerate(values):
-        if type(value) is str and not encodable([value]):
-            raise BadPair(i, f"value {value!r} holds a lone surrogate; encode it first")
+def _is_settled(values: list[Any], types: set[type], law: PairLaw) -> bool:
+    if not types <= law.easy_values | {str, Packed} or (Packed in types and not law.takes_frozen):
+        return False
+    if str not in types:
+        return True
+    texts = values if len(types) == 1 else [value for value in values if type(value) is str]
+    return law.text_values and encodable(texts)
 
 
-def _convert_one(index: int, value: Any, wanted: type) -> Any:
-    """The conversions that DESIGN allows: str to int, str to float, int to float."""
-    given = type(value)
-    if given is wanted:
-        return value
+def _settled(index: int, value: Any, law: PairLaw) -> Any:
     try:
-        if wanted is int and given is str:
-            return int(value)
-        if wanted is float and given in (str, int):
-            return float(value)
-    except (ValueError, OverflowError) as error:
-        raise BadPair(index, f"value {value!r:.80} is no {wanted.__name__}: {error}") from None
-    raise BadPair(
-        index, f"value {value!r:.80} is {given.__name__}, the annotation says {wanted.__name__}"
-    )
-
-
-def check_container(value: Any, value_type: str) -> None:
-    """ValueRefused unless `value` is of the annotated container type (list, tuple, dict)."""
-    if value_type and type(value).__name__ != value_type:
-        raise ValueRefused(
-            f"value {value!r:.80} is {type(value).__name__}, the annotation says {value_type}"
-        )
+        return law.value(value if type(value) is not Packed or law.takes_frozen else thaw(value))
+    except ValueRefused as error:
+        raise BadPair(index, str(error)) from None
 
 
 def weight(batch: Batch) -> int:

@@ -13,9 +13,9 @@ from functools import cached_property
 from gomr_runtime.dataflow.batch import BadPair
 from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.cells import TooManyCategories, Unfit
-from gomr_runtime.dataflow.emitter import emit_yielded
 from gomr_runtime.dataflow.mapper import IDLE, MapTask
 from gomr_runtime.dataflow.record_batches import RecordBatches
+from gomr_runtime.dataflow.returned import emit_returned
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD
 from gomr_runtime.formats import BatchFormat
@@ -46,7 +46,7 @@ class BatchMapTask(MapTask):
         known = self.set_aside.count
         if not self._allowed:  # it fails: what is emitted from here on only has to be checked
             self.emitter = self.emitter.fresh()
-            self.emitter.bind(self._ctx, self._program.description.value_type, self._tick)
+            self.emitter.bind(self._ctx, self._law, self._tick)
         for i in range(start, end):
             self._record(block, i)
         if self.set_aside.count == known:
@@ -68,14 +68,14 @@ class BatchMapTask(MapTask):
     def _make(self) -> RecordBatches:
         given = self._program.config.input
         schema = given.schema if isinstance(given, BatchFormat) else None
-        return RecordBatches(given.name, schema, self._program.map_frames)
+        return RecordBatches(given.name, schema, self._program.declared.map_frames)
 
     def _call(self, block: Block, start: int, end: int) -> None:
         records = block.records if end - start == len(block.records) else block.records[start:end]
         with timed("other"):
             batch = self._make.batch(records)
         self.emitter.begin(self._number + start)
-        emit_yielded(self._ctx, self._mapper(batch))
+        emit_returned(self._ctx, self._mapper(batch), "mapper", self._program.config.mapper)
         self.emitter.drain()
 
     def _failure_of(self, call: Callable[[], None]) -> BaseException | None:

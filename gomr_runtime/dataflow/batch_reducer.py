@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from gomr_runtime.dataflow.batch import BadPair
-from gomr_runtime.dataflow.emitter import emit_yielded
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.group_batches import (
     GroupColumns,
@@ -19,6 +18,7 @@ from gomr_runtime.dataflow.groups import Giant, Window
 from gomr_runtime.dataflow.merged import Merged
 from gomr_runtime.dataflow.record_batches import as_frame
 from gomr_runtime.dataflow.reducer import ReduceTask
+from gomr_runtime.dataflow.returned import emit_returned
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD, RECORD
 from gomr_runtime.user_errors import describe, user_frames
@@ -46,7 +46,7 @@ class BatchReduceTask(ReduceTask):
         try:
             for batch in batches:
                 columns = batch
-                self._reduce_batch(as_frame(columns.batch, self._program.reduce_frames))
+                self._reduce_batch(as_frame(columns.batch, self._program.declared.reduce_frames))
                 self.groups += len(batch.keys)
                 self.rows += len(batch.values)
                 columns = None
@@ -66,7 +66,9 @@ class BatchReduceTask(ReduceTask):
     def _reduce_batch(self, frame: Any) -> None:
         reducer: Any = self._program.config.reducer
         self.emitter.begin(None)
-        self._sampler.run(lambda: emit_yielded(self._ctx, reducer(self._ctx, frame)))
+        self._sampler.run(
+            lambda: emit_returned(self._ctx, reducer(self._ctx, frame), "reducer", reducer)
+        )
         self.emitter.drain()
 
 

@@ -19,6 +19,7 @@ from gomr_runtime.dataflow.emit_columns import ColumnEmit
 from gomr_runtime.dataflow.emitter import Emitter
 from gomr_runtime.dataflow.frames import TARGET_BYTES, TARGET_ROWS, frame_of
 from gomr_runtime.dataflow.keys import Kind
+from gomr_runtime.dataflow.pair_law import PairLaw
 from gomr_runtime.dataflow.partitioner import CutPartitioner, Partitioner
 from gomr_runtime.dataflow.shuffle import SMALL_ROWS, Gatherer, RunWriter
 from gomr_runtime.execution import Monitor
@@ -27,15 +28,15 @@ from gomr_runtime.profile import timed
 if TYPE_CHECKING:
     from gomr_native import Pairs
 
-_ONLY: Final = {
-    "": 0,
-    "number": 0,
-    "int": Kind.INT,
-    "float": Kind.FLOAT,
-    "str": Kind.STR,
-    "bytes": Kind.BYTES,
+_KIND: Final[dict[type, Kind]] = {
+    int: Kind.INT,
+    float: Kind.FLOAT,
+    str: Kind.STR,
+    bytes: Kind.BYTES,
 }
-"""By the annotated type of values: the kind that needs no conversion, 0 for any."""
+"""What the buffer takes."""
+_ANY: Final = 0
+_NOT_ONE: Final = -1
 
 
 class Direct:
@@ -47,18 +48,21 @@ class Direct:
         gatherer: Gatherer,
         writer: RunWriter,
         budget: int,
-        value_type: str,
+        law: PairLaw,
     ) -> None:
-        """collector: a PassOn or a SumFold. budget: bytes of pairs that trigger a spill."""
+        """collector: a PassOn or a SumFold. budget: bytes of pairs that trigger a spill. law: of
+        the pairs."""
         self._collector = collector
         self._gatherer = gatherer
         self._writer = writer
         self._budget = budget
-        self._value_type = value_type
+        self._law = law
         self._sums = isinstance(collector, SumFold)
         self._emitter: Emitter | None = None
         self._pairs: Pairs | None = None
         self._general: Callable[..., None] = _unbound
+        self._general_many: Callable[..., None] = _unbound
+        self._general_count: Callable[..., None] = _unbound
         self._counted = 0  # of `taken`, pairs that the books know of
 
     def bind(self, emitter: Emitter, ctx: Context, monitor: Monitor) -> None:
@@ -70,22 +74,30 @@ class Direct:
         shared: Any = None if isinstance(monitor, list) else monitor
         self._emitter = emitter
         emitter.drained = self._reopen
-        self._general = ctx.emit
+        self._general, self._general_many, self._general_count = ctx.emit, ctx.emit_many, ctx.count
         self._pairs = compiled.native.Pairs(
             other=self._other,
-            other_many=lambda pair, many=ctx.emit_many: self._other_many(many, pair),
+            other_many=self._other_many,
+            other_count=self._other_count,
             full=self._full,
             limit=self._budget,
             mode=mode,
-            only=_ONLY[self._value_type],
+            keys=_mask(self._law),
+            only=_only(self._law),
             trial=TRIAL_PAIRS,
             monitor=shared,
             secret=compiled.secret(),
         )
         ctx.emit = self._pairs.emit
         ctx.emit_many = self._pairs.emit_many
-        ctx.emit_batch = ColumnEmit(ctx, self._pairs.columns)
+        ctx.emit_batch = ColumnEmit(ctx, emitter.refuse, self._pairs.columns)
         ctx.count = self._pairs.count
+        ctx.on_end(lambda _: self.stop())
+
+    def stop(self) -> None:
+        """From now on every pair goes the general way."""
+        if self._pairs is not None:
+            self._pairs.close()
 
     def finish(self) -> None:
         """Write what is left, behind what the emitter's pairs became; let go of the buffer."""
@@ -105,9 +117,13 @@ class Direct:
         self._keep_order()
         self._general(*given, **named)
 
-    def _other_many(self, many: Callable[[Any], None], pair: Any) -> None:
+    def _other_many(self, *given: Any, **named: Any) -> None:
         self._keep_order()
-        many((pair,))
+        self._general_many(*given, **named)
+
+    def _other_count(self, *given: Any, **named: Any) -> None:
+        self._keep_order()
+        self._general_count(*given, **named)
 
     def _keep_order(self) -> None:
         """Pairs come the general way until those are drained: what the buffer has goes first."""
@@ -125,11 +141,15 @@ class Direct:
         assert self._pairs is not None
         if self._emitter.failed is not None:
             raise self._emitter.failed
+        closed = self._pairs.closed
+        self._pairs.close()  # while other user code may run
         try:
-            action(self._pairs)
+            self._emitter.while_busy(action, self._pairs)
         except BaseException as error:
             self._emitter.failed = error
             raise
+        if not closed:
+            self._pairs.open()
 
     def _hand_over(self, pairs: Pairs) -> None:
         """Few rows go the general way; many would take too much memory as Python objects."""
@@ -163,16 +183,30 @@ class Direct:
 
 
 def direct_emit(
-    collector: Collector, gatherer: Gatherer, writer: RunWriter, budget: int, value_type: str
+    collector: Collector, gatherer: Gatherer, writer: RunWriter, budget: int, law: PairLaw
 ) -> Direct | None:
     """The direct way for a map task; None where the general one has to do."""
-    if compiled.native is None or value_type not in _ONLY:
+    if compiled.native is None or not isinstance(collector, PassOn | SumFold):
         return None
-    if isinstance(collector, SumFold):
-        fits = value_type in ("", "number", "int")
-    else:
-        fits = isinstance(collector, PassOn)
-    return Direct(collector, gatherer, writer, budget, value_type) if fits else None
+    if law.values is not None and _only(law) == _NOT_ONE:
+        return None
+    if isinstance(collector, SumFold) and law.values not in (None, frozenset({int})):
+        return None
+    return Direct(collector, gatherer, writer, budget, law)
+
+
+def _only(law: PairLaw) -> int:
+    """The one kind of values that need no conversion, 0 for any."""
+    if law.values is None:
+        return _ANY
+    (kind, *others) = law.values
+    return _KIND.get(kind, _NOT_ONE) if not others else _NOT_ONE
+
+
+def _mask(law: PairLaw) -> int:
+    """A bit for each kind of keys that may be taken."""
+    taken = (kind for kind_of, kind in _KIND.items() if law.keys is None or kind_of in law.keys)
+    return sum(1 << kind for kind in taken)
 
 
 def write_pairs(pairs: Pairs, writer: RunWriter) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gomr_runtime import compiled
 from gomr_runtime.context import Context
+from gomr_runtime.dataflow.emit_calls import named
 from gomr_runtime.dataflow.emit_columns import ColumnEmit
 from gomr_runtime.dataflow.emitter import LEAST_PAIRS, Emitter
 from gomr_runtime.dataflow.output import PartWriter
@@ -59,9 +60,15 @@ class DirectText:
             limit=TEXT_BYTES,
         )
         self._point(self._lines.emit, self._lines.emit_many)
-        ctx.emit_batch = ColumnEmit(ctx, self._lines.columns)
-        ctx.count = self._count
-        emitter.limit = 0
+        ctx.emit_batch = ColumnEmit(ctx, emitter.refuse, self._lines.columns)
+        ctx.count = self._count_function()
+        emitter.watch(0)
+        ctx.on_end(lambda _: self.stop())
+
+    def stop(self) -> None:
+        """From now on every pair goes the general way."""
+        if self._lines is not None:
+            self._lines.close()
 
     def settle(self) -> None:
         """Write everything emitted so far. Raises BadPair."""
@@ -85,13 +92,17 @@ class DirectText:
         self._keep_order()
         self._general(*given, **named)
 
-    def _other_many(self, pair: Any) -> None:
+    def _other_many(self, *given: Any, **named: Any) -> None:
         self._keep_order()
-        self._general_many((pair,))
+        self._general_many(*given, **named)
 
-    def _count(self, counted: Iterable[Any]) -> None:
-        assert self._ctx is not None
-        self._ctx.emit_many(zip(counted, repeat(1)))
+    def _count_function(self) -> Callable[[Iterable[Any]], None]:
+        def count(keys: Iterable[Any]) -> None:
+            assert self._ctx is not None
+            assert self._emitter is not None
+            self._ctx.emit_many(zip(self._emitter.source(keys, "ctx.count", "keys"), repeat(1)))
+
+        return named(count)
 
     def _keep_order(self) -> None:
         """Pairs come the general way until those are drained: what is written goes first."""
@@ -104,7 +115,7 @@ class DirectText:
         if lines is not None and emitter is not None and not lines.closed:
             lines.close()
             self._flush()
-            emitter.limit = LEAST_PAIRS
+            emitter.watch(LEAST_PAIRS)
             self._point(self._general, self._general_many)
 
     def _reopen(self) -> None:
@@ -116,7 +127,7 @@ class DirectText:
             lines.open()
             self._point(lines.emit, lines.emit_many)
         assert self._emitter is not None
-        self._emitter.limit = 0
+        self._emitter.watch(0)
 
     def _point(self, emit: Callable[..., None], emit_many: Callable[..., None]) -> None:
         assert self._ctx is not None

@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from gomr_runtime.context import Context
-from gomr_runtime.dataflow.keys import KIND_OF_TYPE, Kind
+from gomr_runtime.dataflow.keys import KIND_OF_TYPE, ColumnsRefused, Kind, PairRefused
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,20 +32,29 @@ TakeColumns = Callable[[Column, Column, int, int], int]
 class ColumnEmit:
     """What `ctx.emit_batch` is; `take` is the direct way, where there is one."""
 
-    __slots__ = ("_ctx", "_take")
+    __slots__ = ("_ctx", "_refuse", "_take")
 
-    def __init__(self, ctx: Context, take: TakeColumns | None = None) -> None:
+    def __init__(
+        self, ctx: Context, refuse: Callable[[PairRefused], None], take: TakeColumns | None = None
+    ) -> None:
+        """refuse: raises what is given to it, and remembers that (see `Emitter.refuse`)."""
         self._ctx = ctx
+        self._refuse = refuse
         self._take = take
 
     def __call__(self, keys: Any, values: Any = _NO_VALUES, /) -> None:
-        if values is _NO_VALUES:
-            keys, values = _two_columns(keys)
-        if _has_objects(keys) or _has_objects(values):
-            self._ctx.emit_many(_object_pairs(keys, values))
-            return
-        for some_keys, some_values in _pairs_of(keys, values):
-            self._emit(some_keys, some_values)
+        try:
+            if values is _NO_VALUES:
+                keys, values = _two_columns(keys)
+            if _has_objects(keys) or _has_objects(values):
+                self._ctx.emit_many(_object_pairs(keys, values))
+                return
+            for some_keys, some_values in _pairs_of(keys, values):
+                self._emit(some_keys, some_values)
+        except ColumnsRefused as error:
+            self._refuse(error)
+
+    __call__.__qualname__ = "ctx.emit_batch"  # as Python's own errors show it
 
     def _emit(self, keys: pa.Array, values: Any) -> None:
         rows = len(keys)
@@ -86,7 +95,7 @@ def _pairs_of(keys: Any, values: Any) -> Iterator[tuple[pa.Array, Any]]:
 
 def _check_rows(keys: int, values: int) -> None:
     if keys != values:
-        raise ValueError(f"ctx.emit_batch: {keys} keys, {values} values")
+        raise ColumnsRefused(f"ctx.emit_batch: {keys} keys, {values} values")
 
 
 def _has_objects(column: Any) -> bool:
@@ -118,13 +127,13 @@ def _two_columns(batch: Any) -> tuple[Any, Any]:
 
     if not isinstance(batch, pa.Table | pa.RecordBatch):
         if not hasattr(batch, "__arrow_c_stream__") or not hasattr(batch, "columns"):
-            raise TypeError(
+            raise ColumnsRefused(
                 f"ctx.emit_batch: expected a record batch, table or frame, or keys and values, got "
                 f"{type(batch).__name__}"
             )
         batch = pa.table(batch)
     if missing := {"key", "value"} - set(batch.schema.names):
-        raise TypeError(
+        raise ColumnsRefused(
             f"ctx.emit_batch: the batch has no column {min(missing)!r}, only "
             f"{', '.join(batch.schema.names)}: name its columns key and value"
         )
@@ -151,7 +160,7 @@ def _array(column: Any, what: str) -> Any:
         return pa.array(column)
     if _is_numpy(column) and column.ndim == 1:
         return pa.array(column)
-    raise TypeError(
+    raise ColumnsRefused(
         f"ctx.emit_batch: {what} are an Arrow array, a Polars series or a NumPy array, "
         f"not {type(column).__name__}"
     )

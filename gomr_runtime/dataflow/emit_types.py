@@ -7,13 +7,14 @@ from functools import lru_cache
 import pyarrow as pa
 
 from gomr_runtime.dataflow.cells import is_any_binary, is_any_list, is_any_string, types_in
+from gomr_runtime.dataflow.keys import ColumnsRefused
 
 _T = pa.types
 
 
 @lru_cache(256)
 def check_type(given: pa.DataType, what: str) -> None:
-    """Raise TypeError unless columns of the type may be emitted, whatever is in them.
+    """Raise ColumnsRefused unless columns of the type may be emitted, whatever is in them.
 
     Args:
         given: The type of the column.
@@ -23,13 +24,13 @@ def check_type(given: pa.DataType, what: str) -> None:
         if _is_scalar(inner) or (what == "values" and _is_container(inner)):
             continue
         within = "" if inner is given else f" in {given}"
-        raise TypeError(
+        raise ColumnsRefused(
             f"ctx.emit_batch: columns of type {inner}{within} are no {what}: cast to ints, "
             "floats, strings or binary first"
         )
     for inner in types_in(given):
         if what == "values" and _T.is_struct(inner) and len(set(inner.names)) < inner.num_fields:
-            raise TypeError(f"ctx.emit_batch: a field of {inner} is named twice")
+            raise ColumnsRefused(f"ctx.emit_batch: a field of {inner} is named twice")
 
 
 def _is_scalar(inner: pa.DataType) -> bool:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice, repeat
-from types import GeneratorType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from gomr_runtime.context import Context
-from gomr_runtime.dataflow.batch import BadPair, Batch, check_container, weight
+from gomr_runtime.dataflow.batch import BadPair, Batch, weight
+from gomr_runtime.dataflow.emit_calls import (
+    count_function,
+    emit_function,
+    emit_many_function,
+    refusal_of_source,
+)
 from gomr_runtime.dataflow.emit_columns import ColumnEmit
-from gomr_runtime.dataflow.keys import Kind
-from gomr_runtime.dataflow.values import PLAIN, freeze
+from gomr_runtime.dataflow.keys import Kind, PairRefused
+from gomr_runtime.dataflow.pair_law import PairLaw
 from gomr_runtime.profile import timed
 
 MOST_PAIRS = 8_192
@@ -28,8 +32,10 @@ LEAST_PAIRS = 16
 WHOLE_PAIRS = 1 << 20
 WHOLE_BYTES = 64 << 20
 """What may be held of records that are drained as a whole."""
-SCALARS = ("int", "float", "str", "bytes", "bool", "number")
-"""Value types that cannot change after emit: nothing to freeze, types are checked in bulk."""
+NOW_COMBINED = (
+    "this ctx cannot emit while pairs are combined, partitioned or stored: a combiner emits with "
+    "the ctx that it is given, a partitioner not at all, and threads one after the other"
+)
 
 Drain = Callable[[list[Any], list[Any]], None]
 """Takes pairs that it may keep; raises BadPair with the index of the first bad one."""
@@ -54,14 +60,18 @@ class Emitter:
     origins: whatever the caller notes at each mark (a record number, a key), for `origin_of`.
     failed: what ended a drain for good. User code may swallow it, so every later drain raises it
     again, and whoever called user code looks here whose error it was.
+    refused: what was emitted last that is no pair. User code may swallow that, too: its record
+    fails all the same, at the next look at the limit, which is -1 meanwhile.
     """
 
     __slots__ = (
-        "_check",
+        "_busy",
         "_drain",
+        "_shut",
         "_tick",
         "_weighed",
         "_weight",
+        "check_pair",
         "count_keys",
         "drained",
         "emitted",
@@ -71,6 +81,7 @@ class Emitter:
         "marks",
         "origins",
         "overflowing",
+        "refused",
         "values",
         "whole_records",
     )
@@ -95,20 +106,63 @@ class Emitter:
         self.drained: Callable[[], None] = _silent
         self.overflowing: Callable[[], None] = _silent
         self.whole_records = whole_records
-        self._check = check
+        self.check_pair = check
+        self.refused: PairRefused | None = None
+        self._shut: Callable[[], NoReturn] | None = None
+        self._busy: Callable[[], NoReturn] | None = None
         self._drain = drain
         self._tick: Ticks = _silent
         self._weighed = 0  # pairs, of those held, whose bytes are in _weight
         self._weight = 0
 
-    def bind(self, ctx: Context, value_type: str, tick: Ticks) -> None:
+    def bind(self, ctx: Context, law: PairLaw, tick: Ticks) -> None:
         """Give `ctx` its emit, emit_many, emit_batch, count and progress."""
         self._tick = tick
-        ctx.emit = self._emit_function(value_type)
-        ctx.emit_many = self._emit_many_function(value_type, tick)
-        ctx.emit_batch = ColumnEmit(ctx)
-        ctx.count = self._count
+        ctx.emit = emit_function(self, law)
+        ctx.emit_many = emit_many_function(self, ctx.emit, tick)
+        ctx.emit_batch = ColumnEmit(ctx, self.refuse)
+        ctx.count = count_function(self, law)
         ctx.progress = tick
+        self._busy = lambda: ctx.refuse(NOW_COMBINED)
+        ctx.on_end(self.shut)
+
+    def refuse(self, error: PairRefused) -> NoReturn:
+        """Raise the error, and remember it."""
+        self.refused = error
+        self.limit = -1
+        raise error
+
+    def source(self, given: Iterable[Any], what: str, items: str) -> Iterator[Any]:
+        """Iterate over what user code gave as pairs or keys; see `refusal_of_source`."""
+        error = refusal_of_source(given, what, items)
+        if error is not None:
+            self.refuse(error)
+        return iter(given)
+
+    def shut(self, refuse: Callable[[], NoReturn]) -> None:
+        """From now on every emit calls `refuse`, which raises."""
+        self._shut = refuse
+        self.limit = -1
+
+    def open(self) -> None:
+        """Take pairs again; what came while it was shut is no pair of anybody."""
+        self._shut = None
+        self.forget()
+        self.limit = LEAST_PAIRS
+
+    def while_busy(self, action: Callable[..., None], *given: Any) -> None:
+        """Call what may run user code other than that which this emitter's ctx was given to."""
+        before, limit = self._shut, self.limit
+        self._shut, self.limit = self._busy, -1
+        try:
+            action(*given)
+        finally:
+            self._shut, self.limit = before, limit
+
+    def watch(self, limit: int) -> None:
+        """Look at what is held as soon as more than `limit` pairs are."""
+        if self.refused is None and self._shut is None:
+            self.limit = limit
 
     def begin(self, origin: Any) -> None:
         """What follows belongs to `origin`."""
@@ -121,7 +175,7 @@ class Emitter:
 
     def fresh(self) -> Emitter:
         """An emitter of the same drain that holds nothing and stands in front of nothing."""
-        return Emitter(self._drain, check=self._check)
+        return Emitter(self._drain, check=self.check_pair)
 
     def forget(self) -> None:
         """Forget every pair held."""
@@ -129,11 +183,13 @@ class Emitter:
         self.values.clear()
         self._forget()
         self._weighed = self._weight = 0
+        self._recover()
 
     def drop_last(self) -> None:
         """Forget the pairs of the record begun last."""
         start = self.marks[-1]
         del self.keys[start:], self.values[start:]
+        self._recover()
 
     def drop(self, index: int) -> Any:
         """Forget the whole record that pair `index` belongs to; returns its origin."""
@@ -151,6 +207,8 @@ class Emitter:
         """Hand on everything; raises BadPair and keeps the pairs when one is bad."""
         if self.failed is not None:
             raise self.failed
+        if self.refused is not None:
+            raise self.refused
         count = len(self.keys)
         if not count:
             self._forget()
@@ -159,7 +217,7 @@ class Emitter:
         keys, values = self.keys[:], self.values[:]
         try:
             with timed("emit"):
-                self._drain(keys, values)
+                self.while_busy(self._drain, keys, values)
         except BadPair:
             raise
         except BaseException as error:
@@ -218,12 +276,18 @@ class Emitter:
 
     def check(self) -> None:
         """Between records, past the limit: weigh what is new, drain when it has become much."""
+        if self.refused is not None:
+            raise self.refused
         self._weigh()
         if len(self.keys) >= MOST_PAIRS or self._weight >= DRAIN_BYTES:
             self.drain()
 
     def overflow(self) -> None:
         """The same in the middle of a record. One that is drained as a whole has to fit."""
+        if self._shut is not None:
+            self._shut()
+        if self.refused is not None:
+            raise self.refused
         self.overflowing()
         self._tick()
         if self.failed is not None:
@@ -259,110 +323,25 @@ class Emitter:
         self.marks.clear()
         self.origins.clear()
 
-    def _emit_function(self, value_type: str) -> Callable[[Any, Any], None]:
-        emit, check = self._unchecked_emit(value_type), self._check
-        if check is None:
-            return emit
+    def _recover(self) -> None:
+        """The record that had what was refused is gone."""
+        if self.refused is not None:
+            self.refused = None
+            self.limit = len(self.keys)
 
-        def emit_checked(key: Any, value: Any) -> None:
-            check(key, value)
-            emit(key, value)
-
-        return emit_checked
-
-    def _unchecked_emit(self, value_type: str) -> Callable[[Any, Any], None]:
-        keys, values = self.keys, self.values
-        add_key, add_value = keys.append, values.append
-        if value_type in SCALARS:
-
-            def emit_scalar(key: Any, value: Any) -> None:
-                add_key(key)
-                add_value(value)
-                if len(keys) > self.limit:
-                    self.overflow()
-
-            return emit_scalar
-
-        def emit(key: Any, value: Any) -> None:
-            add_value(value if value.__class__ in plain else frozen(value))
-            add_key(key)
-            if len(keys) > self.limit:
-                self.overflow()
-
-        plain = PLAIN if not value_type else frozenset()
-        frozen = freeze if not value_type else _container_freezer(value_type)
-        return emit
-
-    def _emit_many_function(
-        self, value_type: str, tick: Ticks
-    ) -> Callable[[Iterable[tuple[Any, Any]]], None]:
-        emit = self._emit_function(value_type)
-
-        def emit_many(pairs: Iterable[tuple[Any, Any]]) -> None:
-            # One by one: a generator may change what it has yielded, emit by itself, or raise.
-            for pair in pairs:
-                try:
-                    key, value = pair
-                except (TypeError, ValueError):
-                    raise _no_pair(pair) from None
-                emit(key, value)
-            tick()
-
-        return emit_many
-
-    def _count(self, counted: Iterable[Any]) -> None:
-        source: Iterator[Any] = iter(counted)
-        if self.count_keys is not None and not self.whole_records:
-            self._count_by_the_way(source)
-            return
-        if self._check is not None or type(counted) not in (list, tuple):  # it may emit by itself
-            self._count_each(source)
-            return
-        while some := list(islice(source, MOST_PAIRS)):
-            self.keys.extend(some)
-            self.values.extend(repeat(1, len(some)))
-            if len(self.keys) > self.limit:
-                self.overflow()
-
-    def _count_each(self, counted: Iterable[Any]) -> None:
-        for key in counted:
-            if self._check is not None:
-                self._check(key, 1)
-            self.keys.append(key)
-            self.values.append(1)
-            if len(self.keys) > self.limit:
-                self.overflow()
-
-    def _count_by_the_way(self, source: Iterator[Any]) -> None:
-        """Past the lists: a sum is the same in any order."""
-        more = True
-        while more:
-            some: list[Any] = []
-            try:
-                some.extend(islice(source, MOST_PAIRS))  # keeps what came before an error
-            finally:
-                more = len(some) == MOST_PAIRS
-                if some:
-                    self._count_now(some)
-
-    def _count_now(self, keys: list[Any]) -> None:
+    def count_now(self, keys: list[Any]) -> None:
+        """Hand on keys that are counted, past the lists."""
         assert self.count_keys is not None
+        if self._shut is not None:
+            self._shut()
         self._tick()
         try:
             with timed("emit"):
-                self.count_keys(keys)
-        except BadPair:  # the next drain finds it again, and whose it is
-            self.keys.extend(keys)
-            self.values.extend(repeat(1, len(keys)))
-            return
+                self.while_busy(self.count_keys, keys)
         except BaseException as error:
             self.failed = error
             raise
         self.emitted += len(keys)
-
-
-def _no_pair(given: object) -> TypeError:
-    return TypeError(f"expected a (key, value) pair, got {given!r:.80}")
 
 
 def _pair_bytes(keys: list[Any], values: list[Any]) -> int:
@@ -374,17 +353,3 @@ def _pair_bytes(keys: list[Any], values: list[Any]) -> int:
 
 def _silent() -> None:
     """Nobody waits for a sign of life."""
-
-
-def emit_yielded(ctx: Context, returned: object) -> None:
-    """Emit what a user function yields, where it is written as a generator."""
-    if isinstance(returned, GeneratorType):
-        ctx.emit_many(returned)
-
-
-def _container_freezer(value_type: str) -> Callable[[Any], Any]:
-    def frozen(value: Any) -> Any:
-        check_container(value, value_type)
-        return freeze(value)
-
-    return frozen

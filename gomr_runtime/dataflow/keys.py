@@ -15,6 +15,8 @@ import struct
 from enum import IntEnum
 from typing import Any, Final
 
+from gomr_runtime.dataflow.conversions import refusal
+
 INT64_MIN: Final = -(1 << 63)
 INT64_MAX: Final = (1 << 63) - 1
 
@@ -49,18 +51,31 @@ _SIGN = 1 << 63
 _ALL = (1 << 64) - 1
 
 
-class KeyRefused(TypeError):
-    """A value that cannot be a key; the message says why and what to do."""
+class PairRefused(TypeError):
+    """Something that was emitted and is no pair; the message says why and what to do.
+
+    place: the user's lines, as a traceback shows them, where the traceback does not have them.
+    """
+
+    place = ""
 
 
-def kind_of(key: Any) -> Kind:
-    """The kind of `key`; KeyRefused for anything that is not exactly a key type.
+class KeyRefused(PairRefused):
+    """A value that cannot be a key."""
+
+
+class ColumnsRefused(PairRefused):
+    """Columns that are no pairs."""
+
+
+def kind_of(key: Any, *, held: bool = False) -> Kind:
+    """The kind of `key`, or of what a tuple holds; KeyRefused for what is not exactly a key type.
 
     Subclasses (numpy scalars, enums) are refused: they would come back as another type.
     """
     kind = KIND_OF_TYPE.get(type(key))
     if kind is None:
-        raise KeyRefused(_refusal(key))
+        raise KeyRefused(refusal(key, "key", held=held))
     if kind is Kind.INT and not INT64_MIN <= key <= INT64_MAX:
         return Kind.NEGATIVE_BIG if key < 0 else Kind.POSITIVE_BIG
     if kind is Kind.FLOAT and key != key:  # noqa: PLR0124  (NaN)
@@ -172,7 +187,7 @@ def _float_from(raw: bytes) -> float:
 
 
 def _element(item: Any) -> bytes:
-    kind = kind_of(item)
+    kind = kind_of(item, held=True)
     raw = payload(kind, item)
     if kind in (Kind.STR, Kind.BYTES):
         raw = raw.replace(b"\x00", b"\x00\xff") + b"\x00"
@@ -210,15 +225,3 @@ def _element_end(kind: Kind, raw: bytes, at: int) -> int:
     while raw[end + 1 : end + 2] == b"\xff":
         end = raw.index(0, end + 2)
     return end + 1
-
-
-def _refusal(key: Any) -> str:
-    name = type(key).__name__
-    for base in (bool, int, float, str, bytes, tuple):
-        if isinstance(key, base):
-            return (
-                f"a key may not be {name}, a subclass of {base.__name__}: emit {base.__name__}(key)"
-            )
-    if hasattr(key, "item"):
-        return f"a key may not be {name}: emit key.item()"
-    return f"a key may not be {name}: use None, bool, int, float, str, bytes or a tuple of these"

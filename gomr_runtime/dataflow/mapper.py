@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,14 +14,17 @@ from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.column_types import CheckPair
 from gomr_runtime.dataflow.direct import Direct
 from gomr_runtime.dataflow.direct_text import DirectText
-from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
+from gomr_runtime.dataflow.emitter import Drain, Emitter
+from gomr_runtime.dataflow.pair_law import PairLaw, names
+from gomr_runtime.dataflow.returned import emit_returned
 from gomr_runtime.dataflow.set_aside import SetAside
+from gomr_runtime.declared import type_name
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, DONE, PIECE, RECORD, TICKS, Monitor
 from gomr_runtime.job import BadRecord, Piece, Place
 from gomr_runtime.profile import EmitSampler, timed
 from gomr_runtime.program import Program
-from gomr_runtime.user_errors import describe, user_frames
+from gomr_runtime.user_errors import describe, place_of, user_frames
 
 IDLE = -1
 MOST_MARKS = 65_536
@@ -57,15 +60,17 @@ class MapTask:
         *,
         allowed_bad: int = 0,
         known_bad: frozenset[int] = frozenset(),
+        law: PairLaw | None = None,
         direct: Direct | DirectText | None = None,
         attempt: int = 1,
         check: CheckPair | None = None,
         set_aside: SetAside | None = None,
     ) -> None:
         """name: the task's, for errors. allowed_bad: bad records to set aside. known_bad: record
-        numbers that killed earlier attempts; they are set aside without being tried. direct: takes
-        pairs past the emitter, where no record has to be taken back. attempt: of the task. check:
-        of pairs as they are emitted. set_aside: takes bad records, by default the first few."""
+        numbers that killed earlier attempts; they are set aside without being tried. law: of the
+        pairs. direct: takes pairs past the emitter, where no record has to be taken back. attempt:
+        of the task. check: of pairs as they are emitted. set_aside: takes bad records, by default
+        the first few."""
         self.books = MapBooks()
         self.set_aside = set_aside or SetAside(None)
         self._block_in_hand: Block | None = None
@@ -82,7 +87,8 @@ class MapTask:
         self._starts: list[tuple[int, int, int]] = []  # (number, piece, offset) of blocks
         self._mapper = partial(program.config.mapper, ctx)
         self.emitter = Emitter(drain, whole_records=allowed_bad > 0, check=check)
-        self.emitter.bind(ctx, program.description.value_type, self._tick)
+        self._law = law or PairLaw()
+        self.emitter.bind(ctx, self._law, self._tick)
         if direct is not None and not self.emitter.whole_records:
             direct.bind(self.emitter, ctx, monitor)
         self._sampler = EmitSampler(ctx)
@@ -96,6 +102,7 @@ class MapTask:
         self._drain()
 
     def _block(self, block: Block) -> None:
+        block = self._typed(block)
         self._note(block)
         if block.bad or self._known_bad:
             self._sampler.run(lambda: self._carefully(block))
@@ -108,6 +115,23 @@ class MapTask:
         monitor[BLOCK_RECORD] = IDLE
         monitor[DONE] = self.books.bytes_read
         monitor[TICKS] += 1
+
+    def _typed(self, block: Block) -> Block:
+        """The block; records that are not of the annotated types are bad."""
+        types = self._program.declared.records
+        if types is None or types.issuperset(map(type, block.records)):
+            return block
+        bad = dict(block.bad)
+        for i, record in enumerate(block.records):
+            if i not in bad and type(record) not in types:
+                cause = (
+                    f"the record is {type_name(type(record))}, the annotation says {names(types)}"
+                )
+                offset = self._locate(block.piece, block.offset, i)
+                source = self._pieces[block.piece].file.source
+                place = place_of(self._program.config.mapper)
+                bad[i] = BadRecord(source, offset, i, cause, place)
+        return replace(block, bad=bad)
 
     def _note(self, block: Block) -> None:
         books = self.books
@@ -137,6 +161,7 @@ class MapTask:
     def _records(self, block: Block, start: int, end: int) -> None:
         """Records [start, end) of the block; the one loop whose cost counts."""
         emitter, mapper, monitor, ctx = self.emitter, self._mapper, self._monitor, self._ctx
+        function = self._program.config.mapper
         keys, records, number = emitter.keys, block.records, self._number
         begin_mark, begin_origin = emitter.marks.append, emitter.origins.append
         i = start
@@ -148,7 +173,7 @@ class MapTask:
                     begin_origin(number + i)
                     returned = mapper(records[i])
                     if returned is not None:
-                        emit_yielded(ctx, returned)
+                        emit_returned(ctx, returned, "mapper", function)
                     if len(keys) > emitter.limit:
                         emitter.check()
             except BadPair as error:
@@ -235,7 +260,7 @@ class MapTask:
         self.emitter.begin(which)
         try:
             with timed("user"):
-                emit_yielded(self._ctx, function(self._ctx))
+                emit_returned(self._ctx, function(self._ctx), which, function)
             self.emitter.drain()
         except GomrError:
             raise

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gomr_runtime.annotations import Frames
 from gomr_runtime.dataflow.cells import (
     REFUSALS,
     Cells,
@@ -25,7 +26,6 @@ from gomr_runtime.dataflow.csv_columns import of_text
 from gomr_runtime.dataflow.json_columns import of_json
 from gomr_runtime.errors import UsageError
 from gomr_runtime.formats import COLUMN_OF
-from gomr_runtime.program import Frames
 
 _TYPES = {"raw_bytes": pa.binary()}
 

@@ -8,45 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from gomr_runtime.aggregates import Aggregate, final
+from gomr_runtime.annotations import Delivery
 from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import BadPair
 from gomr_runtime.dataflow.column_types import CheckPair
 from gomr_runtime.dataflow.direct_text import DirectText
-from gomr_runtime.dataflow.emitter import Drain, Emitter, emit_yielded
+from gomr_runtime.dataflow.emitter import Drain, Emitter
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.group_numbers import reduced_ints
 from gomr_runtime.dataflow.groups import Giant, Window
+from gomr_runtime.dataflow.keys import KeyRefused
 from gomr_runtime.dataflow.merged import Merged
+from gomr_runtime.dataflow.one_pass import OnePass
+from gomr_runtime.dataflow.pair_law import PairLaw
+from gomr_runtime.dataflow.returned import emit_returned
 from gomr_runtime.dataflow.value_order import Chunks, ValueSorter, bytes_of, sort_in_place
+from gomr_runtime.dataflow.values import ValueRefused
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
 from gomr_runtime.profile import EmitSampler, timed, timed_each
-from gomr_runtime.program import Delivery, Program
+from gomr_runtime.program import Program
 from gomr_runtime.user_errors import describe, user_frames
 
 MOST_MARKS = 65_536
 """So many groups begun are drained even if they emitted next to nothing."""
 
 Call = Callable[[Any, list[Any]], None]
-
-
-class OnePass:
-    """A key's values as an iterator; asking for a second pass raises instead of giving nothing."""
-
-    __slots__ = ("_source", "_started")
-
-    def __init__(self, source: Iterator[Any]) -> None:
-        self._source = source
-        self._started = False
-
-    def __iter__(self) -> OnePass:
-        if self._started:
-            raise RuntimeError("values can be read once; annotate list[...] to read them again")
-        self._started = True
-        return self
-
-    def __next__(self) -> Any:
-        return next(self._source)
 
 
 class ReduceTask:
@@ -75,7 +62,7 @@ class ReduceTask:
         self._monitor = monitor
         self._most = 2 * budget
         self.emitter = Emitter(drain, check=check)
-        self.emitter.bind(ctx, "", self._tick)
+        self.emitter.bind(ctx, PairLaw(), self._tick)
         self._text = text
         if text is not None:
             text.bind(self.emitter, ctx, monitor)
@@ -241,7 +228,7 @@ class ReduceTask:
         assert callable(reducer)
         assert not isinstance(reducer, Aggregate)
         with timed("user"):
-            emit_yielded(self._ctx, reducer(self._ctx, key, OnePass(values)))
+            _call_streaming(self._ctx, reducer, "reducer", key, OnePass(values))
 
     def _counted(self, chunks: Iterator[tuple[list[Any], int]]) -> Iterator[tuple[list[Any], int]]:
         try:
@@ -307,9 +294,9 @@ class ReduceTask:
         raise self._failure(key, error) from None
 
     def _failure(self, key: Any, error: BaseException) -> RecordFailed:
-        return RecordFailed(
-            f"{self._name}, key {key!r:.80}: {describe(error)}", detail=user_frames(error)
-        )
+        refused = isinstance(error, KeyRefused | ValueRefused)
+        why = f"the reducer emitted a bad pair: {error}" if refused else describe(error)
+        return RecordFailed(f"{self._name}, key {key!r:.80}: {why}", detail=user_frames(error))
 
     def _edge(self, which: str, function: Callable[[Context], Any] | None) -> None:
         if function is None:
@@ -318,7 +305,7 @@ class ReduceTask:
         self.emitter.begin(which)
         try:
             with timed("user"):
-                emit_yielded(self._ctx, function(self._ctx))
+                emit_returned(self._ctx, function(self._ctx), which, function)
             self.emitter.drain()
         except GomrError:
             raise
@@ -340,12 +327,13 @@ def _caller(program: Program, ctx: Context) -> Call:
     if isinstance(reducer, Aggregate):
         return lambda key, values: _emit_final(ctx, reducer, key, values)
     assert reducer is not None
-    return user_call(reducer, ctx, program.delivery, _sorter(program))
+    return user_call(reducer, ctx, "reducer", program.delivery, _sorter(program))
 
 
 def user_call(
     function: Callable[..., Any],
     ctx: Context,
+    field: str,
     delivery: Delivery,
     arrange: Callable[[list[Any]], list[Any]] | None = None,
 ) -> Call:
@@ -355,17 +343,27 @@ def user_call(
         def plain(key: Any, values: list[Any]) -> None:
             returned = function(ctx, key, values)
             if returned is not None:
-                emit_yielded(ctx, returned)
+                emit_returned(ctx, returned, field, function)
 
         return plain
 
     def call(key: Any, values: list[Any]) -> None:
         if arrange is not None:
             values = arrange(values)
-        given = OnePass(iter(values)) if delivery == "iterator" else values
-        emit_yielded(ctx, function(ctx, key, given))
+        if delivery == "iterator":
+            _call_streaming(ctx, function, field, key, OnePass(iter(values)))
+        else:
+            emit_returned(ctx, function(ctx, key, values), field, function)
 
     return call
+
+
+def _call_streaming(
+    ctx: Context, function: Callable[..., Any], field: str, key: Any, values: OnePass
+) -> None:
+    """Call a user's function with values that it can read until it returns."""
+    emit_returned(ctx, function(ctx, key, values), field, function)
+    values.end()
 
 
 def _sorter(program: Program) -> Callable[[list[Any]], list[Any]] | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.blobs import check_unchanged, open_input
-from gomr_runtime.context import Context
+from gomr_runtime.context import Context, ContextMisused
 from gomr_runtime.dataflow.batch import check_ones, check_pairs
 from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.column_types import CheckPair
@@ -30,6 +30,7 @@ from gomr_runtime.dataflow.fan_in import Group, StoredRun, grouped
 from gomr_runtime.dataflow.index import decode_partition
 from gomr_runtime.dataflow.mapper import MapTask
 from gomr_runtime.dataflow.output import PartWriter
+from gomr_runtime.dataflow.pair_law import PairLaw, types_named
 from gomr_runtime.dataflow.partition_law import in_own_partition
 from gomr_runtime.dataflow.partitioner import (
     CutPartitioner,
@@ -44,8 +45,9 @@ from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.set_aside import SetAside
 from gomr_runtime.dataflow.shuffle import Gatherer, RunWriter
 from gomr_runtime.dataflow.user_combiner import user_combine
-from gomr_runtime.errors import CorruptBlock, DataError
+from gomr_runtime.errors import CorruptBlock, DataError, RecordFailed
 from gomr_runtime.execution import (
+    MISUSED,
     TOTAL,
     Blobs,
     HashedFile,
@@ -56,6 +58,7 @@ from gomr_runtime.job import JobSpec, Ledger, MapOutput, ResultFile, TaskResult,
 from gomr_runtime.layout import part_name
 from gomr_runtime.maps import decode_maps
 from gomr_runtime.program import Program
+from gomr_runtime.user_errors import user_frames
 
 NewPart = Callable[[str, str, HashedFile], PartWriter]
 """(output format, file name, file) to the part's writer; `PartWriter`, or what also keeps the
@@ -66,32 +69,36 @@ def map_shuffled(
     task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs, scratch: Path, monitor: Monitor
 ) -> TaskResult:
     """A map task whose pairs go to reducers: one file of sorted runs."""
-    with HashedFile(scratch / "map") as out, _set_aside(job, scratch) as aside:
+    with (
+        HashedFile(scratch / "map") as out,
+        _set_aside(job, scratch) as aside,
+        _context(task, job, monitor) as ctx,
+    ):
         writer = RunWriter(out, _partitioner(task, program, blobs))
-        ctx = _context(task, job)
         budget = budget_of(job.memory)
         gatherer = Gatherer(writer, budget)
-        collector = _collector(program, ctx, gatherer, budget)
-        value_type = program.description.value_type
-        summed_by = _summed_by(program)
+        law = law_of(program)
+        collector = _collector(program, ctx, gatherer, budget, law, task.name)
 
         def drain(keys: list[Any], values: list[Any]) -> None:
-            for batch in check_pairs(keys, values, value_type, summed_by):
+            for batch in check_pairs(keys, values, law):
                 collector.add(batch)
 
         def count(keys: list[Any]) -> None:
-            for batch in check_ones(keys):
+            for batch in check_ones(keys, law):
                 collector.add(batch)
 
-        sums = isinstance(collector, SumFold) and value_type in ("", "int", "number")
-        direct = direct_emit(collector, gatherer, writer, budget, value_type)
+        sums = isinstance(collector, SumFold) and law.values in (None, frozenset({int}))
+        direct = direct_emit(collector, gatherer, writer, budget, law)
         count_keys = count if sums else None
         mapped = _map(
-            task, job, program, ctx, blobs, drain, monitor, count_keys, direct, set_aside=aside
+            task, job, program, ctx, blobs, drain, monitor, law, count_keys, direct, set_aside=aside
         )
-        collector.finish()
         if direct is not None:
-            direct.finish()
+            direct.stop()
+        mapped.emitter.while_busy(collector.finish)
+        if direct is not None:
+            mapped.emitter.while_busy(direct.finish)
         size, index_bytes = writer.finish()
         file = ResultFile("map", str(out.path), size, out.close(), writer.rows, index_bytes)
         ledger = _map_ledger(mapped) + Ledger(
@@ -113,14 +120,27 @@ def map_only(
     new_part: NewPart = PartWriter,
 ) -> TaskResult:
     """A map task that writes a part of the output itself."""
-    with HashedFile(scratch / "part") as out, _set_aside(job, scratch) as aside:
+    with (
+        HashedFile(scratch / "part") as out,
+        _set_aside(job, scratch) as aside,
+        _context(task, job, monitor) as ctx,
+    ):
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
-        ctx = _context(task, job)
         text = direct_text(part, job.output_format)
         check = part.checker(adding=not job.skip_bad_records)
-        add = part.add
+        law = law_of(program)
         mapped = _map(
-            task, job, program, ctx, blobs, add, monitor, None, text, set_aside=aside, check=check
+            task,
+            job,
+            program,
+            ctx,
+            blobs,
+            part.add,
+            monitor,
+            law,
+            direct=text,
+            set_aside=aside,
+            check=check,
         )
         if text is not None:
             text.finish()
@@ -136,13 +156,14 @@ def sample(
 ) -> TaskResult:
     """The first pass for total order: cut points from the keys of a sample of the input."""
     seen = KeySample()
+    law = law_of(program)
 
     def drain(keys: list[Any], values: list[Any]) -> None:
-        for batch in check_pairs(keys, values, program.description.value_type):
+        for batch in check_pairs(keys, values, law):
             seen.add(batch.kind, batch.keys)
 
-    ctx = _context(task, job)
-    mapped = _map(task, job, program, ctx, blobs, drain, monitor)
+    with _context(task, job, monitor) as ctx:
+        mapped = _map(task, job, program, ctx, blobs, drain, monitor, law)
     with HashedFile(scratch / "cuts") as out:
         out.write(write_cuts(choose_cuts(seen.keys, job.reducers)))
         file = ResultFile("cuts", str(out.path), out.size, out.close(), len(seen.keys))
@@ -163,9 +184,8 @@ def reduce(
     """A reduce task: the runs of one partition merged, reduced and written as a part."""
     runs = list(_runs(task, blobs))
     monitor[TOTAL] = sum(stored.run.rows for stored in runs)
-    with HashedFile(scratch / "part") as out:
+    with HashedFile(scratch / "part") as out, _context(task, job, monitor) as ctx:
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
-        ctx = _context(task, job)
         budget = budget_of(job.memory)
         text = direct_text(part, job.output_format)
         reducer = _reduce_task_type(program)(
@@ -240,6 +260,7 @@ def _map(
     blobs: Blobs,
     drain: Drain,
     monitor: Monitor,
+    law: PairLaw,
     count_keys: Callable[[list[Any]], None] | None = None,
     direct: Direct | DirectText | None = None,
     check: CheckPair | None = None,
@@ -272,6 +293,7 @@ def _map(
         locate,
         allowed_bad=job.skip_bad_records,
         known_bad=frozenset(task.skipped),
+        law=law,
         direct=direct,
         attempt=task.attempt,
         check=check,
@@ -336,7 +358,9 @@ def _user_partitioner(task: TaskSpec, program: Program) -> UserPartitioner:
     return UserPartitioner(function, task.reducers, task.name)
 
 
-def _collector(program: Program, ctx: Context, gatherer: Gatherer, budget: int) -> Collector:
+def _collector(
+    program: Program, ctx: Context, gatherer: Gatherer, budget: int, law: PairLaw, task: str
+) -> Collector:
     config = program.config
     if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
         return SumFold(gatherer, budget, config.reducer)
@@ -346,22 +370,42 @@ def _collector(program: Program, ctx: Context, gatherer: Gatherer, budget: int) 
             return SumFold(gatherer, budget, chosen)
         if chosen.combines:
             return GroupFold(gatherer, budget, aggregate_function(chosen))
-    function: CombineFunction | None = user_combine(program, ctx)
+    function: CombineFunction | None = user_combine(program, ctx, law, task)
     return PassOn(gatherer) if function is None else GroupFold(gatherer, budget, function)
 
 
-def _summed_by(program: Program) -> str:
-    """The built-in that adds values up on the map side, "" for none; `count` ignores them."""
+def law_of(program: Program) -> PairLaw:
+    """What the pairs of a job's map tasks may be."""
     config = program.config
-    if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
-        return ""
     chosen = config.combiner or config.reducer
-    summing = isinstance(chosen, Aggregate) and chosen.name == "sum"
-    return "gomr.sum" if summing else ""
+    summed = isinstance(chosen, Aggregate) and chosen.name == "sum"
+    if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
+        summed = False  # it ignores what the values are
+    values = types_named(program.description.value_type)
+    return PairLaw(program.declared.keys, values, "gomr.sum" if summed else "")
 
 
-def _context(task: TaskSpec, job: JobSpec) -> Context:
-    return Context(job.params, f"{task.run}/{task.name}/{task.attempt}")
+def check_ctx(ctx: Context, task: str) -> None:
+    """RecordFailed where a ctx was misused, also if user code has swallowed that."""
+    try:
+        ctx.check()
+    except ContextMisused as error:
+        raise RecordFailed(f"{task}: {error}", detail=user_frames(error)) from None
+
+
+@contextmanager
+def _context(task: TaskSpec, job: JobSpec, monitor: Monitor) -> Iterator[Context]:
+    """The ctx of a task, which ends with the task."""
+
+    def misused() -> None:
+        monitor[MISUSED] += 1
+
+    ctx = Context(job.params, f"{task.run}/{task.name}/{task.attempt}", misused)
+    try:
+        yield ctx
+        check_ctx(ctx, task.name)
+    finally:
+        ctx.end()
 
 
 def _map_ledger(mapped: MapTask) -> Ledger:

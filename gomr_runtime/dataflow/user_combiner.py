@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
 
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.context import Context
@@ -11,57 +13,101 @@ from gomr_runtime.dataflow.combine import CombineFunction
 from gomr_runtime.dataflow.emitter import Emitter
 from gomr_runtime.dataflow.frames import user_keys
 from gomr_runtime.dataflow.keys import Kind, encode
+from gomr_runtime.dataflow.pair_law import PairLaw
 from gomr_runtime.dataflow.reducer import user_call
 from gomr_runtime.dataflow.values import thaw
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.profile import timed_call
 from gomr_runtime.program import Program
-from gomr_runtime.user_errors import describe, user_frames
+from gomr_runtime.user_errors import describe, place_of, user_frames
+
+NOT_CALLED: Final = (
+    "this ctx was given to the combiner, which is not being called: emit with the ctx that the "
+    "function you are in was given"
+)
 
 
-def user_combine(program: Program, outer: Context) -> CombineFunction | None:
+def user_combine(
+    program: Program, outer: Context, law: PairLaw, task: str
+) -> CombineFunction | None:
     """The config's own combiner over frozen values, None where it names none.
 
     It gets a context of its own, so that what it emits is told apart from what mappers emit.
+
+    Args:
+        program: the job's functions.
+        outer: the ctx of the mapper.
+        law: of the pairs that mappers emit, to which the combiner's are held as well.
+        task: the name of the task, for errors.
     """
     combiner = program.config.combiner
     if combiner is None or isinstance(combiner, Aggregate):
         return None
-    ctx = Context(outer.params, outer.attempt_id)
-    ctx._counters = outer._counters  # one set of counters a task
-    got: list[tuple[list[Any], list[Any]]] = []
-    emitter = Emitter(lambda keys, values: got.append((keys, values)))
-    emitter.bind(ctx, program.description.value_type, lambda: outer.progress())  # noqa: PLW0108  (bound later)
-    call = timed_call("user", user_call(combiner, ctx, program.combiner_delivery))
+    return _UserCombine(program, combiner, outer, law, task)
 
-    def combine(kind: Kind, native: Any, values: list[Any]) -> list[Any]:
+
+class _UserCombine:
+    """The combiner as a function; see `combine.CombineFunction`."""
+
+    def __init__(
+        self,
+        program: Program,
+        combiner: Callable[..., Any],
+        outer: Context,
+        law: PairLaw,
+        task: str,
+    ) -> None:
+        ctx = outer.sibling()
+        self._combiner = combiner
+        self._law = law = replace(law, keys=None)  # a combiner keeps the key, whatever it is
+        self._task = task
+        self._got: list[tuple[list[Any], list[Any]]] = []
+        self._emitter = Emitter(lambda keys, values: self._got.append((keys, values)))
+        self._emitter.bind(ctx, law, lambda: outer.progress())  # noqa: PLW0108  (bound later)
+        self._not_called = lambda: ctx.refuse(NOT_CALLED)
+        self._emitter.shut(self._not_called)
+        call = user_call(combiner, ctx, "combiner", program.declared.combiner_delivery)
+        self._call = timed_call("user", call)
+
+    def __call__(self, kind: Kind, native: Any, values: list[Any]) -> list[Any]:
         key = user_keys(kind, [native])[0]
+        self._emitter.open()
         try:
-            call(key, [thaw(value) for value in values])
-            emitter.drain()
+            self._call(key, [thaw(value) for value in values])
+            self._emitter.drain()
         except GomrError:
             raise
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  (user code may raise anything)
-            raise RecordFailed(
-                f"combiner, key {key!r:.80}: {describe(error)}", detail=user_frames(error)
-            ) from None
+            raise self._failed(key, describe(error), user_frames(error)) from None
+        self._emitter.shut(self._not_called)
+        combined = self._combined(kind, native, key)
+        if not combined:
+            raise self._failed(
+                key,
+                f"it gave nothing back for {len(values)} values; a combiner emits, yields or "
+                "returns at least one pair of its key",
+                place_of(self._combiner),
+            )
+        return combined
+
+    def _combined(self, kind: Kind, native: Any, key: Any) -> list[Any]:
+        """The values of what it gave back, all under its key."""
         combined: list[Any] = []
-        for keys, some in got:
+        for keys, some in self._got:
             try:
-                batches = check_pairs(keys, some, program.description.value_type)
+                batches = check_pairs(keys, some, self._law)
             except BadPair as error:
-                raise RecordFailed(f"combiner, key {key!r:.80}: {error.reason}") from None
+                raise self._failed(key, error.reason, "") from None
             for batch in batches:
                 if batch.kind is not kind or batch.keys.count(native) != len(batch.keys):
                     other = next(given for given in keys if encode(given) != encode(key))
-                    raise RecordFailed(
-                        f"combiner, key {key!r:.80}: it emitted key {other!r:.80}; "
-                        "a combiner keeps the key"
-                    )
+                    why = f"it emitted key {other!r:.80}; a combiner keeps the key"
+                    raise self._failed(key, why, place_of(self._combiner))
                 combined += batch.values
-        got.clear()
+        self._got.clear()
         return combined
 
-    return combine
+    def _failed(self, key: Any, why: str, frames: str) -> RecordFailed:
+        return RecordFailed(f"{self._task}, combiner, key {key!r:.80}: {why}", detail=frames)

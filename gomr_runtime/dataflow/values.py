@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgpack
 
-from gomr_runtime.dataflow.keys import INT64_MAX, INT64_MIN, Kind
+from gomr_runtime.dataflow.conversions import refusal
+from gomr_runtime.dataflow.keys import INT64_MAX, INT64_MIN, Kind, PairRefused
 
 _TUPLE: Final = 1
 _BIG: Final = 2
@@ -27,8 +28,8 @@ KIND_OF_PLAIN: Final[dict[type, Kind]] = {
 }
 
 
-class ValueRefused(TypeError):
-    """Something that cannot be a value; the message says why and what to do."""
+class ValueRefused(PairRefused):
+    """Something that cannot be a value."""
 
 
 class Packed(bytes):
@@ -79,20 +80,20 @@ def kind_of_value(value: Any) -> Kind:
     return kind
 
 
-def _check(value: Any) -> None:
+def _check(value: Any, *, held: bool = False) -> None:
     kind = type(value)
     if kind in PLAIN:
         return
     if kind is list or kind is tuple:
         for item in value:
-            _check(item)
+            _check(item, held=True)
     elif kind is dict:
         for name, item in value.items():
             if type(name) is not str:
                 raise ValueRefused(f"a dict in a value needs str keys, not {type(name).__name__}")
-            _check(item)
+            _check(item, held=True)
     else:
-        raise ValueRefused(_refusal(value))
+        raise ValueRefused(refusal(value, "value", held=held))
 
 
 def _extend(value: Any) -> msgpack.ExtType:
@@ -110,14 +111,3 @@ def _restore(code: int, raw: bytes) -> Any:
     if code == _BIG:
         return int.from_bytes(raw, "big", signed=True)
     raise ValueError(f"unknown msgpack extension {code}")
-
-
-def _refusal(value: Any) -> str:
-    name = type(value).__name__
-    for base in (bool, int, float, str, bytes, tuple, list, dict):
-        if isinstance(value, base):
-            plain = base.__name__
-            return f"a value may not be {name}, a subclass of {plain}: emit {plain}(value)"
-    if hasattr(value, "item"):
-        return f"a value may not be {name}: emit value.item()"
-    return f"a value may not be {name}: use None, bool, int, float, str, bytes, list, tuple or dict"

@@ -77,7 +77,7 @@ static inline int key_at(const Pairs *self, const Column *keys, Py_ssize_t row, 
         key->bytes = key->number;
         key->padded = 0;
     }
-    return key->size <= MOST_CELL && (self->key_kind == key->kind || self->key_kind == KIND_ANY);
+    return takes_key(self, key);
 }
 
 /* Rows [start, end) for as long as they can be taken: the first that was not, -1 for an exception.

@@ -110,6 +110,11 @@ int text_cell(Arena *text, int kind, const char *cell, size_t size, char end);
 
 /* module.c: call a Python function as we were called, by METH_FASTCALL | METH_KEYWORDS. */
 PyObject *call_other(PyObject *other, PyObject *const *args, Py_ssize_t count, PyObject *names);
+/* Call a Python function with an iterable of one thing: 1, or -1 with an exception. */
+int call_with_one(PyObject *function, PyObject *thing);
+/* What `emit_many` or `count` got, as an iterator. NULL without an exception: it is for Python to
+ * refuse, for it is a str, a dict, or nothing that can be iterated over. */
+PyObject *iterate(PyObject *const *args, Py_ssize_t count, PyObject *names);
 #define FAST(function) ((PyCFunction)(void (*)(void))(function))
 
 extern PyType_Spec pairs_spec, merge_spec, lines_spec;

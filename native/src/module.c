@@ -1,7 +1,37 @@
 /* gomr_native: the compiled part of GoMR. What it does, gomr_runtime can do without it. */
 #include "gomr_native.h"
 
-#define VERSION 4 /* of what gomr_runtime calls; see gomr_runtime.compiled.py */
+#define VERSION 5 /* of what gomr_runtime calls; see gomr_runtime.compiled.py */
+
+int call_with_one(PyObject *function, PyObject *thing)
+{
+    PyObject *things = PyTuple_Pack(1, thing);
+    PyObject *done = things ? PyObject_CallFunctionObjArgs(function, things, NULL) : NULL;
+    Py_XDECREF(things);
+    Py_XDECREF(done);
+    return done ? 1 : -1;
+}
+
+/* Whether Python has to look at it first: a str or dict, a mapping, or columns. */
+static int is_odd(PyObject *given)
+{
+    if (PyList_Check(given) || PyTuple_Check(given) || PyIter_Check(given)) {
+        return 0;
+    }
+    return PyUnicode_Check(given) || PyBytes_Check(given) || PyByteArray_Check(given) ||
+           PyObject_HasAttrString(given, "keys") ||
+           PyObject_HasAttrString(given, "__arrow_c_stream__");
+}
+
+PyObject *iterate(PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (count != 1 || names || is_odd(args[0])) {
+        return NULL;
+    }
+    int iterable = PyIter_Check(args[0]) || PySequence_Check(args[0]) ||
+                   PyObject_HasAttrString((PyObject *)Py_TYPE(args[0]), "__iter__");
+    return iterable ? PyObject_GetIter(args[0]) : NULL;
+}
 
 PyObject *call_other(PyObject *other, PyObject *const *args, Py_ssize_t count,
                             PyObject *names)

@@ -43,19 +43,18 @@ static int emit_pair(Pairs *self, PyObject *pair)
     return taken > 0 && settle(self) < 0 ? -1 : taken;
 }
 
-static PyObject *pairs_emit_many(PyObject *object, PyObject *pairs)
+static PyObject *pairs_emit_many(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *names)
 {
     Pairs *self = (Pairs *)object;
-    PyObject *source = PyObject_GetIter(pairs), *pair;
+    PyObject *source = iterate(args, count, names), *pair;
     if (!source) {
-        return NULL;
+        return PyErr_Occurred() ? NULL : call_other(self->other_many, args, count, names);
     }
     while ((pair = PyIter_Next(source))) {
         int taken = emit_pair(self, pair);
         if (!taken) {
-            PyObject *done = PyObject_CallFunctionObjArgs(self->other_many, pair, NULL);
-            taken = done ? 1 : -1;
-            Py_XDECREF(done);
+            taken = call_with_one(self->other_many, pair);
         }
         Py_DECREF(pair);
         if (taken < 0) {
@@ -83,11 +82,16 @@ static int count_key(Pairs *self, PyObject *object)
     return taken > 0 && settle(self) < 0 ? -1 : taken;
 }
 
-static PyObject *pairs_count(PyObject *object, PyObject *keys)
+static PyObject *pairs_count(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                             PyObject *names)
 {
     Pairs *self = (Pairs *)object;
-    PyObject *source = PyObject_GetIter(keys), *one = PyLong_FromLong(1), *key = NULL;
-    while (source && one && (key = PyIter_Next(source))) {
+    PyObject *source = iterate(args, count, names), *one = NULL, *key = NULL;
+    if (!source) {
+        return PyErr_Occurred() ? NULL : call_other(self->other_count, args, count, names);
+    }
+    one = PyLong_FromLong(1);
+    while (one && (key = PyIter_Next(source))) {
         int taken = count_key(self, key);
         if (!taken) {
             PyObject *done = PyObject_CallFunctionObjArgs(self->other, key, one, NULL);
@@ -294,17 +298,18 @@ static PyObject *get_number(PyObject *object, void *which)
 
 static PyObject *pairs_new(PyTypeObject *type, PyObject *args, PyObject *names)
 {
-    static char *known[] = {"other", "other_many", "full",    "limit",  "mode",
-                            "only",  "trial",      "monitor", "secret", NULL};
-    PyObject *other, *other_many, *full, *monitor;
+    static char *known[] = {"other", "other_many", "other_count", "full",    "limit",  "mode",
+                            "keys",  "only",       "trial",       "monitor", "secret", NULL};
+    PyObject *other, *other_many, *other_count, *full, *monitor;
+    unsigned int key_mask;
     Py_ssize_t limit;
     const char *mode, *secret;
     Py_ssize_t secret_size;
     int only;
     unsigned long long trial;
-    if (!PyArg_ParseTupleAndKeywords(args, names, "OOOnsiKOy#", known, &other, &other_many, &full,
-                                     &limit, &mode, &only, &trial, &monitor, &secret,
-                                     &secret_size)) {
+    if (!PyArg_ParseTupleAndKeywords(args, names, "OOOOnsIiKOy#", known, &other, &other_many,
+                                     &other_count, &full, &limit, &mode, &key_mask, &only, &trial,
+                                     &monitor, &secret, &secret_size)) {
         return NULL;
     }
     if (secret_size != sizeof(Secret)) {
@@ -320,10 +325,12 @@ static PyObject *pairs_new(PyTypeObject *type, PyObject *args, PyObject *names)
     self->limit = (size_t)limit;
     self->summing = strcmp(mode, "plain") != 0;
     self->counting = !strcmp(mode, "count");
+    self->key_mask = key_mask;
     self->only_value = self->summing ? KIND_INT : only;
     self->trial = trial;
     self->other = Py_NewRef(other);
     self->other_many = Py_NewRef(other_many);
+    self->other_count = Py_NewRef(other_count);
     self->full = Py_NewRef(full);
     if (monitor != Py_None) {
         if (PyObject_GetBuffer(monitor, &self->monitor, PyBUF_WRITABLE) < 0) {
@@ -343,6 +350,7 @@ static int pairs_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->other);
     Py_VISIT(self->other_many);
+    Py_VISIT(self->other_count);
     Py_VISIT(self->full);
     return 0;
 }
@@ -352,6 +360,7 @@ static int pairs_drop(PyObject *object)
     Pairs *self = (Pairs *)object;
     Py_CLEAR(self->other);
     Py_CLEAR(self->other_many);
+    Py_CLEAR(self->other_count);
     Py_CLEAR(self->full);
     return 0;
 }
@@ -373,8 +382,9 @@ static void pairs_dealloc(PyObject *object)
 
 static PyMethodDef methods[] = {
     {"emit", FAST(pairs_emit), METH_FASTCALL | METH_KEYWORDS, "emit(key, value)"},
-    {"emit_many", pairs_emit_many, METH_O, "emit_many(pairs)"},
-    {"count", pairs_count, METH_O, "count(keys): emit(key, 1) for each"},
+    {"emit_many", FAST(pairs_emit_many), METH_FASTCALL | METH_KEYWORDS, "emit_many(pairs)"},
+    {"count", FAST(pairs_count), METH_FASTCALL | METH_KEYWORDS,
+     "count(keys): emit(key, 1) for each"},
     {"columns", pairs_columns, METH_VARARGS, "columns(keys, values, start, end) -> rows taken"},
     {"sort", pairs_sort, METH_VARARGS, "sort(partitions, where=None) -> bounds"},
     {"body", pairs_body, METH_VARARGS, "body(start, end, most_rows, most_bytes)"},

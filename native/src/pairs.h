@@ -15,13 +15,13 @@ typedef struct {
     uint64_t mask, misses; /* misses: entries of other keys that were looked at */
     Secret secret;
     int key_kind, value_kind; /* KIND_ANY until the first pair */
-    int key_wanted;           /* KIND_ANY or the one to take */
+    unsigned int key_mask;    /* a bit for each kind of keys to take */
     int counting;             /* a value counts as 1, whatever it is */
     int only_value;           /* KIND_ANY or the one to take */
     int summing, closed, sealed;
     uint64_t taken, added, trial; /* pairs; rows; pairs until summing must have paid */
     size_t limit;                 /* bytes until `full` is called */
-    PyObject *other, *other_many, *full;
+    PyObject *other, *other_many, *other_count, *full;
     Py_buffer monitor;
     int64_t *ticks;
 } Pairs;
@@ -51,6 +51,12 @@ int take_cell_of(Pairs *self, const Key *key, uint64_t hash, int kind, const cha
 
 /* column.c */
 PyObject *pairs_columns(PyObject *object, PyObject *args);
+
+static inline int takes_key(const Pairs *self, const Key *key)
+{
+    return key->size <= MOST_CELL && (self->key_mask >> key->kind & 1) &&
+           (self->key_kind == key->kind || self->key_kind == KIND_ANY);
+}
 
 static inline size_t held_bytes(const Pairs *self)
 {

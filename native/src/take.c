@@ -31,7 +31,7 @@ int read_key(const Pairs *self, PyObject *object, Key *key)
     } else {
         return 0;
     }
-    return key->size <= MOST_CELL && (self->key_kind == key->kind || self->key_kind == KIND_ANY);
+    return takes_key(self, key);
 }
 
 static int room_for_row(Store *store)

@@ -151,26 +151,28 @@ static PyObject *lines_emit(PyObject *object, PyObject *const *args, Py_ssize_t 
     return call_other(self->other, args, count, names);
 }
 
-static PyObject *lines_emit_many(PyObject *object, PyObject *pairs)
+static PyObject *lines_emit_many(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *names)
 {
     Lines *self = (Lines *)object;
-    PyObject *source = PyObject_GetIter(pairs), *pair;
-    while (source && (pair = PyIter_Next(source))) {
+    PyObject *source = iterate(args, count, names), *pair;
+    if (!source) {
+        return PyErr_Occurred() ? NULL : call_other(self->other_many, args, count, names);
+    }
+    while ((pair = PyIter_Next(source))) {
         int taken = 0;
         if (!self->closed && PyTuple_CheckExact(pair) && PyTuple_Size(pair) == 2) {
             taken = take_line(self, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1));
         }
         if (!taken) {
-            PyObject *done = PyObject_CallFunctionObjArgs(self->other_many, pair, NULL);
-            taken = done ? 1 : -1;
-            Py_XDECREF(done);
+            taken = call_with_one(self->other_many, pair);
         }
         Py_DECREF(pair);
         if (taken < 0) {
             break;
         }
     }
-    Py_XDECREF(source);
+    Py_DECREF(source);
     if (PyErr_Occurred()) {
         return NULL;
     }
@@ -295,7 +297,7 @@ static void lines_dealloc(PyObject *object)
 
 static PyMethodDef methods[] = {
     {"emit", FAST(lines_emit), METH_FASTCALL | METH_KEYWORDS, "emit(key, value)"},
-    {"emit_many", lines_emit_many, METH_O, "emit_many(pairs)"},
+    {"emit_many", FAST(lines_emit_many), METH_FASTCALL | METH_KEYWORDS, "emit_many(pairs)"},
     {"columns", lines_columns, METH_VARARGS, "columns(keys, values, start, end) -> rows written"},
     {"take", lines_take, METH_NOARGS, "take() -> (records, text)"},
     {"close", lines_close, METH_NOARGS, "send every pair to `other`"},

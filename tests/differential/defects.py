@@ -20,8 +20,8 @@ def _values_come_backwards(patch: pytest.MonkeyPatch) -> None:
 
     real = reducer.user_call
 
-    def backwards(function: Any, ctx: Any, delivery: Any, arrange: Any = None) -> Any:
-        call = real(function, ctx, delivery, arrange)
+    def backwards(*given: Any) -> Any:
+        call = real(*given)
         return lambda key, values: call(key, values[::-1])
 
     patch.setattr(reducer, "user_call", backwards)
@@ -40,15 +40,15 @@ def _backslashes_are_not_escaped(patch: pytest.MonkeyPatch) -> None:
 
 
 def _numbers_are_not_converted(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.dataflow import batch
+    from gomr_runtime.dataflow import pair_law
 
-    patch.setattr(batch, "_convert_one", lambda index, value, wanted: value)
+    patch.setattr(pair_law, "converted", lambda value, types: value)
 
 
 def _an_iterator_is_read_twice(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.dataflow import reducer
+    from gomr_runtime.dataflow.one_pass import OnePass
 
-    patch.setattr(reducer.OnePass, "__iter__", lambda self: self)
+    patch.setattr(OnePass, "__iter__", lambda self: self)
 
 
 def _a_line_is_lost_at_a_cut(patch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from gomr_runtime.dataflow.keys import Kind
 native: Any = compiled.load()
 
 Pair = tuple[Any, Any]
+ANY_KEY = 1 << Kind.INT | 1 << Kind.STR | 1 << Kind.BYTES
 
 
 class Buffer:
@@ -23,15 +24,18 @@ class Buffer:
         only: int = 0,
         trial: int = 1 << 40,
         secret: bytes = b"not a secret, but in a test only",
+        keys: int = ANY_KEY,
     ) -> None:
         self.others: list[Any] = []
         self.filled = 0
         self.pairs = native.Pairs(
             other=lambda *given, **named: self.others.append(given),
-            other_many=self.others.append,
+            other_many=lambda *given, **named: self.others.append(given),
+            other_count=lambda *given, **named: self.others.append(given),
             full=self.full,
             limit=1 << 40,
             mode=mode,
+            keys=keys,
             only=only,
             trial=trial,
             monitor=None,

@@ -419,7 +419,7 @@ def test_values_of_several_types_are_refused_by_name() -> None:
         ({"input": gomr.batches(gomr.lines, schema={})}, "its one column is a 'line'"),
         ({"combiner": add_arrow}, "the combiner takes"),
         ({"sort_values": True}, "takes no sort_values"),
-        ({"mapper": lambda batch: None}, r"the mapper takes \(ctx, batch\), not 1 parameters"),
+        ({"mapper": lambda batch: None}, r"the mapper takes \(ctx, batch\), not 1 parameter"),
         ({"reducer": lambda ctx, batch: None}, "annotates its batch as pyarrow.RecordBatch or"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from array import array
-from collections import Counter
+from collections import ChainMap, Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gomr_runtime import compiled
 from gomr_runtime.dataflow.hashing import partition_one
 from gomr_runtime.dataflow.keys import Kind, kind_of, payload
-from tests.unit.compiled_buffer import Buffer, Pair
+from tests.unit.compiled_buffer import ANY_KEY, Buffer, Pair
 
 native: Any = compiled.load()
 pytestmark = pytest.mark.skipif(native is None, reason="gomr-native is not built")
@@ -109,7 +109,7 @@ def test_what_does_not_fit_goes_elsewhere(key: Any, value: Any, mode: str) -> No
     buffer.pairs.emit("first", 1)
     buffer.pairs.emit(key, value)
     buffer.pairs.emit_many([(key, value)])
-    assert buffer.others == [(key, value)] * 2
+    assert buffer.others == [(key, value), (((key, value),),)]
     assert buffer.pairs.lists(0, buffer.pairs.rows) == (["first"], [1])
 
 
@@ -118,7 +118,8 @@ def test_pairs_that_are_none_and_wrong_calls_go_elsewhere() -> None:
     buffer.pairs.emit("a")
     buffer.pairs.emit(key="a", value=1)
     buffer.pairs.emit_many(["ab", ("a", 1, 2), ["a", 1]])
-    assert buffer.others == [("a",), (), "ab", ("a", 1, 2), ["a", 1]]
+    many = [(("ab",),), ((("a", 1, 2),),), ((["a", 1],),)]
+    assert buffer.others == [("a",), (), *many]
     buffer.pairs.close()
     buffer.pairs.emit("a", 1)
     buffer.pairs.count(["b"])
@@ -197,8 +198,8 @@ def test_full_is_called_past_the_limit_and_its_error_reaches_the_caller() -> Non
         raise OSError("no space")
 
     pairs = native.Pairs(
-        other=print, other_many=print, full=full, limit=200, mode="plain", only=0, trial=0,
-        monitor=None, secret=bytes(32),
+        other=print, other_many=print, other_count=print, full=full, limit=200, mode="plain",
+        keys=ANY_KEY, only=0, trial=0, monitor=None, secret=bytes(32),
     )  # fmt: skip
     with pytest.raises(OSError, match="no space"):
         pairs.emit_many((f"key {i}", "value") for i in range(100))
@@ -213,19 +214,53 @@ def test_an_error_of_the_source_passes_through() -> None:
     buffer = Buffer()
     with pytest.raises(KeyError, match="mine"):
         buffer.pairs.emit_many(source())
-    with pytest.raises(TypeError):
-        buffer.pairs.count(5)
     assert buffer.pairs.rows == 1
+
+
+class Broken:
+    def __iter__(self) -> Any:
+        raise TypeError("mine")
+
+
+@pytest.mark.parametrize("given", ["ab", b"ab", bytearray(b"ab"), {"a": 1}, ChainMap(), 5, print])
+def test_what_is_no_iterable_of_pairs_or_keys_goes_elsewhere(given: Any) -> None:
+    buffer = Buffer()
+    buffer.pairs.emit_many(given)
+    buffer.pairs.count(given)
+    assert buffer.others == [(given,), (given,)]
+    buffer.pairs.count()
+    buffer.pairs.count(keys=given)
+    assert buffer.others[2:] == [(), ()]
+    for call in (buffer.pairs.emit_many, buffer.pairs.count):
+        with pytest.raises(TypeError, match="mine"):
+            call(Broken())
+
+
+@pytest.mark.parametrize("given", [["a"], ("a",), {"a"}, iter(["a"]), {"a": 1}.keys(), deque("a")])
+def test_keys_come_from_iterables_of_any_kind(given: Any) -> None:
+    buffer = Buffer()
+    buffer.pairs.count(given)
+    assert buffer.pairs.lists(0, 1) == (["a"], [1])
+    assert buffer.others == []
+
+
+def test_keys_of_other_kinds_than_are_wanted_go_elsewhere() -> None:
+    buffer = Buffer(keys=1 << Kind.STR | 1 << Kind.BYTES)
+    buffer.pairs.emit(1, 1)
+    buffer.pairs.count([2])
+    buffer.pairs.emit("a", 1)
+    assert buffer.others == [(1, 1), (2, 1)]
+    assert buffer.pairs.lists(0, 1) == (["a"], [1])
 
 
 def test_every_pair_is_a_tick() -> None:
     words = array("q", [0] * 8)
     pairs = native.Pairs(
-        other=print, other_many=print, full=print, limit=1 << 30, mode="plain", only=0, trial=0,
-        monitor=words, secret=bytes(32),
+        other=print, other_many=print, other_count=print, full=print, limit=1 << 30, mode="plain",
+        keys=ANY_KEY, only=0, trial=0, monitor=words, secret=bytes(32),
     )  # fmt: skip
     pairs.emit("a", 1)
-    pairs.count("ab")
+    pairs.count(["a", "b"])
     assert list(words) == [0, 0, 0, 0, 3, 0, 0, 0]
 
 

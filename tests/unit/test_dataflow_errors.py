@@ -262,17 +262,20 @@ def test_a_full_disk_is_nobodys_record(tmp_path: Path, monkeypatch: pytest.Monke
             run(tmp_path / str(mapper), 300, mapper=mapper, limits=SMALL, skip=3)
 
 
-def test_a_pair_refused_in_emit_many_leaves_keys_and_values_aligned(tmp_path: Path) -> None:
+def test_a_refused_pair_fails_its_record_whatever_user_code_catches(tmp_path: Path) -> None:
     def mapper(ctx: Context, line: str) -> None:
         try:
-            ctx.emit_many([("a", line), ("b", {1}), ("c", line)])
+            ctx.emit_many([("a", line), ("b", {1} if line == "1" else 1), ("c", line)])
         except TypeError:
             ctx.emit("caught", line)
 
-    lines = run(tmp_path, 2, mapper=mapper).text.splitlines()
-    assert lines[-1] == 'caught\t["0","1"]'
-    # What came before the refused pair may have been taken, as with single emits.
-    assert set(lines[:-1]) <= {'a\t["0"]', 'a\t["1"]', 'a\t["0","1"]'}
+    with pytest.raises(
+        RecordFailed, match=r"record at byte 2 .*: a value may not be set"
+    ) as failed:
+        run(tmp_path / "a", 3, mapper=mapper)
+    assert "ctx.emit_many([" in failed.value.detail
+    got = run(tmp_path / "b", 3, mapper=mapper, skip=1)
+    assert got.text == 'a\t["0","2"]\nb\t[1,1]\nc\t["0","2"]\n'
 
 
 def test_a_record_too_rich_to_be_held_says_so(

@@ -17,6 +17,7 @@ from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
 from gomr_runtime.dataflow.frames import decode_keys, decode_values, user_keys
 from gomr_runtime.dataflow.index import Run, decode_partition, encode_index
 from gomr_runtime.dataflow.keys import Kind, encode
+from gomr_runtime.dataflow.pair_law import PairLaw
 from gomr_runtime.dataflow.partitioner import (
     CutPartitioner,
     HashPartitioner,
@@ -48,7 +49,7 @@ class Written:
 
 def batches_of(pairs: list[tuple[Any, Any]]) -> list[Batch]:
     keys, values = zip(*pairs, strict=True)
-    return check_pairs(list(keys), [freeze(value) for value in values], "")
+    return check_pairs(list(keys), [freeze(value) for value in values], PairLaw())
 
 
 def written(pairs: list[tuple[Any, Any]], *, arrow: bool, partitions: int = 1) -> tuple[bytes, int]:

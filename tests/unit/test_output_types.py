@@ -299,17 +299,20 @@ def test_bytes_of_csv_are_hexadecimal_and_bools_are_json() -> None:
     ]
 
 
-def test_a_pair_whose_error_user_code_swallows_is_not_in_the_part() -> None:
+def test_a_pair_whose_error_user_code_swallows_fails_its_record() -> None:
     def mapper(ctx: gomr.Context, line: str) -> None:
-        for value in (1, [2], 0.5, 3):
+        for value in (1, [2], 0.5, 3) if line == "b" else (1, 2):
             try:
                 ctx.emit(line, value)
             except TypeError:
                 ctx.emit(line, -1)
 
     config = gomr.MapReduceConfig(mapper=mapper, input=gomr.lines)
-    found = run_local(config, "a\n", output_format="parquet")
-    assert found.pairs == [("a", 1), ("a", -1), ("a", -1), ("a", 3)]
+    text = "a\nb\nc\n"
+    with pytest.raises(RecordFailed, match=r"byte 2 .*: a parquet value cannot be a list"):
+        run_local(config, text, output_format="parquet", mappers=1)
+    found = run_local(config, text, output_format="parquet", mappers=1, skip_bad_records=1)
+    assert found.pairs == [("a", 1), ("a", 2), ("c", 1), ("c", 2)]
 
 
 @pytest.mark.parametrize("output_format", ["csv", "parquet", "jsonl"])

@@ -76,7 +76,8 @@ def test_annotations_decide_delivery_and_conversion(
 @pytest.mark.parametrize(
     ("combiner", "reducer", "value_type"),
     [
-        (floats, ints, "float"),
+        (floats, bare, "float"),
+        (floats, floats, "float"),
         (bare, ints, "int"),
         (aggregates.max, ints, "int"),
         (None, ints, "int"),
@@ -92,7 +93,7 @@ def test_the_combiners_annotation_comes_first(combiner: Any, reducer: Any, value
     [
         ({"reducer": unresolved}, "annotation of 'values' cannot be resolved: NameError"),
         ({"reducer": mapper}, r"takes \(ctx, key, values\), not 2 parameters"),
-        ({"reducer": max}, "parameters are not known"),
+        ({"reducer": max}, "max takes no .ctx, key, values.: name gomr.max"),
         ({"reducer": 3}, "reducer=3"),
         ({"reducer": aggregates.top}, "name n"),
         ({"reducer": ints, "combiner": aggregates.count}, "it is a reducer only"),
@@ -119,7 +120,7 @@ def test_the_description_names_what_was_chosen() -> None:
     assert not said.description.map_only
     assert program().description.map_only
     assert program(reducer=ints, partitioner=total_order).description.partitioner == "total_order"
-    assert program(reducer=ints, partitioner=len).description.partitioner == "user"
+    assert program(reducer=ints, partitioner=lambda key, n: 0).description.partitioner == "user"
     assert len(said.description.worker_sha256) == 64
 
 

@@ -6,6 +6,7 @@ combining: a job is a list of records, a dict of groups and a list of lines.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +99,8 @@ class PlainRun:
             raise Refused(self.outcome.refused[0])
 
     def _check(self, config: MapReduceConfig) -> None:
+        if inspect.iscoroutinefunction(config.mapper):
+            raise Refused("async")
         for function in (config.reducer, config.combiner):
             if callable(function) and not isinstance(function, Aggregate):
                 annotation(function)

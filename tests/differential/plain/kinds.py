@@ -17,10 +17,10 @@ class Kind:
 
 RAISED = "LookupError: .*on purpose"
 KINDS = {
-    "key_kind": Kind(1, "a key may not be "),
+    "key_kind": Kind(1, "a key may not (be|hold) "),
     "key_nan": Kind(1, "a key may not be NaN"),
     "key_surrogate": Kind(1, "lone surrogate"),
-    "value_kind": Kind(1, "a value may not be |needs str keys"),
+    "value_kind": Kind(1, "a value may not (be|hold) |needs str keys"),
     "value_surrogate": Kind(1, "lone surrogate"),
     "value_type": Kind(1, "is no (int|float)|the annotation says "),
     "raised": Kind(1, RAISED),
@@ -39,6 +39,7 @@ KINDS = {
     "returned": Kind(1, "return|yield"),
     "counter": Kind(1, r"add\(\) takes an int"),
     "annotation": Kind(2, "annotation"),
+    "async": Kind(2, "async def"),
     "no_config": Kind(2, "never calls gomr.run"),
     "sum_range": Kind(1, "beyond what a float holds"),
     "skip_chunk": Kind(2, "--skip-bad-records needs single records"),

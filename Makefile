@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo test differential simulate digests mutants chaos pythons cluster cluster-down proto check fmt bench clean
+.PHONY: demo server test differential simulate digests mutants chaos pythons cluster cluster-down proto check fmt bench clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -13,6 +13,10 @@ demo: $(READY)
 	@echo; echo "The most frequent words:"
 	@.venv/bin/python examples/wordcount/top.py outputs/demo 15
 	@echo "All of them, in order of the words: outputs/demo/"
+
+# A Prefect server that stays, with a password, for runs to keep their history in (docs/prefect.md).
+server: $(READY)
+	@$(RUN) flows.kept_server
 
 # Every tier that this machine can run; what is skipped is listed with its reason.
 test: $(READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -20,11 +21,13 @@ Done = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Server:
-    """A running Prefect server; `environ` is for processes that talk to it."""
+    """A running Prefect server; `environ` is for processes that talk to it. password: as
+    `user:password`, where it wants one."""
 
     api: str
     environ: dict[str, str]
     pid: int
+    password: str = ""
 
 
 def clean_environ() -> dict[str, str]:
@@ -74,9 +77,10 @@ def wait_for_line(process: subprocess.Popen[str], words: str) -> list[str]:
 
 def call(server: Server, path: str, body: object) -> Any:
     """POST to the Prefect API."""
-    request = urllib.request.Request(
-        server.api + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json"}
+    if server.password:
+        headers["Authorization"] = f"Basic {base64.b64encode(server.password.encode()).decode()}"
+    request = urllib.request.Request(server.api + path, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=10) as reply:
         return json.load(reply)
 

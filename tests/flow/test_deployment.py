@@ -1,13 +1,21 @@
-"""The deployment `gomr/start` through a real work pool and a real process worker."""
+"""The deployment `gomr/start`, started as docs/prefect.md says, on a machine with an empty HOME."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import textwrap
 import time
+import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -31,35 +39,118 @@ def prefect(server: Server, checkout: Path, *arguments: str) -> subprocess.Compl
     )
 
 
+def documented(heading: str) -> list[str]:
+    """The commands under a heading of docs/prefect.md, a text for each block of them."""
+    page = (ROOT / "docs" / "prefect.md").read_text(encoding="utf-8")
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+    return [textwrap.dedent(block) for block in blocks]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A person's machine: a checkout, an empty home, and a port of its own for the server."""
+
+    checkout: Path
+    home: Path
+    port: int
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "HOME": str(self.home),
+            "PATH": os.environ["PATH"],
+            "KUBECONFIG": os.devnull,
+            "PREFECT_SERVER_API_PORT": str(self.port),
+        }
+
+    def start(self, commands: str, output: Path) -> subprocess.Popen[bytes]:
+        """Begin what the page says, as it stands there but for the port."""
+        with output.open("wb") as out:
+            return subprocess.Popen(
+                ["bash", "-ec", commands.replace("127.0.0.1:4200", f"127.0.0.1:{self.port}")],
+                cwd=self.checkout,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+
+    def run(self, commands: str) -> str:
+        """Do what the page says; what was printed."""
+        output = self.home.with_name("output")
+        code = self.start(commands, output).wait(3 * PATIENCE)
+        assert code == 0, f"{commands}\n{output.read_text()}"
+        return output.read_text()
+
+
+pytestmark = pytest.mark.timeout(600)  # the first test starts a server with an empty database
+
+
 @pytest.fixture(scope="module")
-def checkout(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A checkout of its own, deployed as the documentation says, with a worker that serves it."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("flows", "tasks", "gomr_runtime", "examples", "prefect.yaml"):
-        (folder / name).symlink_to(ROOT / name)
-    made = prefect(server, folder, "work-pool", "create", "gomr", "--type", "process")
-    assert made.returncode == 0, made.stderr
-    deployed = prefect(server, folder, "deploy", "--all")
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    log = folder / "worker.log"
-    with log.open("wb") as out:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gomr"],
-            cwd=folder,
-            env=server.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-        )
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    folder = tmp_path_factory.mktemp("machine")
+    (folder / "home").mkdir()
+    (folder / "checkout").mkdir()
+    for path in ROOT.iterdir():
+        if path.name not in {"outputs", ".gomr", ".git"}:
+            (folder / "checkout" / path.name).symlink_to(path)
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    return Machine(folder / "checkout", folder / "home", port)
+
+
+@pytest.fixture(scope="module")
+def server(machine: Machine) -> Iterator[Server]:
+    """The server that stays, started as the page says."""
+    (start,) = documented("A server that stays")
+    home = machine.home / ".prefect"
     try:
-        yield folder
+        machine.run(start)
+        profiles = tomllib.loads((home / "profiles.toml").read_text())
+        password = profiles["profiles"][profiles["active"]]["PREFECT_API_AUTH_STRING"]
+        pid = int((home / "server.pid").read_text())
+        api = f"http://127.0.0.1:{machine.port}/api"
+        yield Server(api, machine.environ | {"PREFECT_API_URL": api}, pid, password)
+    finally:
+        machine.run(".venv/bin/prefect server stop")
+
+
+@pytest.fixture(scope="module")
+def checkout(server: Server, machine: Machine) -> Iterator[Path]:
+    """The checkout, deployed as the page says, with a worker that serves it."""
+    deploy, work, *_ = documented("As a deployment")
+    machine.run(deploy)
+    worker = machine.start(work, machine.checkout / "worker.log")
+    try:
+        yield machine.checkout
     finally:
         family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
-        worker.send_signal(signal.SIGINT)
+        for process in family[1:2] or family:
+            process.send_signal(signal.SIGINT)
         _, alive = psutil.wait_procs(family, timeout=30)
         for process in alive:
             process.kill()
         worker.wait(30)
+
+
+def test_the_server_that_stays_is_its_users_alone(server: Server, machine: Machine) -> None:
+    request = urllib.request.Request(
+        f"{server.api}/flow_runs/filter", b"{}", {"Content-Type": "application/json"}
+    )
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request, timeout=10)
+    process = psutil.Process(server.pid)
+    assert server.password not in "\0".join(process.cmdline())
+    assert (machine.home / ".prefect" / "profiles.toml").stat().st_mode & 0o777 == 0o600
+    listening = [c for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
+
+
+def test_a_run_as_the_page_says(checkout: Path, machine: Machine) -> None:
+    deploy, _, _, given, *_ = documented("As a deployment")
+    environment = "".join(deploy.splitlines(keepends=True)[:2])
+    assert "Completed" in machine.run(environment + given)
 
 
 def run_deployment(server: Server, checkout: Path, *arguments: str) -> str:

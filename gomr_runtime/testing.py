@@ -35,6 +35,7 @@ from gomr_runtime.dataflow.output import PartWriter, normal_keys
 from gomr_runtime.dataflow.pair_law import PairLaw
 from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.set_aside import read_set_aside
+from gomr_runtime.dataflow.task_context import check_ctx, law_of
 from gomr_runtime.dataflow.values import freeze, thaw
 from gomr_runtime.errors import UsageError
 from gomr_runtime.execution import SLOTS, Blobs, HashedFile, Monitor, execute
@@ -146,11 +147,11 @@ def run_mapper(
     piece = Piece(InputFile(source, "", 0), 0, 0)
     ctx = Context(params or {}, "test/map-0/1")
     with _fresh(config, any_record=config is not mapper)() as program:
-        law = stages.law_of(program)
+        law = law_of(program)
         task = MapTask("map-0", program, ctx, (piece,), drain, [0] * SLOTS, lambda *_: 0, law=law)
         try:
             task.run([Block(0, 0, 0, [record], 1, 0)])
-            stages.check_ctx(ctx, "map-0")
+            check_ctx(ctx, "map-0")
         finally:
             ctx.end()
     return emitted
@@ -184,8 +185,8 @@ def run_reducer(
             values = [1] * len(values)  # what map tasks make of them
         task = ReduceTask("reduce-0", program, ctx, drain, [0] * SLOTS, Path(), 1 << 29)
         try:
-            task.run([_window(key, values, stages.law_of(program))])
-            stages.check_ctx(ctx, "reduce-0")
+            task.run([_window(key, values, law_of(program))])
+            check_ctx(ctx, "reduce-0")
         finally:
             ctx.end()
     return emitted

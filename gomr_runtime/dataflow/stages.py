@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from gomr_runtime.aggregates import Aggregate
 from gomr_runtime.blobs import check_unchanged, open_input
-from gomr_runtime.context import Context, ContextMisused
+from gomr_runtime.context import Context
 from gomr_runtime.dataflow.batch import check_ones, check_pairs
 from gomr_runtime.dataflow.block import Block
 from gomr_runtime.dataflow.column_types import CheckPair
@@ -30,7 +30,7 @@ from gomr_runtime.dataflow.fan_in import Group, StoredRun, grouped
 from gomr_runtime.dataflow.index import decode_partition
 from gomr_runtime.dataflow.mapper import MapTask
 from gomr_runtime.dataflow.output import PartWriter
-from gomr_runtime.dataflow.pair_law import PairLaw, types_named
+from gomr_runtime.dataflow.pair_law import PairLaw
 from gomr_runtime.dataflow.partition_law import in_own_partition
 from gomr_runtime.dataflow.partitioner import (
     CutPartitioner,
@@ -44,10 +44,10 @@ from gomr_runtime.dataflow.records import offset_of_record, read_blocks
 from gomr_runtime.dataflow.reducer import ReduceTask
 from gomr_runtime.dataflow.set_aside import SetAside
 from gomr_runtime.dataflow.shuffle import Gatherer, RunWriter
+from gomr_runtime.dataflow.task_context import law_of, task_context
 from gomr_runtime.dataflow.user_combiner import user_combine
-from gomr_runtime.errors import CorruptBlock, DataError, RecordFailed
+from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.execution import (
-    MISUSED,
     TOTAL,
     Blobs,
     HashedFile,
@@ -58,7 +58,6 @@ from gomr_runtime.job import JobSpec, Ledger, MapOutput, ResultFile, TaskResult,
 from gomr_runtime.layout import part_name
 from gomr_runtime.maps import decode_maps
 from gomr_runtime.program import Program
-from gomr_runtime.user_errors import user_frames
 
 NewPart = Callable[[str, str, HashedFile], PartWriter]
 """(output format, file name, file) to the part's writer; `PartWriter`, or what also keeps the
@@ -72,7 +71,7 @@ def map_shuffled(
     with (
         HashedFile(scratch / "map") as out,
         _set_aside(job, scratch) as aside,
-        _context(task, job, monitor) as ctx,
+        task_context(task, job, monitor) as ctx,
     ):
         writer = RunWriter(out, _partitioner(task, program, blobs))
         budget = budget_of(job.memory)
@@ -123,25 +122,14 @@ def map_only(
     with (
         HashedFile(scratch / "part") as out,
         _set_aside(job, scratch) as aside,
-        _context(task, job, monitor) as ctx,
+        task_context(task, job, monitor) as ctx,
     ):
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
         text = direct_text(part, job.output_format)
         check = part.checker(adding=not job.skip_bad_records)
         law = law_of(program)
-        mapped = _map(
-            task,
-            job,
-            program,
-            ctx,
-            blobs,
-            part.add,
-            monitor,
-            law,
-            direct=text,
-            set_aside=aside,
-            check=check,
-        )
+        read = task, job, program, ctx, blobs
+        mapped = _map(*read, part.add, monitor, law, direct=text, set_aside=aside, check=check)
         if text is not None:
             text.finish()
         file = _part_file(part, out)
@@ -162,7 +150,7 @@ def sample(
         for batch in check_pairs(keys, values, law):
             seen.add(batch.kind, batch.keys)
 
-    with _context(task, job, monitor) as ctx:
+    with task_context(task, job, monitor) as ctx:
         mapped = _map(task, job, program, ctx, blobs, drain, monitor, law)
     with HashedFile(scratch / "cuts") as out:
         out.write(write_cuts(choose_cuts(seen.keys, job.reducers)))
@@ -184,7 +172,7 @@ def reduce(
     """A reduce task: the runs of one partition merged, reduced and written as a part."""
     runs = list(_runs(task, blobs))
     monitor[TOTAL] = sum(stored.run.rows for stored in runs)
-    with HashedFile(scratch / "part") as out, _context(task, job, monitor) as ctx:
+    with HashedFile(scratch / "part") as out, task_context(task, job, monitor) as ctx:
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
         budget = budget_of(job.memory)
         text = direct_text(part, job.output_format)
@@ -372,40 +360,6 @@ def _collector(
             return GroupFold(gatherer, budget, aggregate_function(chosen))
     function: CombineFunction | None = user_combine(program, ctx, law, task)
     return PassOn(gatherer) if function is None else GroupFold(gatherer, budget, function)
-
-
-def law_of(program: Program) -> PairLaw:
-    """What the pairs of a job's map tasks may be."""
-    config = program.config
-    chosen = config.combiner or config.reducer
-    summed = isinstance(chosen, Aggregate) and chosen.name == "sum"
-    if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
-        summed = False  # it ignores what the values are
-    values = types_named(program.description.value_type)
-    return PairLaw(program.declared.keys, values, "gomr.sum" if summed else "")
-
-
-def check_ctx(ctx: Context, task: str) -> None:
-    """RecordFailed where a ctx was misused, also if user code has swallowed that."""
-    try:
-        ctx.check()
-    except ContextMisused as error:
-        raise RecordFailed(f"{task}: {error}", detail=user_frames(error)) from None
-
-
-@contextmanager
-def _context(task: TaskSpec, job: JobSpec, monitor: Monitor) -> Iterator[Context]:
-    """The ctx of a task, which ends with the task."""
-
-    def misused() -> None:
-        monitor[MISUSED] += 1
-
-    ctx = Context(job.params, f"{task.run}/{task.name}/{task.attempt}", misused)
-    try:
-        yield ctx
-        check_ctx(ctx, task.name)
-    finally:
-        ctx.end()
 
 
 def _map_ledger(mapped: MapTask) -> Ledger:

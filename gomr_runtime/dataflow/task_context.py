@@ -1,0 +1,49 @@
+"""What the user code of one task is given: its ctx, and the law of the pairs that it emits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gomr_runtime.aggregates import Aggregate
+from gomr_runtime.context import Context, ContextMisused
+from gomr_runtime.dataflow.pair_law import PairLaw, types_named
+from gomr_runtime.errors import RecordFailed
+from gomr_runtime.execution import MISUSED, Monitor
+from gomr_runtime.job import JobSpec, TaskSpec
+from gomr_runtime.program import Program
+from gomr_runtime.user_errors import user_frames
+
+
+@contextmanager
+def task_context(task: TaskSpec, job: JobSpec, monitor: Monitor) -> Iterator[Context]:
+    """The ctx of a task, which ends with the task."""
+
+    def misused() -> None:
+        monitor[MISUSED] += 1
+
+    ctx = Context(job.params, f"{task.run}/{task.name}/{task.attempt}", misused)
+    try:
+        yield ctx
+        check_ctx(ctx, task.name)
+    finally:
+        ctx.end()
+
+
+def law_of(program: Program) -> PairLaw:
+    """What the pairs of a job's map tasks may be."""
+    config = program.config
+    chosen = config.combiner or config.reducer
+    summed = isinstance(chosen, Aggregate) and chosen.name == "sum"
+    if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
+        summed = False  # it ignores what the values are
+    values = types_named(program.description.value_type)
+    return PairLaw(program.declared.keys, values, "gomr.sum" if summed else "")
+
+
+def check_ctx(ctx: Context, task: str) -> None:
+    """RecordFailed where a ctx was misused, also if user code has swallowed that."""
+    try:
+        ctx.check()
+    except ContextMisused as error:
+        raise RecordFailed(f"{task}: {error}", detail=user_frames(error)) from None

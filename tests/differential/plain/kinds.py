@@ -26,6 +26,7 @@ KINDS = {
     "raised": Kind(1, RAISED),
     "partitioner": Kind(1, r"partitioner\(.* returned .*an int from 0 to "),
     "combiner_key": Kind(1, "a combiner keeps the key"),
+    "combiner_nothing": Kind(1, "combiner"),
     "second_pass": Kind(1, "values can be read once"),
     "no_number": Kind(1, "needs int or float values"),
     "no_order": Kind(1, "not supported between instances|NaN has no place"),

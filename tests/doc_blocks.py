@@ -42,7 +42,7 @@ def _blocks(page: str, lines: list[str]) -> Iterator[Block]:
             saved = _SAVED.search(before)
             text = "\n".join(lines[start:end]) + "\n"
             yield Block(page, start, line[3:], text, saved[1] if saved else "")
-            at = end + 1
+            at, before = end + 1, ""
         elif line.startswith("    ") and not (at and lines[at - 1].strip()):
             end = at
             while end < len(lines) and (lines[end].startswith("    ") or not lines[end].strip()):

@@ -87,7 +87,7 @@ def _row(cells: list[str]) -> bytes:
 
 
 def _spoil(random: Random, record: str, fault: str, files: list[tuple[str, list[bytes]]]) -> None:
-    bad = {"bad UTF-8": b"\xff\xfe", "bad JSON": b"{nope", "short row": b"one,two"}.get(fault)
+    bad = {"bad UTF-8": b"\xc3(", "bad JSON": b"{nope", "short row": b"one,two"}.get(fault)
     if bad is None:
         bad = b"boom"
         if kind_of(record) == "jsonl":

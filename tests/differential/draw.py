@@ -24,7 +24,7 @@ from tests.differential.vocabulary import (
     value_table,
 )
 
-LANDED = frozenset({"A2", "A3", "A5", "A8"})
+LANDED = frozenset({"A2", "A3", "A5", "A8", "A10"})
 """Of the changes that a feature waits for (`faults.AFTER`, `WAITING`), those that are there."""
 WAITING = {"state": "A3", "lists": "A5", "edges": "A3", "stateful": "A3", "lazy": "A2"}
 HOMOGENEOUS = ("word", "upper", "first", "length", "bytes", "pair", "one")

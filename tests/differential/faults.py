@@ -53,7 +53,9 @@ FAULTS: dict[str, Fault] = {
     "returns a number": Fault("mapper", "return 5"),
     "returns a str": Fault("mapper", "return 'ab'"),
     "async mapper": Fault("async", needs="no yield"),
-    "combiner gives another key": Fault("combiner", "give((key, 1), 1)"),
+    "combiner gives another key": Fault(
+        "combiner", "for value in values:\n    give((key, 1), value)"
+    ),
     "combiner raises": Fault("combiner", RAISE),
     "combiner gives nothing": Fault("combiner", "pass"),
     "annotated as a set": Fault("annotation", "set[int]"),

@@ -43,5 +43,5 @@ KINDS = {
     "async": Kind(2, "async def"),
     "no_config": Kind(2, "never calls gomr.run"),
     "sum_range": Kind(1, "beyond what a float holds"),
-    "skip_chunk": Kind(2, "--skip-bad-records needs single records"),
+    "skip_chunk": Kind(2, "--skip-bad-records needs "),
 }

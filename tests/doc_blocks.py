@@ -18,12 +18,14 @@ _INLINE = re.compile(r"`((?:python|make|prefect|kubectl|docker|kind|uv) [^`]+)`"
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a page. saved_as: the file name that the text before it gives it."""
+    """A block of a page. heading: what it stands under. saved_as: the file name that the text
+    before it gives it."""
 
     page: str
     line: int
     language: str
     text: str
+    heading: str
     saved_as: str = ""
 
 
@@ -34,24 +36,25 @@ def blocks_of(page: str) -> list[Block]:
 
 def _blocks(page: str, lines: list[str]) -> Iterator[Block]:
     at = 0
-    before = ""
+    before = heading = ""
     while at < len(lines):
         line, start = lines[at], at + 1
         if line.startswith("```"):
             end = next(i for i in range(start, len(lines)) if lines[i].startswith("```"))
             saved = _SAVED.search(before)
             text = "\n".join(lines[start:end]) + "\n"
-            yield Block(page, start, line[3:], text, saved[1] if saved else "")
+            yield Block(page, start, line[3:], text, heading, saved[1] if saved else "")
             at, before = end + 1, ""
         elif line.startswith("    ") and not (at and lines[at - 1].strip()):
             end = at
             while end < len(lines) and (lines[end].startswith("    ") or not lines[end].strip()):
                 end += 1
             text = "\n".join(found[4:] for found in lines[at:end]).rstrip() + "\n"
-            yield Block(page, start, "sh", text)
+            yield Block(page, start, "sh", text, heading)
             at = end
         else:
             before = line if line.strip() else before
+            heading = line.lstrip("# ") if line.startswith("#") else heading
             at += 1
 
 

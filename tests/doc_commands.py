@@ -45,6 +45,13 @@ NOT_RUN: dict[str, str] = {
     "docker build -f k8s/flow/Dockerfile -t gomr-flow:latest .": IMAGES,
     "docker build -f Dockerfile.worker --build-arg WORKER_FILE=worker.py "
     "-t mr-worker:latest .": IMAGES,
+    "python -m flows.gomr --input text.txt examples/wordcount/worker.py": (
+        "text.txt is a text of yours; the quickstart's command is typed"
+    ),
+    "prefect deployment run gomr/start --watch": "the run with parameters after it is typed",
+    "prefect deployment schedule create gomr/start --interval 3600": (
+        "an hour is long: tests/flow/test_deployment.py makes one of 15 seconds"
+    ),
     "kubectl apply -k k8s/overlays/shared": CLUSTER,
     "prefect work-pool create gomr-kubernetes --type kubernetes": CLUSTER,
     "prefect deploy --all --prefect-file k8s/flow/prefect.yaml": CLUSTER,
@@ -53,6 +60,10 @@ NOT_RUN: dict[str, str] = {
     "--watch": CLUSTER,
 }
 """By the command on one line: why no test runs it as it stands."""
+TYPED_BY: dict[str, tuple[str, ...]] = {
+    "docs/prefect.md": ("A server that stays", "As a deployment"),
+}
+"""Headings whose blocks tests/flow/test_deployment.py takes out of the page and types."""
 PATTERNS: dict[str, str] = {r"make bench ROW=[\w-]+ SCALE=(small|full)": BENCH}
 
 

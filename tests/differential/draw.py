@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from tests.differential.contents import ATOMS, RECORDS, files_of, kind_of
-from tests.differential.faults import AFTER, FAULTS
+from tests.differential.faults import FAULTS
 from tests.differential.program import Program
 from tests.differential.recipes import CONVERTED, REDUCERS, combiners_of, own
 from tests.differential.source import PARTITIONERS, SORT_KEYS
@@ -24,9 +24,6 @@ from tests.differential.vocabulary import (
     value_table,
 )
 
-LANDED = frozenset({"A2", "A3", "A5", "A8", "A10"})
-"""Of the changes that a feature waits for (`faults.AFTER`, `WAITING`), those that are there."""
-WAITING = {"state": "A3", "lists": "A5", "edges": "A3", "stateful": "A3", "lazy": "A2"}
 HOMOGENEOUS = ("word", "upper", "first", "length", "bytes", "pair", "one")
 TEXTS = ["", "x", "a=b", "é", "two words"]
 
@@ -73,11 +70,7 @@ def _with_functions(random: Random, program: Program) -> Program:
     """Reducer, combiner, what is annotated, sorting."""
     if random.random() < 0.12:
         return replace(program, reducer="")
-    fitting = [
-        name
-        for name, recipe in REDUCERS.items()
-        if program.domain in recipe.domains and not (recipe.stateful and not landed("stateful"))
-    ]
+    fitting = [name for name, recipe in REDUCERS.items() if program.domain in recipe.domains]
     reducer = random.choice(fitting)
     recipe = REDUCERS[reducer]
     annotated = random.choice(ANNOTATIONS[program.domain]) if recipe.body else ""
@@ -96,14 +89,13 @@ def _with_functions(random: Random, program: Program) -> Program:
         combiner=combiner,
         combiner_annotated=random.choice(types) if own(combiner) else "",
         combiner_stream=own(combiner) and random.random() < 0.3,
-        give=random.choice(["emit", "emit", "yield", *(["return"] if landed("lists") else [])]),
+        give=random.choice(["emit", "emit", "yield", "return"]),
         sort=sort,
     )
 
 
 def _with_callables(random: Random, program: Program) -> Program:
-    styles = [name for name in STYLES if landed("lists") or name not in LISTS]
-    style = random.choice(styles)
+    style = random.choice([*STYLES])
     if style.startswith("count") and (program.value != "1" or program.domain != "int"):
         style = "emit"
     if style == "reused" and (
@@ -113,13 +105,11 @@ def _with_callables(random: Random, program: Program) -> Program:
     state = random.choice(["", "", "cache", "context", "emit", "counter", "tally"])
     summed = program.reducer in ("sum", "gomr.sum") and program.domain == "int"
     plain_key = program.key in [KEYS[name] for name in HOMOGENEOUS]
-    if (state == "tally" and not (summed and plain_key)) or (
-        state != "cache" and not landed("state")
-    ):
+    if summed and plain_key and random.random() < 0.4:
+        state = "tally"
+    elif state == "tally" or (state == "cache" and program.value == "record"):
         state = ""
-    if state == "cache" and program.value == "record":
-        state = ""
-    edges = random.choice(["", "", "", "prefix", *(["groups"] if landed("edges") else [])])
+    edges = random.choice(["", "", "", "prefix", "groups"])
     if edges == "groups" and not (REDUCERS.get(program.reducer) and REDUCERS[program.reducer].body):
         edges = ""
     return replace(
@@ -129,26 +119,15 @@ def _with_callables(random: Random, program: Program) -> Program:
         counts=random.random() < 0.3,
         state=state,
         shape=random.choice(["def", *SHAPES]),
-        side=random.choice(
-            ["", "", "", "helper", "package", *(["lazy"] if landed("lazy") else [])]
-        ),
+        side=random.choice(["", "", "", "helper", "package", "lazy"]),
         edges=edges,
     )
-
-
-LISTS = ("yield list", "return list", "return map", "return zip", "return values")
-
-
-def landed(feature: str) -> bool:
-    return WAITING.get(feature, feature) in LANDED
 
 
 def _with_fault(random: Random, program: Program) -> Program:
     """Something wrong that this program can have; as it is where there is nothing."""
     fitting = [
-        name
-        for name, fault in FAULTS.items()
-        if AFTER.get(name, "") in ("", *LANDED) and _can_have(program, fault.where, fault.needs)
+        name for name, fault in FAULTS.items() if _can_have(program, fault.where, fault.needs)
     ]
     fault = random.choice(fitting)
     changed: dict[str, Any] = {"fault": fault}
@@ -206,8 +185,6 @@ def _with_options(random: Random, program: Program) -> Program:
         skip = random.choice([0, 0, 1, 5])
     output_format = random.choice(["text", "text", "text", "jsonl", "csv"])
     reducers = random.choice([1, 2, 3, 5])
-    if output_format == "csv" and not landed("A10"):  # a column's type, of one part at present
-        reducers, output_format = 1, "csv" if program.reducer else "text"
     return replace(
         program,
         partitioner=partitioner,

@@ -61,14 +61,3 @@ FAULTS: dict[str, Fault] = {
     "annotated as a set": Fault("annotation", "set[int]"),
     "annotated as a number": Fault("annotation", "int"),
 }
-AFTER = {
-    "yields a number": "A5",
-    "yields three": "A5",
-    "yields a str of two": "A5",
-    "returns a number": "A5",
-    "returns a str": "A5",
-    "async mapper": "A5",
-    "combiner gives nothing": "A5",
-    "annotated as a set": "A8",
-    "annotated as a number": "A8",
-}

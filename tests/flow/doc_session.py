@@ -3,8 +3,7 @@
 The checkout is a copy at the checkout's own path, with the environment of the real one; /tmp and
 HOME are empty; there is no network but the machine's own; what was started ends at the end.
 Namespaces of the kernel do that, as any user where users may make them. Each page has a shell of
-its own, at the root of the checkout. All share the machine: a Prefect server that one page starts
-serves those after it, and only the first page pays for a temporary one.
+its own, at the root of the checkout. All share the machine.
 """
 
 from __future__ import annotations
@@ -28,12 +27,10 @@ ACTIVATED = ". .venv/bin/activate\n"
 
 @dataclass(frozen=True)
 class Session:
-    """prepare: what the page takes for granted, in the shell before the first command. aside:
-    commands that go on in another terminal. earlier: commands that a page before has typed at the
-    same place."""
+    """prepare: what the page takes for granted, in the shell before the first command. earlier:
+    commands that a page before has typed at the same place."""
 
     prepare: str = ""
-    aside: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
 
 
@@ -45,13 +42,6 @@ SESSIONS: dict[str, Session] = {
     ),
 }
 """The pages in the order in which they are typed."""
-NOT_YET = {
-    "docs/prefect.md": Session(
-        f"{ACTIVATED}cp examples/wordcount/input.txt text.txt\n",
-        aside=("prefect worker start --pool gomr",),
-    ),
-}
-"""Pages that do not work as they stand: they are to be mended, then they move up."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,7 @@ def script_of(page: str) -> str:
         for command in commands_in(block.text) if block.language == "sh" else ():
             if command in wanted:
                 lines.append(f"cat >&3 <<'END-OF-COMMAND'\n{command}\n{AFTER}\nEND-OF-COMMAND")
-                lines.append(f"{command} &" if command in session.aside else command)
+                lines.append(command)
     return "\n".join(lines) + "\n"
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from gomr_runtime.testing import run_local
 from gomr_runtime.workerfile import inspect_worker
-from tests.doc_blocks import PAGES, Block, blocks_of, commands_in, commands_of, mentioned_in
-from tests.doc_commands import NOT_RUN, fault_of, one_line, reason_not_to_run
-from tests.flow.doc_session import NOT_YET, SESSIONS
+from tests.doc_blocks import PAGES, ROOT, Block, blocks_of, commands_in, commands_of, mentioned_in
+from tests.doc_commands import NOT_RUN, TYPED_BY, fault_of, one_line, reason_not_to_run
+from tests.flow.doc_session import SESSIONS
 
 TEXT = "to be or\nnot to be\n"
 PYTHON = [block for page in PAGES for block in blocks_of(page) if block.language == "python"]
@@ -31,10 +31,22 @@ def named(block: Block) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_command_is_run_or_listed_with_its_reason(page: str) -> None:
-    run = [command for command in commands_of(page) if not reason_not_to_run(command)]
-    assert not run or page in {*SESSIONS, *NOT_YET}, (
-        f"nothing runs {run}: add {page} to SESSIONS, or a reason"
-    )
+    left = [
+        command
+        for block in blocks_of(page)
+        if block.language == "sh" and block.heading not in TYPED_BY.get(page, ())
+        for command in commands_in(block.text)
+        if not reason_not_to_run(command)
+    ]
+    assert not left or page in SESSIONS, f"nothing runs {left}: add {page} to SESSIONS, or a reason"
+
+
+@pytest.mark.parametrize("page", TYPED_BY)
+def test_what_another_test_types_is_typed_there(page: str) -> None:
+    headings = {block.heading for block in blocks_of(page)}
+    typed = (ROOT / "tests" / "flow" / "test_deployment.py").read_text(encoding="utf-8")
+    assert all(f'documented("{heading}")' in typed for heading in TYPED_BY[page])
+    assert headings >= {*TYPED_BY[page]}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -126,7 +126,7 @@ def test_P4_one_that_comes_back_misses_nothing(
     server: Server, runs: Runs, mode: str, back: str
 ) -> None:
     name = f"back-{mode}"
-    done = runs.go(name, {"start_store": mode, back: "up"})
+    done = runs.go(name, {"start_store": mode, back: "up"}, patience=60.0)
     is_whole(done)
     assert done["said"] == []
     assert state_of(server, name, "COMPLETED") == "COMPLETED"

@@ -187,7 +187,7 @@ def test_total_order_puts_the_parts_end_to_end(
 def test_every_format_is_byte_identical(
     output_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gomr_runtime.dataflow.output.GROUP_ROWS", 50)
+    monkeypatch.setattr("gomr_runtime.dataflow.parquet_part.GROUP_ROWS", 50)
     records: Records = [[(f"w{i * j % 97}", j)] * 2 for i in range(40) for j in range(20)]
     tiny = Limits(small_rows=10, frame_rows=7, drain_pairs=11, budget=400, widest=3, giant_rows=5)
     whole = run(records, reducer=aggregates.sum, output_format=output_format)

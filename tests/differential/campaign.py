@@ -225,8 +225,8 @@ def wrong(program: Program, expected: Answer, got: Answer) -> str:
         return ""
     if expected.refused:
         kinds = [*expected.refused]
-        if program.output_format == "csv":  # which of two faults of a pair is told first is open
-            kinds += ["column_types", "column_containers"]
+        if program.output_format == "csv":  # which of two faults of a pair is named first is open
+            kinds += ["column_types", "column_containers", "column_known"]
         if "key_nan" in kinds and program.output_format == "jsonl":
             kinds.append("json_nan")
         fits = any(KINDS[kind].fits(got.code, got.message) for kind in kinds)

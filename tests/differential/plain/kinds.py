@@ -33,6 +33,7 @@ KINDS = {
     "json_nan": Kind(1, "cannot hold NaN or an infinity"),
     "column_types": Kind(1, "column (key|value) holds both "),
     "column_containers": Kind(1, "a csv (key|value) cannot be a (tuple|list|dict)"),
+    "column_known": Kind(2, "csv cannot hold the values of type (tuple|list|dict)"),
     "not_utf8": Kind(1, "invalid UTF-8 at byte "),
     "not_json": Kind(1, "not JSON|is not JSON"),
     "csv_row": Kind(1, "the row has . fields, the header has "),

@@ -14,6 +14,7 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, JobFailed
 from gomr_runtime.job import Summary, from_json
+from gomr_runtime.unforeseen import unforeseen
 
 PATIENCE = 120.0  # seconds without any master before `watch` gives up
 PAUSE = 0.05  # seconds before a call that a master broke off is made again
@@ -113,6 +114,8 @@ class RunClient:
                 put(event)
         except GomrError as error:
             put(error)
+        except Exception as error:  # noqa: BLE001  (who waits must hear of it)
+            put(unforeseen(error))
 
     def _wait_ready(self, timeout: float) -> None:
         """Return once a master answers; TimeoutError when none does in time.

@@ -10,6 +10,8 @@ from weakref import WeakSet
 from gomr_runtime.user_errors import did_you_mean
 
 MAX_COUNTERS = 120
+MOST_DIGITS = 4_000  # so that the sum over a million tasks is below Python's own limit of 4,300
+LARGEST_COUNT = 10**MOST_DIGITS
 FORKED: Final = (
     "this ctx cannot be used in a process that user code has started, where what it takes is lost: "
     "give back what is to be emitted, and emit it in the task's own process"
@@ -36,12 +38,17 @@ class Counter:
         return self._count
 
     def add(self, n: int = 1) -> None:
-        """Add `n`, an int."""
+        """Add `n`, an int. The count has at most 4,000 digits in a task."""
         if self._refuse is not None:
             self._refuse()
         if type(n) is not int:
             raise TypeError(f"counter {self.name!r}: add() takes an int, got {type(n).__name__}")
-        self._count += n
+        count = self._count + n
+        if not -LARGEST_COUNT < count < LARGEST_COUNT:
+            raise ValueError(
+                f"counter {self.name!r}: its value has more than {MOST_DIGITS:,} digits"
+            )
+        self._count = count
 
 
 class EmitBatch(Protocol):

@@ -40,6 +40,7 @@ from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
 from gomr_runtime.storage.directory import path_of
 from gomr_runtime.submit import submit
+from gomr_runtime.unforeseen import check_address_space
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
@@ -73,6 +74,7 @@ class LocalRun:
         """program: what workers run; its sha256 is `job.worker_sha256`. python: of workers and
         master. log_folder: where their stderr goes, by default beside the run's scratch
         space, which goes with the run."""
+        check_address_space()
         self.job = job
         self.summary: Summary | None = None
         self._program = program

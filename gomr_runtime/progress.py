@@ -16,6 +16,7 @@ from gomr_runtime.quantities import format_duration, format_size
 STEP = 0.1  # share of a phase between two plain lines
 ALMOST = 0.99  # of a phase whose input is read, while not all of its tasks are committed
 MOST_BAD = 10  # lines about bad records
+MOST_COUNTERS = 100  # lines about counters
 BARS = {"upload": "upload", "sample": "sampling", "map": "map", "reduce": "reduce"}
 """The phases that have a bar, and what it is called."""
 
@@ -247,11 +248,20 @@ def summary_text(summary: Summary, output: str) -> str:
         *books(summary.ledger),
         ("took", costs(summary)),
         *[(f"in {kind}", times(summary, kind)) for kind in summary.profile],
-        *[("counter", f"{name} = {count:,}") for name, count in sorted(summary.counters.items())],
+        *counters(summary),
         *set_aside(summary, output),
         ("parts", f"{len(summary.parts)} in {output} ({format_size(size)})"),
     ]
     return "\n".join(f"{name:>9}  {text}" for name, text in rows)
+
+
+def counters(summary: Summary) -> list[tuple[str, str]]:
+    """The user's counters by name, a line each, as far as a person would read on."""
+    rows = [("counter", f"{name} = {count:,}") for name, count in sorted(summary.counters.items())]
+    if len(rows) <= MOST_COUNTERS:
+        return rows
+    more = len(rows) - MOST_COUNTERS
+    return [*rows[:MOST_COUNTERS], ("counter", f"{more:,} more, in _SUCCESS and with --json")]
 
 
 def set_aside(summary: Summary, output: str) -> list[tuple[str, str]]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
-from gomr_runtime.errors import GomrError
+from gomr_runtime.errors import EXIT_ENVIRONMENT, GomrError
 from gomr_runtime.layout import check_run_id
 from gomr_runtime.master.server import Arguments, serve
 from gomr_runtime.streams import open_streams, say_error
+from gomr_runtime.unforeseen import is_limit, unforeseen
 
 
 def parse(argv: list[str]) -> Arguments:
@@ -41,6 +42,11 @@ def main() -> int:
     except GomrError as error:
         say_error("gomr-master", error)
         return error.exit_code
+    except Exception as error:
+        if not is_limit(error):
+            raise
+        say_error("gomr-master", unforeseen(error))
+        return EXIT_ENVIRONMENT
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ from gomr_runtime.master.journal import Manifest, Plan
 from gomr_runtime.scheduler.events import TaskId
 from gomr_runtime.typed_parts import untyped
 
+MOST_COUNTERS = 1_000
+"""Names of counters in a run: its summary lists them all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -53,6 +56,7 @@ class Books:
         self._types = Unified()
         self._set_aside = 0
         self._total: dict[TaskKind, int] = {}
+        self._counters: set[str] = set()  # the names of all
         self._examples: dict[int, tuple[BadRecord, ...]] = {}  # of bad records, by map task
 
     def enter(self, manifest: Manifest) -> None:
@@ -66,6 +70,12 @@ class Books:
                 return
             _check_same(earlier, manifest)
             self._count(earlier, -1)
+        self._counters.update(manifest.result.counters)
+        if len(self._counters) > MOST_COUNTERS:
+            raise JobFailed(
+                f"more than {MOST_COUNTERS:,} counters in the whole run, such as "
+                f"{min(manifest.result.counters)!r}: emit what is counted by data instead"
+            )
         manifest = self._without_examples(manifest)
         self.committed[task] = manifest
         self._count(manifest, 1)

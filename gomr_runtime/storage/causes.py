@@ -16,6 +16,8 @@ _PLAIN = {
     errno.ENOTDIR: "a file is where a folder should be",
     errno.EISDIR: "a folder is where the file should be",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
+    errno.EFBIG: "the file would be larger than this process may write: raise `ulimit -f`",
+    errno.ENOMEM: "out of memory: raise the limit of this process, `ulimit -v`",
     errno.ENFILE: "too many open files on this machine",
     errno.ENAMETOOLONG: "the name is too long",
     errno.EIO: "the disk reports an error",

@@ -17,12 +17,13 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
-from gomr_runtime.errors import EXIT_OK, EnvironmentFailed, GomrError
+from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_OK, EnvironmentFailed, GomrError
 from gomr_runtime.job import JobSpec, from_json
 from gomr_runtime.layout import check_run_id, job, summary
 from gomr_runtime.process import PR_SET_DUMPABLE, prctl, watch_for_end
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.streams import open_streams, say_error
+from gomr_runtime.unforeseen import is_limit, unforeseen
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.program_copy import bring_program
 
@@ -142,6 +143,11 @@ def main() -> int:
     except GomrError as error:
         say_error("gomr-worker", error)
         return error.exit_code
+    except Exception as error:
+        if not is_limit(error):
+            raise
+        say_error("gomr-worker", unforeseen(error))  # another worker would meet it, too
+        return EXIT_ENVIRONMENT
 
 
 if __name__ == "__main__":

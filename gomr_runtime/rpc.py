@@ -20,7 +20,6 @@ from gomr_runtime.errors import EnvironmentFailed
 
 MESSAGE_LIMIT = 4 << 20  # bytes the master takes in one message
 REPLY_LIMIT = 64 << 20  # bytes a client or worker takes: a summary lists every part
-INLINE_PIECES = 256 << 10  # bytes of task JSON from which on pieces go through the store
 UNARY_DEADLINE = 10.0  # seconds
 STREAM_DEADLINE = 3600.0  # seconds; streams are opened again afterwards
 

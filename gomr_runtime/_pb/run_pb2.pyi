@@ -53,10 +53,12 @@ class Register(_message.Message):
     def __init__(self, run: _Optional[str] = ..., worker: _Optional[str] = ..., description: _Optional[str] = ..., version: _Optional[str] = ..., highest_epoch: _Optional[int] = ..., python: _Optional[str] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("running",)
+    __slots__ = ("running", "room")
     RUNNING_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
     running: _containers.RepeatedCompositeFieldContainer[Progress]
-    def __init__(self, running: _Optional[_Iterable[_Union[Progress, _Mapping]]] = ...) -> None: ...
+    room: int
+    def __init__(self, running: _Optional[_Iterable[_Union[Progress, _Mapping]]] = ..., room: _Optional[int] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("attempt", "fraction", "done")
@@ -69,10 +71,18 @@ class Progress(_message.Message):
     def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., fraction: _Optional[float] = ..., done: _Optional[int] = ...) -> None: ...
 
 class Next(_message.Message):
-    __slots__ = ("count",)
+    __slots__ = ("count", "running")
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
     count: int
-    def __init__(self, count: _Optional[int] = ...) -> None: ...
+    running: Running
+    def __init__(self, count: _Optional[int] = ..., running: _Optional[_Union[Running, _Mapping]] = ...) -> None: ...
+
+class Running(_message.Message):
+    __slots__ = ("attempts",)
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("kind", "index", "attempt", "nonce")

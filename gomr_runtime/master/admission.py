@@ -29,7 +29,7 @@ from gomr_runtime.job import (
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
-from gomr_runtime.scheduler.events import WorkerJoined
+from gomr_runtime.scheduler.events import PlanningBegan, WorkerJoined
 
 
 class Refusal(Exception):
@@ -99,6 +99,7 @@ class Admission:
         driver = self._driver
         async with self._planning:
             if driver.plan is None:
+                driver.post(PlanningBegan(driver.now()))
                 try:
                     plan = await asyncio.to_thread(self._make_plan, description)
                 except GomrError as error:

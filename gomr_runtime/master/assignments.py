@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from gomr_runtime import layout
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.job import JobSpec, TaskKind, TaskResult, TaskSpec, from_json
-from gomr_runtime.master.journal import Plan, Split
+from gomr_runtime.master.journal import Plan
+from gomr_runtime.pieces import Split
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 
 KINDS: dict[str, TaskKind] = {"sample": "sample", "map": "map", "reduce": "reduce"}
@@ -36,6 +37,7 @@ class Assignments:
         self.job = job
         self._nonce = nonce
         self.plan = plan
+        self._large = set(plan.large_tasks())
         self._flights: dict[AttemptId, Flight] = {}
 
     def __len__(self) -> int:
@@ -76,9 +78,13 @@ class Assignments:
         return spec
 
     def _pieces(self, task: TaskId) -> Split:
-        if task.kind == "map":
-            return self.plan.splits[task.index]
-        return self.plan.sample if task.kind == "sample" else ()
+        return self.plan.pieces_of(task)
+
+    def pieces_key(self, task: TaskId) -> str:
+        """Where the task's pieces are stored, which are too many for a message; else ""."""
+        if task not in self._large:
+            return ""
+        return layout.pieces(self.job.run, self.plan.pieces, str(task))
 
     def flight(self, attempt: AttemptId) -> Flight | None:
         return self._flights.get(attempt)

@@ -20,7 +20,6 @@ from gomr_runtime.master.duties import (
     Conclude,
     Duty,
     Seal,
-    StorePieces,
     TypeParts,
     WriteSummary,
 )
@@ -76,7 +75,6 @@ from gomr_runtime.scheduler.state import Phase, SchedulerConfig
 from gomr_runtime.success import promoted
 
 ATTEMPTS_PER_EPOCH = 1000  # more than the budgets allow one master to start of one task
-INLINE_TASK = 256 << 10  # characters of task JSON from which on pieces go through the store
 
 
 class Core:
@@ -96,7 +94,6 @@ class Core:
         self._nonce = nonce
         self._started = now - elapsed
         self._phases: list[tuple[str, float]] = [("wait", now)]
-        self._pieces: dict[str, str] = {}
         self._maps_key = ""
         self._verdict: GomrError | None = None
         self._error: GomrError | None = None
@@ -137,7 +134,7 @@ class Core:
                     AttemptProgressed(self._now, event.worker, doing.attempt, doing.fraction)
                 )
         attempts = tuple(doing.attempt for doing in event.running)
-        self._decide(WorkerHeard(self._now, event.worker, attempts))
+        self._decide(WorkerHeard(self._now, event.worker, attempts, event.room))
 
     def _on_reported(self, event: Reported) -> None:
         """Reports to an earlier master are dropped: their attempts are not ours."""
@@ -197,11 +194,6 @@ class Core:
             case Seal(), str() as key:
                 self._maps_key = key
                 self._decide(MapsSealed(self._now))
-            case StorePieces(worker, attempt, name), str() as key:
-                self._pieces[name] = key
-                flight = self.assignments.flight(attempt) if self.assignments else None
-                if flight is not None:
-                    self._assign_large(worker, flight.spec)
             case TypeParts(), tuple() as typed:
                 self._conclude({part.name: part for part in typed})
 
@@ -210,9 +202,6 @@ class Core:
             case Commit(attempt):
                 self._verdict = self._verdict or ending.with_advice(error)
                 self._decide(CommitSettled(self._now, attempt, None))
-            case StorePieces(worker, attempt):
-                failure = TaskFailure("storage", str(error))
-                self._decide(AttemptFailed(self._now, worker, attempt, failure))
             case _:
                 self._verdict = self._verdict or ending.with_advice(error)
                 self._decide(StoreFailed(self._now, str(error)))
@@ -252,17 +241,8 @@ class Core:
         spec = self.assignments.start(
             attempt, worker, skipped, self.books.cuts_key(), self._maps_key
         )
-        text = text_of(spec)
-        if len(text) <= INLINE_TASK:
-            self._out.append(Assign(worker, text))
-        elif spec.name in self._pieces:
-            self._assign_large(worker, spec)
-        else:  # pieces of thousands of files travel through the store, once for all attempts
-            self._perform(StorePieces(worker, attempt, spec.name, spec.pieces))
-
-    def _assign_large(self, worker: str, spec: TaskSpec) -> None:
-        text = text_of(ending.without_pieces(spec))
-        self._out.append(Assign(worker, text, self._pieces[spec.name]))
+        key = self.assignments.pieces_key(attempt.task)
+        self._out.append(Assign(worker, text_of(ending.without_pieces(spec) if key else spec), key))
 
     def _abandon(self, worker: str, attempt: AttemptId, reason: str) -> None:
         flight = self.assignments.flight(attempt) if self.assignments else None

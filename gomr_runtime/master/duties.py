@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gomr_runtime.errors import GomrError
 from gomr_runtime.job import ColumnType, MapOutput, Part, Summary
-from gomr_runtime.master.journal import Journal, Manifest, Split
+from gomr_runtime.master.journal import Journal, Manifest
 from gomr_runtime.scheduler.events import AttemptId
 
 
@@ -29,19 +29,6 @@ class Seal:
 
     def run(self, journal: Journal) -> str:
         return journal.seal_maps(self.outputs)
-
-
-@dataclass(frozen=True, slots=True)
-class StorePieces:
-    """Store the pieces of an attempt's task; answered by their key."""
-
-    worker: str
-    attempt: AttemptId
-    task_name: str
-    pieces: Split
-
-    def run(self, journal: Journal) -> str:
-        return journal.write_pieces(self.task_name, self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +65,5 @@ class WriteSummary:
         journal.write_summary(self.summary)
 
 
-Duty = Commit | Seal | StorePieces | TypeParts | Conclude | WriteSummary
+Duty = Commit | Seal | TypeParts | Conclude | WriteSummary
 Answer = Manifest | Summary | tuple[Part, ...] | str | GomrError | None

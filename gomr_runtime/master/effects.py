@@ -34,10 +34,11 @@ class Doing:
 
 @dataclass(frozen=True, slots=True)
 class Beaten(Event):
-    """A worker's heartbeat, with everything it runs."""
+    """A worker's heartbeat, with everything it runs and how many attempts more it has room for."""
 
     worker: str
     running: tuple[Doing, ...]
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

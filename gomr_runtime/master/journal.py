@@ -5,12 +5,10 @@ Every method blocks on the store; the driver calls them in threads.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -38,13 +36,15 @@ from gomr_runtime.job import (
     to_json,
 )
 from gomr_runtime.maps import encode_maps
+from gomr_runtime.pieces import Split, encode_pieces, is_large
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.several import Several
 from gomr_runtime.success import check_parts, promote
 from gomr_runtime.typed_parts import typed_parts
 
-Split = tuple[Piece, ...]
+PUT_TIMES = 3
+"""For which the pieces of a task are stored, each time with the store's own retries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,21 @@ class Plan:
     description: JobDescription
     splits: tuple[Split, ...]
     sample: Split
+    pieces: str = ""
+    """Under which name the pieces of large tasks are stored."""
+
+    def pieces_of(self, task: TaskId) -> Split:
+        if task.kind == "map":
+            return self.splits[task.index]
+        return self.sample if task.kind == "sample" else ()
+
+    def large_tasks(self) -> Iterator[TaskId]:
+        """Those whose pieces are too many for a message: they travel through the store."""
+        if self.pieces and is_large(self.sample):
+            yield TaskId("sample", 0)
+        for index, split in enumerate(self.splits if self.pieces else ()):
+            if is_large(split):
+                yield TaskId("map", index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +187,26 @@ class Journal:
             return None
 
     def write_plan(self, plan: Plan, files: tuple[InputFile, ...]) -> Plan:
-        """The run's plan: this one, or the one that another master wrote before."""
-        content = _encode_plan(plan, files, self._nonce())
+        """The run's plan: this one, or the one that another master wrote before. The pieces of
+        large tasks come first, so that whoever finds the plan can give out all of its tasks."""
+        plan = replace(plan, pieces=self._nonce())
+        for _ in self._several(lambda task: self._write_pieces(plan, task), plan.large_tasks()):
+            pass
+        content = _encode_plan(plan, files)
         if self.store.create(layout.plan(self.run), content):
             return plan
         return _decode_plan(self._load(layout.plan(self.run)), files)
 
-    def write_pieces(self, task_name: str, pieces: Split) -> str:
-        """Store a task's pieces for its worker; returns their key."""
-        key = layout.pieces(self.run, task_name)
-        self.store.put(key, _json([dataclasses.asdict(piece) for piece in pieces]))
-        return key
+    def _write_pieces(self, plan: Plan, task: TaskId) -> None:
+        key = layout.pieces(self.run, plan.pieces, str(task))
+        data = encode_pieces(plan.pieces_of(task))
+        for left in reversed(range(PUT_TIMES)):
+            try:
+                self.store.put(key, data)
+                return
+            except StorageError:
+                if not left:
+                    raise
 
     def commit(self, manifest: Manifest) -> Manifest:
         """The manifest that stands for the task now: this one, or the one that was first.
@@ -327,11 +351,7 @@ class _End:
         )
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _encode_plan(plan: Plan, files: tuple[InputFile, ...], nonce: str) -> bytes:
+def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
     """Pieces as rows of (file number, start, end): thousands of files stay small."""
     numbers = {file: number for number, file in enumerate(files)}
 
@@ -340,7 +360,7 @@ def _encode_plan(plan: Plan, files: tuple[InputFile, ...], nonce: str) -> bytes:
 
     return checked.encode(
         {
-            "nonce": nonce,
+            "pieces": plan.pieces,  # a nonce, too
             "description": plan.description,
             "splits": [rows(split) for split in plan.splits],
             "sample": rows(plan.sample),
@@ -356,6 +376,7 @@ def _decode_plan(found: Any, files: tuple[InputFile, ...]) -> Plan:
         build(JobDescription, found["description"]),
         tuple(split(rows) for rows in found["splits"]),
         split(found["sample"]),
+        found.get("pieces", ""),
     )
 
 

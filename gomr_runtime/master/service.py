@@ -92,7 +92,7 @@ class MasterService(services.MasterServicer):
             case "heartbeat":
                 self._heartbeat(worker, message.heartbeat)
             case "next":
-                driver.post(TaskWanted(driver.now(), worker, min(message.next.count, MAX_SLOTS)))
+                self._next(worker, message.next)
             case "report":
                 self._report(worker, message.report)
             case "leave":
@@ -101,13 +101,20 @@ class MasterService(services.MasterServicer):
             case other:
                 raise InvalidMessage(f"unexpected {other} of worker {worker}")
 
+    def _next(self, worker: str, wanted: pb.Next) -> None:
+        named = tuple(map(attempt_id, wanted.running.attempts))
+        running = named if wanted.HasField("running") else None
+        count = min(wanted.count, MAX_SLOTS)
+        self._driver.post(TaskWanted(self._driver.now(), worker, count, running))
+
     def _heartbeat(self, worker: str, heartbeat: pb.Heartbeat) -> None:
         driver = self._driver
         running = tuple(
             Doing(attempt_id(progress.attempt), progress.fraction, progress.done)
             for progress in heartbeat.running
         )
-        driver.post(Beaten(driver.now(), worker, running))
+        room = min(heartbeat.room, MAX_SLOTS) if heartbeat.HasField("room") else None
+        driver.post(Beaten(driver.now(), worker, running, room))
 
     def _report(self, worker: str, report: pb.Report) -> None:
         driver = self._driver

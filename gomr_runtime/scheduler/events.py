@@ -48,6 +48,11 @@ class TasksPlanned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PlanningBegan(Event):
+    """A worker has come, and the run is planned for it: it joins as soon as that is done."""
+
+
+@dataclass(frozen=True, slots=True)
 class CommitRecovered(Event):
     """A restarted master found this commit in the store (before any worker joins), the newest
     generation of its task."""
@@ -68,11 +73,13 @@ class WorkerHeard(Event):
     """A sign of life: renews the leases of everything the worker runs.
 
     `running` are the attempts that the worker says it runs; one that we think it runs and that is
-    missing twice in a row is lost.
+    missing twice in a row is lost. `room`, where it is said, is for so many attempts more; those
+    that are on their way to the worker, and so are not named yet, will take of it.
     """
 
     worker: str
     running: tuple[AttemptId, ...]
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +92,13 @@ class WorkerLeft(Event):
 
 @dataclass(frozen=True, slots=True)
 class TaskWanted(Event):
-    """The worker has room for `count` more attempts (this replaces what it wanted before)."""
+    """The worker has room for `count` more attempts beside those that it says are `running`; what
+    is on its way to it, and so is not named yet, will take of that. This replaces what it wanted
+    before."""
 
     worker: str
     count: int
+    running: tuple[AttemptId, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

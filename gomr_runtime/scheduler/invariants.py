@@ -18,7 +18,14 @@ from gomr_runtime.scheduler.commands import (
     RepeatMap,
     StartAttempt,
 )
-from gomr_runtime.scheduler.events import AttemptId, Event, TaskId, TaskWanted, Tick
+from gomr_runtime.scheduler.events import (
+    AttemptId,
+    Event,
+    TaskId,
+    TaskWanted,
+    Tick,
+    WorkerHeard,
+)
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import (
     KIND_OF_PHASE,
@@ -208,8 +215,13 @@ class Watch:
 
     def handle(self, event: Event) -> list[Command]:
         """`Scheduler.handle` with every check; raises InvariantViolated."""
-        if isinstance(event, TaskWanted) and event.worker in self._scheduler.workers:
-            self._credit[event.worker] = event.count
+        speaker = self._scheduler.workers.get(getattr(event, "worker", ""))
+        if speaker is not None and isinstance(event, TaskWanted):
+            named = speaker.running if event.running is None else event.running
+            self._credit[speaker.name] = event.count - speaker.coming(named)
+        elif speaker is not None and isinstance(event, WorkerHeard) and event.room is not None:
+            coming = [a for a in speaker.running.values() if a.id not in event.running]
+            self._credit[speaker.name] = event.room - sum(a.missed == 0 for a in coming)
         before = self._scheduler.phase
         commands = self._handle(event)
         if isinstance(event, Tick):

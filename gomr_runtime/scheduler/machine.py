@@ -12,7 +12,6 @@ from typing import Any
 
 from gomr_runtime.errors import (
     Cancelled,
-    EnvironmentFailed,
     GomrError,
     StorageError,
 )
@@ -46,6 +45,7 @@ from gomr_runtime.scheduler.events import (
     Event,
     MapsSealed,
     OutputPromoted,
+    PlanningBegan,
     StoreFailed,
     TaskId,
     TasksPlanned,
@@ -75,6 +75,7 @@ from gomr_runtime.scheduler.verdict import (
     KILLS_THE_CHILD,
     avoid,
     charge,
+    deserted,
     lost_too_often,
     set_aside,
     too_late,
@@ -92,6 +93,7 @@ class Scheduler(Speech):
         self._bad_records: list[str] = []
         self._durations = RunningMedian()
         self._deserted_since = float("inf")
+        self._planning = False
 
     def handle(self, event: Event) -> list[Command]:
         """What to do now, in this order. Raises InvalidTransition for an event that cannot be."""
@@ -111,6 +113,7 @@ class Scheduler(Speech):
     def _on_planned(self, event: TasksPlanned) -> None:
         trigger = Trigger.PLANNED_WITH_SAMPLE if event.sample else Trigger.PLANNED
         phase_after(self.phase, trigger)
+        self._planning = False
         first = self.config.first_attempt
         sizes: tuple[tuple[TaskKind, int], ...] = (
             ("sample", int(event.sample)),
@@ -123,6 +126,9 @@ class Scheduler(Speech):
         for found in self._recovered:
             self._recover(found)
         self._advance(trigger)
+
+    def _on_planning(self, _: PlanningBegan) -> None:
+        self._planning = True
 
     def _on_recovered(self, event: CommitRecovered) -> None:
         if self.phase is Phase.WAIT:
@@ -230,11 +236,14 @@ class Scheduler(Speech):
         for mentioned in said:
             if mentioned not in worker.running:
                 self._disown(worker, mentioned)
+        if event.room is not None:
+            self.matching.want(worker, event.room - worker.coming(said))
 
     def _on_wanted(self, event: TaskWanted) -> None:
         worker = self._speaker(event.worker)
         if worker is not None:
-            self.matching.want(worker, event.count)
+            named = worker.running if event.running is None else event.running
+            self.matching.want(worker, event.count - worker.coming(named))
 
     def _on_left(self, event: WorkerLeft) -> None:
         worker = self.workers.get(event.worker)
@@ -391,7 +400,7 @@ class Scheduler(Speech):
                 return
             self._out.append(ExpireWorker(worker.name, silence))
         if self._deserted():
-            self._finish(EnvironmentFailed(self._why_deserted()))
+            self._finish(deserted(self.config, self.phase, self.gone))
             return
         self._dispatch()
         self._start_backups()
@@ -407,16 +416,8 @@ class Scheduler(Speech):
             return False
         kind = KIND_OF_PHASE.get(self.phase)
         if kind is None:
-            return self.phase is Phase.WAIT
+            return self.phase is Phase.WAIT and not self._planning
         return self._tally[kind][TaskState.PENDING] > 0
-
-    def _why_deserted(self) -> str:
-        lost = f"{self.lost_workers} came and were lost" if self.lost_workers else "none ever came"
-        last = f", the last one: {next(reversed(self.gone.values()))}" if self.gone else ""
-        return (
-            f"no worker for {self.config.no_worker_timeout:g} s in phase {self.phase.value} "
-            f"({lost}{last}); look at the workers' logs"
-        )
 
     def _start_backups(self) -> None:
         kind = KIND_OF_PHASE.get(self.phase)
@@ -480,6 +481,7 @@ class Scheduler(Speech):
 
 
 _HANDLERS: dict[type[Event], Callable[[Scheduler, Any], None]] = {
+    PlanningBegan: Scheduler._on_planning,
     TasksPlanned: Scheduler._on_planned,
     CommitRecovered: Scheduler._on_recovered,
     WorkerJoined: Scheduler._on_joined,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -237,6 +237,10 @@ class Worker:
     running: dict[AttemptId, Attempt] = field(default_factory=dict)
     streak: dict[TaskId, None] = field(default_factory=dict)
     healthy: bool = True
+
+    def coming(self, named: Collection[AttemptId]) -> int:
+        """How many attempts are on their way to it, when it says that it runs those named."""
+        return sum(attempt not in named for attempt in self.running)
 
 
 @dataclass(frozen=True, slots=True)

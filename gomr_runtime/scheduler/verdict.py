@@ -70,6 +70,16 @@ def lost_too_often(task: Task, reason: str) -> EnvironmentFailed:
     )
 
 
+def deserted(config: SchedulerConfig, phase: Phase, gone: dict[str, str]) -> EnvironmentFailed:
+    """gone: why each worker that came was lost, by name."""
+    lost = f"{len(gone)} came and were lost" if gone else "none ever came"
+    last = f", the last one: {next(reversed(gone.values()))}" if gone else ""
+    return EnvironmentFailed(
+        f"no worker for {config.no_worker_timeout:g} s in phase {phase.value} "
+        f"({lost}{last}); look at the workers' logs"
+    )
+
+
 def too_late(phase: Phase) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"the run's deadline passed in phase {phase.value}; "

@@ -6,7 +6,6 @@ It holds the credentials and the connection; it never runs user code and never i
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import shutil
@@ -20,18 +19,17 @@ from typing import Any, Literal, cast
 from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, GomrError
-from gomr_runtime.execution import DONE, TOTAL, Blobs
+from gomr_runtime.execution import DONE, TOTAL, Blobs, failure_of
 from gomr_runtime.job import (
     JobDescription,
     JobSpec,
-    Piece,
     TaskFailure,
     TaskResult,
     TaskSpec,
-    build,
     from_json,
     to_json,
 )
+from gomr_runtime.pieces import read_pieces
 from gomr_runtime.profile import stored
 from gomr_runtime.storage import Store, StoreBlobs, TaskBlobs
 from gomr_runtime.streams import say
@@ -203,8 +201,12 @@ class Supervisor:
                     running.abandon()
             self._session.forget()
             self._epoch = self._session.highest_epoch
-        room = max(0, self._settings.slots - self._used)
-        self._session.send(pb.WorkerMessage(next=pb.Next(count=room)))
+        named = pb.Running(attempts=[_attempt(other.spec) for other in self._running.values()])
+        self._session.send(pb.WorkerMessage(next=pb.Next(count=self._room, running=named)))
+
+    @property
+    def _room(self) -> int:
+        return max(0, self._settings.slots - self._used)
 
     # Attempts.
 
@@ -246,7 +248,7 @@ class Supervisor:
         try:
             running.spec = await asyncio.to_thread(self._prepare, running.spec, pieces_key, scratch)
         except GomrError as error:
-            return TaskFailure("storage", str(error))
+            return failure_of(error, running.spec)
         except OSError as error:
             return TaskFailure("worker", f"{running.spec.name}: scratch space: {error.strerror}")
         local = self._local and not any(
@@ -319,8 +321,7 @@ class Supervisor:
         scratch.mkdir(parents=True)
         if not pieces_key:
             return spec
-        rows = json.loads(self._store.get(pieces_key).decode("utf-8", "surrogateescape"))
-        return replace(spec, pieces=tuple(build(Piece, row) for row in rows))
+        return replace(spec, pieces=read_pieces(self._store, pieces_key))
 
     async def _publish(
         self, spec: TaskSpec, result: TaskResult, scratch: Path
@@ -351,11 +352,8 @@ class Supervisor:
         spec = running.spec
         if isinstance(outcome, TaskFailure):
             outcome = replace(outcome, attempt=spec.attempt)
-        attempt = pb.Attempt(
-            kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce
-        )
         text = to_json(outcome).decode("utf-8", "surrogateescape")
-        report = pb.Report(attempt=attempt, epoch=running.epoch)
+        report = pb.Report(attempt=_attempt(spec), epoch=running.epoch)
         if isinstance(outcome, TaskResult):
             report.result = text
         else:
@@ -383,16 +381,14 @@ class Supervisor:
                     running.abandon()
 
     def _heartbeat(self) -> pb.Heartbeat:
-        heartbeat = pb.Heartbeat()
+        heartbeat = pb.Heartbeat(room=self._room)
         for running in self._running.values():
             spec = running.spec
             monitor = running.child.monitor if running.child else None
             done, total = (monitor[DONE], monitor[TOTAL]) if monitor else (0, 0)
             heartbeat.running.append(
                 pb.Progress(
-                    attempt=pb.Attempt(
-                        kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce
-                    ),
+                    attempt=_attempt(spec),
                     fraction=min(1.0, max(0.0, done / total)) if total > 0 else 0.0,
                     done=done,
                 )
@@ -428,6 +424,10 @@ def _read(kind: Kind, body: bytes, peak: int) -> TaskResult | TaskFailure:
         return replace(result, peak_rss=max(result.peak_rss, peak))
     except (ValueError, TypeError) as error:
         return TaskFailure("crash", f"the child's answer is not readable: {error}")
+
+
+def _attempt(spec: TaskSpec) -> pb.Attempt:
+    return pb.Attempt(kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce)
 
 
 def _name(spec: TaskSpec) -> str:

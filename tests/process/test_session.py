@@ -35,6 +35,7 @@ from gomr_runtime.job import (
     to_json,
 )
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.pieces import read_pieces
 from gomr_runtime.storage import open_store
 
 RUN = "run-1"
@@ -383,8 +384,8 @@ def test_ten_thousand_pieces_go_through_the_store(tmp_path: Path) -> None:
         worker.say(next=pb.Next(count=1))
         assign = worker.hear("assign").assign
         assert assign.ByteSize() < 10_000
-        rows = json.loads(master.store.get(assign.pieces_key))
-        assert [row["file"]["source"] for row in rows] == [f"in-{n}" for n in range(10_000)]
+        pieces = read_pieces(master.store, assign.pieces_key)
+        assert [piece.file.source for piece in pieces] == [f"in-{n}" for n in range(10_000)]
         worker.close()
     finally:
         master.close()

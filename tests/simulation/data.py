@@ -35,17 +35,20 @@ from gomr_runtime.job import (
     TaskSpec,
 )
 from gomr_runtime.master.journal import Plan as Splits
+from gomr_runtime.pieces import LARGE_BYTES
 from tests.simulation.swarm import LEASE, MAX_ATTEMPTS, MAX_LOST, Plan
 
 RUN = "sim"
 SHA = "0" * 64
 BUDGET = 1 << 30
+LONG_NAME = 2_000  # characters
 UNREAD = 16  # bytes at the start of a map output
 
 
 def job_of(plan: Plan) -> JobSpec:
     """The job as its client writes it."""
-    files = (InputFile("in", "/in", records_of(plan)),) if plan.maps else ()
+    name = "in" * (LONG_NAME // 2) if plan.pieces else "in"
+    files = (InputFile(name, f"/{name}", records_of(plan)),) if plan.maps else ()
     return JobSpec(
         run=RUN,
         files=files,
@@ -70,7 +73,7 @@ def splits_of(plan: Plan, job: JobSpec) -> Splits:
     pieces, start = [], 0
     for index in range(plan.maps):
         end = start + 2 + index % 3
-        pieces.append((Piece(job.files[0], start, end),))
+        pieces.append(_split(job.files[0], start, end, large=index < plan.pieces))
         start = end
     description = JobDescription(
         format=Format(),
@@ -84,6 +87,14 @@ def splits_of(plan: Plan, job: JobSpec) -> Splits:
     )
     sample = tuple(Piece(file, 0, file.size) for file in job.files) if plan.sample else ()
     return Splits(description, tuple(pieces), sample)
+
+
+def _split(file: InputFile, start: int, end: int, *, large: bool) -> tuple[Piece, ...]:
+    """The bytes as one piece, or byte by byte with so many empty pieces that it is a large task."""
+    if not large:
+        return (Piece(file, start, end),)
+    empty = [Piece(file, start, start)] * (LARGE_BYTES // LONG_NAME)
+    return (*empty, *(Piece(file, n, n + 1) for n in range(start, end)))
 
 
 def expected_parts(plan: Plan) -> dict[str, bytes]:

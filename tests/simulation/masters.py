@@ -24,7 +24,14 @@ from gomr_runtime.master.effects import (
     Yield,
 )
 from gomr_runtime.master.journal import Journal
-from gomr_runtime.scheduler.events import CancelRequested, Event, TaskWanted, Tick, WorkerJoined
+from gomr_runtime.scheduler.events import (
+    CancelRequested,
+    Event,
+    PlanningBegan,
+    TaskWanted,
+    Tick,
+    WorkerJoined,
+)
 from tests.simulation.data import RUN, splits_of
 from tests.simulation.kernel import Process, sleep
 from tests.simulation.oracle import Observed
@@ -170,6 +177,7 @@ class Master(Process):
     def _plan(self) -> None:
         assert self.core is not None
         world, job = self._world, self.core.job
+        self.handle(PlanningBegan(self.clock()))
         try:
             plan = self._journal.write_plan(splits_of(world.plan, job), job.files)
         except GomrError as error:

@@ -25,7 +25,7 @@ from gomr_runtime.master.assignments import Assignments
 from gomr_runtime.master.books import Books
 from gomr_runtime.master.core import Core
 from gomr_runtime.master.duties import Seal
-from gomr_runtime.master.effects import Reported
+from gomr_runtime.master.effects import Answered, Assign, Perform, Reported
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.scheduler import machine
 from gomr_runtime.scheduler.commands import CommitAttempt
@@ -165,11 +165,11 @@ def B5_a_hung_worker_holds_its_tasks(original: Any) -> Any:
     return lose
 
 
-@mutant(SimulatedWorker, "_outcome")
+@mutant(SimulatedWorker, "_publish")
 def B7_upload_errors_are_ignored(original: Any) -> Any:
     """An output that could not be stored is reported as done."""
 
-    def outcome(worker: SimulatedWorker, running: Any) -> Any:
+    def publish(worker: SimulatedWorker, running: Any, result: Any, content: bytes) -> Any:
         put, made = worker._store.put, []
 
         def forgiving(key: str, data: bytes) -> None:
@@ -177,10 +177,10 @@ def B7_upload_errors_are_ignored(original: Any) -> Any:
                 put(key, data)
 
         worker._store.put = forgiving  # type: ignore[method-assign]
-        made.append(original(worker, running))
+        made.append(original(worker, running, result, content))
         return made[0]
 
-    return outcome
+    return publish
 
 
 @mutant(machine, "charge")
@@ -401,6 +401,54 @@ def losers_go_on_running(original: Any) -> Any:
     return win
 
 
+# What workers have room for, and what a task needs before it starts.
+
+
+@dataclass(frozen=True, slots=True)
+class _SendLater:
+    """Stores something that a task needs, at last; then it is sent."""
+
+    assign: Assign
+
+    def run(self, journal: Journal) -> None:
+        journal.store.put(f"{self.assign.pieces_key}.late", b"")
+
+
+@mutant(Core, "handle")
+def pieces_are_stored_when_their_task_starts(original: Any) -> Any:
+    """A worker is charged for an attempt that is not sent yet, and says that it does not run it."""
+
+    def handle(core: Core, event: Any) -> list[Any]:
+        duty: Any = event.duty if isinstance(event, Answered) else None
+        if isinstance(duty, _SendLater):
+            return [] if isinstance(event.answer, GomrError) else [duty.assign]
+        effects: list[Any] = original(core, event)
+        return [
+            Perform(_SendLater(effect))  # type: ignore[arg-type]
+            if isinstance(effect, Assign) and effect.pieces_key
+            else effect
+            for effect in effects
+        ]
+
+    return handle
+
+
+@mutant(EVENTS, WorkerHeard)
+def room_is_only_told_once(original: Any) -> Any:
+    """A worker whose message got lost is never asked again what it has room for."""
+
+    def heard(scheduler: Scheduler, event: WorkerHeard) -> None:
+        original(scheduler, dataclasses.replace(event, room=None))
+
+    return heard
+
+
+@mutant(Worker, "coming")
+def attempts_on_their_way_take_no_room(original: Any) -> Any:
+    """A worker gets more than it can run, for what it said before the last one reached it."""
+    return lambda worker, named: 0
+
+
 # Phases.
 
 
@@ -525,9 +573,9 @@ def the_last_decision_on_the_end_counts(original: Any) -> Any:
 def success_is_told_before_the_parts(original: Any) -> Any:
     """`_SUCCESS` is there while parts are still copied."""
 
-    def promote(store: Any, run: str, parts: Any, ledger: Any, counters: Any) -> Any:
+    def promote(store: Any, run: str, parts: Any, ledger: Any, counters: Any, *rest: Any) -> Any:
         store.create(layout.success(run), success_bytes(success_of(run, parts, ledger, counters)))
-        return original(store, run, parts, ledger, counters)
+        return original(store, run, parts, ledger, counters, *rest)
 
     return promote
 
@@ -535,7 +583,7 @@ def success_is_told_before_the_parts(original: Any) -> Any:
 @mutant(journal_module, "promote")
 def success_is_never_told(original: Any) -> Any:
     """The parts are there, `_SUCCESS` is not."""
-    return lambda store, run, parts, ledger, counters: tuple(parts)
+    return lambda store, run, parts, *rest: tuple(parts)
 
 
 # Damage.

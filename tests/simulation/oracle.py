@@ -303,7 +303,8 @@ class Oracle:
 
     def _store_failed(self) -> bool:
         assert self.server is not None
-        faults = ("outages", "blackout", "full", "lost_requests", "lost_acks", "damage")
+        lossy = ("lost_requests", "lost_acks", "damage")
+        faults = ("outages", "blackout", "full", "failed_puts", *lossy)
         return any(self.server.faults[fault] for fault in faults)
 
     def _check_success(self, summary: Summary) -> None:

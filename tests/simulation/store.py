@@ -22,6 +22,8 @@ TIMEOUT = 3.0  # seconds a client waits for an answer
 RETRY_SECONDS = 30.0  # for which it tries again
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
+WRITES = ("write", "create", "copy")
+
 LOST = object()
 REFUSED = object()
 FULL = object()
@@ -42,6 +44,8 @@ class Server:
         self.lost_answers: set[int] = set()  # by number of the request
         self.lose_first_answers = False  # of each operation
         self.at_request: Callable[[int], bool] = lambda count: True
+        self.writes = 0
+        self.fails_write: Callable[[int, str], bool] = lambda count, key: False
         self._kernel = kernel
         self._plan = plan
         self._watch = watch
@@ -73,13 +77,20 @@ class Server:
         return struck
 
     def write(self, key: str, data: bytes) -> object:
-        if self.full():
-            return FULL
+        self.writes += 1
+        if self.full() or self._fails(key):
+            return FULL  # either way it is no use to try again
         self._watch(key, data)
         self.born.setdefault(key, self._kernel.now)
         self.objects[key] = data
         self._rot(key)
         return None
+
+    def _fails(self, key: str) -> bool:
+        if self.fails_write(self.writes, key):
+            self.faults["failed_puts"] += 1
+            return True
+        return self.strikes("failed_puts")
 
     def create(self, key: str, data: bytes) -> object:
         return TAKEN if key in self.objects else self.write(key, data)
@@ -124,7 +135,7 @@ class Server:
         unread = data_model.UNREAD if "/data/map-" in key else 0
         if len(data) <= unread or (self.calm and not self.is_rotten(key)):
             return
-        if how == "deleted" and "/data/" in key:
+        if how == "deleted" and ("/data/" in key or "/pieces/" in key):
             del self.objects[key]
         elif how == "cut short":
             self.objects[key] = data[: int(self._kernel.rng.random() * len(data))]
@@ -201,10 +212,12 @@ class Client:
         deadline, pause = kernel.now + RETRY_SECONDS, FIRST_PAUSE
         first = True
         while True:
+            if action in WRITES and self._server.strikes("slow_puts"):
+                sleep(kernel.rng.uniform(1, 25))
             answer = self._request(step, lose=first and self._server.lose_first_answers)
             first = False
             if answer is FULL:
-                raise StorageError(f"cannot {action} {key} in {self.url}: the disk is full")
+                raise StorageError(f"cannot {action} {key} in {self.url}: no room, or no right")
             if answer is not LOST and answer is not REFUSED:
                 return answer
             if kernel.now + pause > deadline:

@@ -23,14 +23,17 @@ class Plan:
     """A job and its weather. Rates are chances from 0 to 1: a message, beat, attempt, request or
     object each. Moments and spans are seconds of virtual time.
 
+    pieces: so many maps, the first ones, have too many pieces for a message.
+
     sick: workers on which everything fails. slow: how many times longer the last worker takes.
     poison: a map that always fails; deadly: one that kills its worker. massacre: every worker dies.
     cuts: (worker, which way: to the masters, from them, both or the store; from, to). restarts:
     moments at which every master is killed; lethal: the chance to die at each request to the store.
     doubles: moments at which one more master is started while the old ones live; naps: when a
     master is stopped, for how long. skews: moments of a step of the wall clocks, and by how much.
-    outages: spans without a store; blackout: it never comes back. full: spans of a full disk. rot
-    and journal_rot: objects that are damaged some time; rotten: a map whose every output is.
+    outages: spans without a store; blackout: it never comes back. full: spans of a full disk.
+    slow_puts: writes that take up to 25 s more; failed_puts: writes that fail for good. rot and
+    journal_rot: objects that are damaged some time; rotten: a map whose every output is.
     late_cancel: seconds from the promote phase to a cancel. heal: when everything ends but
     `blackout`, `full`, `rotten`, `poison` and `deadly`.
     """
@@ -40,6 +43,7 @@ class Plan:
     sample: bool
     workers: int
     slots: int
+    pieces: int = 0
     drop: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
@@ -61,6 +65,8 @@ class Plan:
     lost_requests: float = 0.0
     lost_acks: float = 0.0
     slow_store: float = 1.0
+    slow_puts: float = 0.0
+    failed_puts: float = 0.0
     list_lag: float = 0.0
     outages: Spans = ()
     blackout: float | None = None
@@ -80,6 +86,7 @@ FAULTS = (
     *("lost_requests", "lost_acks", "slow_store", "list_lag", "outages", "blackout", "full", "rot"),
     *("journal_rot", "rotten", "cancel", "late_cancel", "deadline"),
 )
+OF_PUTS = ("pieces", "slow_puts", "failed_puts")
 RARE = {
     "poison": 0.1,
     "deadly": 0.1,
@@ -107,7 +114,17 @@ def draw(seed: int) -> Plan:
     )
     chosen = [name for name in FAULTS if rng.random() < 0.35 * RARE.get(name, 1.0)]
     faults = {name: _draw(rng, plan, name) for name in chosen}
-    return replace(plan, **faults)
+    return replace(plan, **faults, **_puts(seed, plan))
+
+
+def _puts(seed: int, plan: Plan) -> dict[str, Any]:
+    """What befalls writes, drawn apart, so that a seed is otherwise what it was before."""
+    rng = Random(f"puts {seed}")
+    return {
+        "pieces": rng.choice((0, 0, 1, plan.maps)),
+        "slow_puts": rng.choice((0.05, 0.3)) if rng.random() < 0.25 else 0.0,
+        "failed_puts": rng.choice((0.01, 0.05)) if rng.random() < 0.15 else 0.0,
+    }
 
 
 def _draw(rng: Random, plan: Plan, fault: str) -> Any:

@@ -19,7 +19,7 @@ from gomr_runtime.errors import (
 )
 from tests.simulation.kept import kept
 from tests.simulation.run import replay_command
-from tests.simulation.swarm import FAULTS, Plan
+from tests.simulation.swarm import FAULTS, OF_PUTS, Plan
 from tests.simulation.world import World
 
 SEEDS = int(os.environ.get("GOMR_SIMULATED_SEEDS", "2000"))
@@ -52,6 +52,7 @@ def run(seed: int) -> Told:
     plan = world.plan
     struck = {fault for fault, times in world.faults.items() if times}
     struck |= {fault for fault in ("sick", "slow", "slow_store") if getattr(plan, fault) > 1}
+    struck |= {"pieces"} if plan.pieces else set()
     struck |= {fault for fault in ("poison", "deadline") if getattr(plan, fault) is not None}
     if "damage" in struck:
         struck |= {fault for fault in ("rot", "journal_rot", "rotten") if getattr(plan, fault)}
@@ -73,7 +74,7 @@ def test_kept_seeds_pass(seed: int) -> None:
 def test_the_weather_is_as_bad_as_it_claims() -> None:
     """Every fault strikes and every kind of end happens, or the seeds above prove little."""
     struck = Counter(fault for seed in range(1000) for fault in run(seed).struck)
-    assert {fault: struck[fault] for fault in FAULTS if struck[fault] < 4} == {}
+    assert {fault: struck[fault] for fault in (*FAULTS, *OF_PUTS) if struck[fault] < 4} == {}
     ends = {run(seed).end for seed in range(1000)}
     assert {None, Cancelled, DeadlineExceeded, StorageError, CorruptBlock} < ends
     assert any(end is not None and issubclass(end, JobFailed) for end in ends)

@@ -54,7 +54,7 @@ def _causes(world: World) -> list[tuple[type[GomrError], bool]]:
         failures[attempt.task] += times if kind in CHARGED else 0
         lost[attempt.task] += times if kind in ("storage", "worker") else 0
     starts = [n for counts in world.oracle.all_starts() for n in counts.values()]
-    lossy = ("lost_requests", "lost_acks", "outages", "blackout", "full", "cuts")
+    lossy = ("lost_requests", "lost_acks", "outages", "blackout", "full", "failed_puts", "cuts")
     store_failed = plan.slow_store > 1 or any(faults[fault] for fault in lossy)
     # Over a restart of the master the deadline goes by the wall clock, as far as that goes.
     stepped = faults["skews"] > 0 and len(world.masters) > 1

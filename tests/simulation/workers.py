@@ -6,7 +6,7 @@ seen; attempts of an earlier epoch are dropped; without a master for two leases 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gomr_runtime.errors import GomrError
@@ -14,6 +14,7 @@ from gomr_runtime.execution import failure_of
 from gomr_runtime.job import TaskFailure, TaskResult, TaskSpec, from_json, to_json
 from gomr_runtime.master.assignments import read_result
 from gomr_runtime.master.effects import Abandon, Assign, Beaten, Doing, Expire, Reported
+from gomr_runtime.pieces import read_pieces
 from gomr_runtime.scheduler.events import AttemptId, TaskId, TaskWanted, WorkerLeft
 from gomr_runtime.storage.blobs import StoreBlobs
 from tests.simulation import data
@@ -38,12 +39,15 @@ CAUSES = (
 
 @dataclass(slots=True)
 class Running:
-    """An attempt in this worker. done: from 0 to 1."""
+    """An attempt in this worker. busy: it has a child; publishing: it has none any more. done: from
+    0 to 1."""
 
     spec: TaskSpec
     epoch: int
+    pieces_key: str = ""
     thread: Thread | None = None
     busy: bool = False
+    publishing: bool = False
     done: float = 0.0
 
     @property
@@ -79,6 +83,14 @@ class Worker(Process):
     def name(self) -> str:
         return f"w{self.number}.{self.incarnation}"
 
+    def follows(self, master: Master) -> bool:
+        """Whether that master has accepted its connection."""
+        return self._connected and self._master is master
+
+    @property
+    def has_room(self) -> bool:
+        return self._room > 0
+
     @property
     def sick(self) -> bool:
         return self.number < self._world.plan.sick and not self._world.calm
@@ -102,8 +114,7 @@ class Worker(Process):
         if self._master is not None and (not self._master.alive or now - self._heard > SILENCE):
             self._disconnect()
         if self._connected:
-            self._say(Beaten, self._doing())
-            self._say_room()
+            self._say(Beaten, self._doing(), self._room)
         else:
             self._connect()
             if now - self._disconnected > 2 * LEASE:
@@ -130,7 +141,12 @@ class Worker(Process):
             self._world.to_master(self.number, master, "hear", kind, self.name, *fields)
 
     def _say_room(self) -> None:
-        self._say(TaskWanted, max(0, self._world.plan.slots - len(self.running)))
+        self._say(TaskWanted, self._room, tuple(r.attempt for r in self.running.values()))
+
+    @property
+    def _room(self) -> int:
+        used = sum(not running.publishing for running in self.running.values())
+        return max(0, self._world.plan.slots - used)
 
     def _doing(self) -> tuple[Doing, ...]:
         return tuple(
@@ -187,8 +203,7 @@ class Worker(Process):
                 self.after(self.kernel.rng.uniform(0, 12), self._say, *report)
 
     def _begin(self, task: str, pieces_key: str, epoch: int) -> None:
-        assert not pieces_key, "no task here is that large"
-        running = Running(from_json(TaskSpec, task), epoch)
+        running = Running(from_json(TaskSpec, task), epoch, pieces_key)
         key = (running.attempt, running.spec.nonce)
         if key in self._seen or not self._connected:
             return
@@ -212,7 +227,14 @@ class Worker(Process):
         while sum(other.busy for other in self.running.values()) >= world.plan.slots:
             sleep(0.5)
         running.busy = True
-        outcome = self._outcome(running)
+        made = self._outcome(running)
+        running.busy, running.publishing = False, True
+        outcome: TaskResult | TaskFailure
+        if isinstance(made, TaskFailure):
+            outcome = made
+        else:
+            self._say_room()
+            outcome = self._publish(running, *made)
         self.running.pop((running.attempt, spec.nonce), None)
         world.outcome(running.attempt, outcome)
         if isinstance(outcome, TaskResult):  # as the service reads it
@@ -225,11 +247,13 @@ class Worker(Process):
             self._unsent.append(report)
         self._say_room()
 
-    def _outcome(self, running: Running) -> TaskResult | TaskFailure:
-        """What the child makes of it and whether its file could be stored."""
+    def _outcome(self, running: Running) -> tuple[TaskResult, bytes] | TaskFailure:
+        """What the child makes of it: the result, and what is in its file."""
         world, spec, rng = self._world, running.spec, self.kernel.rng
         seconds = rng.uniform(0.5, 4) * self._pace
         try:
+            if running.pieces_key:
+                spec = replace(spec, pieces=read_pieces(self._store, running.pieces_key))
             for step in range(2):
                 sleep(seconds / 2)
                 running.done = (step + 1) / 2
@@ -242,12 +266,19 @@ class Worker(Process):
                 self._die(told=rng.random() < 0.5)
                 sleep(1.0)  # it never wakes
             if spec.kind == "sample":
-                result, content = data.sample(spec)
-            elif spec.kind == "map":
-                result, content = data.mapped(spec, self._blobs, world.plan.reduces == 0)
-            else:
-                result, content = data.reduced(spec, self._blobs)
-            self._store.put(result.files[0].key, content)
+                return data.sample(spec)
+            if spec.kind == "map":
+                return data.mapped(spec, self._blobs, world.plan.reduces == 0)
+            return data.reduced(spec, self._blobs)
         except GomrError as error:
             return failure_of(error, spec)
+
+    def _publish(
+        self, running: Running, result: TaskResult, content: bytes
+    ) -> TaskResult | TaskFailure:
+        """Store what the child made, while the next one may run already."""
+        try:
+            self._store.put(result.files[0].key, content)
+        except GomrError as error:
+            return failure_of(error, running.spec)
         return result

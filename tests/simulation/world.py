@@ -14,10 +14,11 @@ from typing import Any
 from gomr_runtime import layout
 from gomr_runtime.errors import GomrError
 from gomr_runtime.job import Summary, TaskFailure, TaskResult, to_json
-from gomr_runtime.master.effects import Effect, PhaseBegan
+from gomr_runtime.master.effects import Effect, PhaseBegan, Planned
 from gomr_runtime.scheduler.events import AttemptId, Event
 from tests.simulation.data import RUN, job_of
 from tests.simulation.kernel import Kernel
+from tests.simulation.liveness import Liveness
 from tests.simulation.masters import Master
 from tests.simulation.oracle import Oracle, Violation
 from tests.simulation.store import Server
@@ -60,6 +61,7 @@ class World:
         self.masters: list[Master] = []
         self.workers: list[Worker | None] = []
         self.master_deaths: Counter[str] = Counter()
+        self._liveness = Liveness(self)
         self._gone_for_good: set[int] = set()
         self._failed_starts = 0
         self._skew = 0.0
@@ -112,6 +114,12 @@ class World:
         if plan.cancel is not None:
             at(plan.cancel, self._cancel)
         at(plan.heal, self._heal)
+        at(1.0, self._look)
+
+    def _look(self) -> None:
+        if not self.finished:
+            self._liveness.look()
+            self.kernel.after(1.0, self._look)
 
     def _step(self, limit: float) -> None:
         self.kernel.step()
@@ -127,7 +135,10 @@ class World:
 
     def handled(self, master: Master, event: Event, effects: list[Effect]) -> None:
         self.events += 1
-        self.say(f"{self.kernel.now:.3f} master {master.epoch}: {event} -> {effects}")
+        shown = (
+            _brief(event) if isinstance(event, Planned) else event
+        )  # names of thousands of files
+        self.say(f"{self.kernel.now:.3f} master {master.epoch}: {shown} -> {effects}")
         brief = f"{self.kernel.now:.6f} {master.epoch} {_brief(event)} {[*map(_brief, effects)]}"
         self._outline.update(brief.encode())
         self.oracle.handled(master, event, effects)
@@ -167,16 +178,19 @@ class World:
         return 1_700_000_000.0 + self.kernel.now + self._skew
 
     def is_cut(self, worker: int, way: str) -> bool:
+        cut = self.cut_off(worker, way)
+        self.faults["cuts"] += cut
+        return cut
+
+    def cut_off(self, worker: int, way: str) -> bool:
         if self.calm:
             return False
         now = self.kernel.now
-        cut = any(
+        return any(
             number == worker and (cut == way or (cut == "both" and way != "store"))
             and begin <= now < end
             for number, cut, begin, end in self.plan.cuts
         )  # fmt: skip
-        self.faults["cuts"] += cut
-        return cut
 
     def is_reachable(self, worker: int, master: Master | None) -> bool:
         """Whether pings get there and back."""

@@ -21,7 +21,7 @@ from tests.process.chaos_world import BUCKET, GONE_SECONDS, LEASE, RUN, World
 TASK = r"(sample|map|reduce)-\d+"
 # Every key below runs/<run>/ and outputs/<run>/, as layout.py has it.
 ALLOWED = re.compile(
-    rf"runs/{RUN}/(job\.json|worker\.py|plan\.json|summary\.json|epoch/\d{{6}}|maps(\.\d+)?"
+    rf"runs/{RUN}/(job\.json|program\.json|plan\.json|summary\.json|epoch/\d{{6}}|maps(\.\d+)?"
     rf"|commit/{TASK}(\.\d+)?|data/{TASK}/\d+-[0-9a-f]+/(map|part|cuts))"
     rf"|outputs/{RUN}/(output-\d{{5}}\.txt|_SUCCESS|_logs/[\w.-]+)"
 )

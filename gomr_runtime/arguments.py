@@ -20,9 +20,11 @@ from typing import Any, NoReturn
 import gomr_runtime
 from gomr_runtime import compiled
 from gomr_runtime.errors import UsageError
+from gomr_runtime.own_files import read_settings_file
 from gomr_runtime.streams import answer
 
 Option = dataclasses.Field[Any]
+MOST_SETTINGS = 1 << 20  # bytes of a gomr.toml
 
 # Variables that are no options; each of the first may also be `..._FILE`.
 S3_VARIABLES = tuple(
@@ -219,6 +221,11 @@ def _check_variables(environ: Mapping[str, str], options: Iterable[str]) -> None
             )
 
 
+def read_table(path: Path) -> dict[str, Any]:
+    """The content of a TOML file with settings. OSError, or ValueError for what is no TOML."""
+    return tomllib.loads(read_settings_file(path, MOST_SETTINGS).decode("utf-8"))
+
+
 def read_settings(
     path: Path, fields: Iterable[Option], known: Iterable[str] = ()
 ) -> dict[str, Any]:
@@ -229,10 +236,12 @@ def read_settings(
     by_name = {option.name: option for option in fields}
     names = {*by_name, *known}
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_table(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     found = {}
     for key, value in table.items():

@@ -54,6 +54,10 @@ def python_for(worker: WorkerFile) -> str:
     place = cache_folder() / environment_key(worker)
     if not place.is_dir():
         _build(worker, place)
+    if os.lstat(place).st_uid not in {0, os.geteuid()}:  # what is in there will be executed
+        raise EnvironmentFailed(
+            f"{place} belongs to another user: set XDG_CACHE_HOME to a folder of your own"
+        )
     return str(place / "bin" / "python")
 
 

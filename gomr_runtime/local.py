@@ -35,6 +35,7 @@ from gomr_runtime.errors import (
 from gomr_runtime.job import JobSpec, Summary, from_json
 from gomr_runtime.local_folder import make_folder
 from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
+from gomr_runtime.own_files import make_private
 from gomr_runtime.program_files import ProgramFiles
 from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
@@ -121,7 +122,8 @@ class LocalRun:
     def start(self) -> None:
         """Write job and program to the store, then start every process."""
         submit(self._store, self.job, self._program)
-        self._logs.mkdir(parents=True, exist_ok=True)
+        make_private(self._logs)
+        make_private(self._scratch)
         token = self._folder / "token"
         token.touch(0o600)
         token.write_text(secrets.token_urlsafe(32))
@@ -208,7 +210,7 @@ class LocalRun:
         self._end_left(name)
         space = self._scratch / f"w{slot}"
         shutil.rmtree(space, ignore_errors=True)
-        space.mkdir(parents=True)
+        space.mkdir()
         self._launch(
             name,
             "gomr_runtime.worker",

@@ -12,12 +12,14 @@ from gomr_runtime.client import RunClient, error_of
 from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict
 from gomr_runtime.job import Summary, from_json
 from gomr_runtime.local import OnEvent
+from gomr_runtime.own_files import check_own_folder, read_own
 from gomr_runtime.resume import published
 from gomr_runtime.storage import open_store
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
 
+MOST_TOKEN = 4096  # bytes
 PATIENCE = 10.0  # seconds without a master before it is taken for ended
 
 
@@ -33,8 +35,9 @@ class AttachedRun:
         self._output = output
         self._happenings: queue.SimpleQueue[pb.WatchEvent | GomrError] = queue.SimpleQueue()
         try:
-            token = (folder / "token").read_text()
-        except OSError:
+            check_own_folder(folder)
+            token = read_own(folder / "token", MOST_TOKEN).decode("ascii")
+        except (OSError, ValueError):
             raise RunConflict(
                 f"run {run} is in progress, but it is just starting or ending, or somebody else's: "
                 "try again"

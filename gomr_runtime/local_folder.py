@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gomr_runtime.errors import EnvironmentFailed
+from gomr_runtime.own_files import make_private, open_regular
 from gomr_runtime.signals import uninterrupted
 from gomr_runtime.storage import file_system
 from gomr_runtime.storage.causes import os_cause
@@ -41,7 +43,7 @@ def temporary_folder(parent: str = "") -> Iterator[Path]:
     where it cannot be made. It goes with all that is in it, whatever signals come meanwhile."""
     parent = parent or _temporary()
     try:
-        Path(parent).mkdir(parents=True, exist_ok=True)
+        make_private(Path(parent))
         folder, lock = make_folder(parent)
     except OSError as error:
         raise EnvironmentFailed(
@@ -67,24 +69,28 @@ def _temporary() -> str:
 
 def remove_abandoned(parent: Path) -> None:
     """Remove the folders below `parent` that launchers of this user left when they were killed."""
-    for folder in parent.glob(f"{PREFIX}*"):
+    for path in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # no launcher's, in use, or gone meanwhile
-            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-                continue
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                if file_system.lock(lock):  # else there is no telling
-                    _remove(folder)
+                if os.fstat(folder).st_uid == os.geteuid():
+                    _remove_unlocked(path, folder)
             finally:
-                os.close(lock)
+                os.close(folder)
 
 
-def _remove(folder: Path) -> None:
-    """The lock last: what cannot be removed now is found again."""
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != LOCK:
-            entry.unlink()
-    (folder / LOCK).unlink()
-    folder.rmdir()
+def _remove_unlocked(path: Path, folder: int) -> None:
+    """folder: `path`, open, in case that another folder gets its name meanwhile."""
+    lock = open_regular(LOCK, os.O_RDWR, folder)
+    try:
+        if not file_system.lock(lock):
+            return  # there is no telling
+        for name in os.listdir(folder):  # the lock last: what cannot be removed is found again
+            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, dir_fd=folder)
+            elif name != LOCK:
+                os.unlink(name, dir_fd=folder)
+        os.unlink(LOCK, dir_fd=folder)
+        path.rmdir()
+    finally:
+        os.close(lock)

@@ -9,6 +9,8 @@ program can know is not found here.
 from __future__ import annotations
 
 import ast
+import os
+import stat
 import sys
 import warnings
 from collections.abc import Iterator
@@ -30,8 +32,10 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 from gomr_runtime.errors import UsageError
+from gomr_runtime.own_files import Untrusted, read_at_most
 from gomr_runtime.program_files import MAIN, ProgramFiles, SourceFile, lies_in_site
 
+MOST_SOURCE = 256 << 20  # bytes of a module
 OURS = frozenset({"gomr_runtime", "gomr_native"})
 _LOADERS: tuple[tuple[type, list[str]], ...] = (
     (ExtensionFileLoader, EXTENSION_SUFFIXES),
@@ -205,9 +209,20 @@ def _installed(name: str, folder: str) -> bool:
     return (spec is not None and spec.loader is not None) or name in sys.stdlib_module_names
 
 
+def read_source(path: Path) -> bytes:
+    """The content of a Python file, a link or not. OSError for a pipe, a device, or too much."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Untrusted("it is no regular file", path)
+        return read_at_most(descriptor, MOST_SOURCE)
+    finally:
+        os.close(descriptor)
+
+
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_source(path)
     except OSError as error:
         raise UsageError(
             f"{path}: the worker file imports it, and it cannot be read: {error.strerror}"

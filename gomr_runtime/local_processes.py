@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
+
+from gomr_runtime.own_files import open_own
 
 MARK = "GOMR_PART_OF"  # in the environment of every process of a run, and of what these start
 SAFE_PATH = ("PYTHONSAFEPATH", "flows")  # set for other processes of the command, see `flows`
@@ -36,7 +39,7 @@ class LocalProcess:
         self._log = log
         self._started = time.monotonic()
         self.seconds = 0.0
-        with log.open("ab") as stream:
+        with os.fdopen(open_own(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as stream:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -64,7 +67,7 @@ class LocalProcess:
 
     def tail(self, lines: int) -> str:
         """The end of its log."""
-        with suppress(OSError), self._log.open("rb") as stream:
+        with suppress(OSError), os.fdopen(open_own(self._log, os.O_RDONLY), "rb") as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - TAIL_BYTES))
             text = stream.read().decode("utf-8", "backslashreplace")
@@ -97,22 +100,35 @@ class LocalProcess:
 
 def part_of(store_url: str, run: str, *names: str) -> str:
     """The mark of a run's processes; with launcher and process named, of some of them."""
-    return "/".join((store_url, run, *names, ""))
+    return " ".join(quote(name, safe="") for name in (store_url, run, *names))
 
 
 def end_marked(mark: str) -> int:
-    """Kill every process whose mark begins so; how many there were.
+    """Kill every process whose mark has all that `mark` names; how many there were.
 
     For what nobody looks after any more: its worker was killed, or its launcher.
     """
-    wanted = f"\0{MARK}={mark}".encode()
+    wanted = mark.split(" ")
     count = 0
-    for name in filter(str.isdecimal, os.listdir("/proc")):
+    for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
         with suppress(OSError):  # gone meanwhile, or somebody else's
-            if wanted in b"\0" + Path("/proc", name, "environ").read_bytes():
-                os.kill(int(name), signal.SIGKILL)
-                count += 1
+            process = os.pidfd_open(pid)  # should the number become another's between two steps
+            try:
+                if _mark_of(pid)[: len(wanted)] == wanted:
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                    count += 1
+            finally:
+                os.close(process)
     return count
+
+
+def _mark_of(pid: int) -> list[str]:
+    """The names in the mark of a process; none for one that is of no run."""
+    begin = f"{MARK}=".encode()
+    for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+        if variable.startswith(begin):
+            return os.fsdecode(variable.removeprefix(begin)).split(" ")
+    return []
 
 
 def end_all(processes: Iterable[LocalProcess]) -> None:

@@ -11,7 +11,6 @@ import dataclasses
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from gomr_runtime.arguments import (
     is_true,
     read_environment,
     read_settings,
+    read_table,
 )
 from gomr_runtime.bounds import matching, size_between, whole_number
 from gomr_runtime.errors import UsageError
@@ -363,7 +363,7 @@ def asks_for_json(argv: Sequence[str]) -> bool:
     if "--json" in argv or is_true(os.environ.get("GOMR_JSON", "")):
         return True
     with suppress(OSError, ValueError):
-        settings = tomllib.loads(Path(SETTINGS_FILE).read_text(encoding="utf-8"))
+        settings = read_table(Path(SETTINGS_FILE))
         return settings.get("json") is True and "GOMR_JSON" not in os.environ
     return False
 

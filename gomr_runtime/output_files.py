@@ -18,8 +18,9 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gomr_runtime.own_files import read_regular
 from gomr_runtime.storage.file_system import sync, sync_folder
-from gomr_runtime.success import FILE_NAME, NAME, read_success
+from gomr_runtime.success import FILE_NAME, MAX_BYTES, NAME, read_success
 
 JOURNAL = ".output-journal.gomr"
 NEW = ".output-new.gomr"
@@ -37,10 +38,15 @@ def is_ours(name: str) -> bool:
 def former_output(directory: Path) -> Path | None:
     """The folder with the `_SUCCESS` of the output that is there: the directory, or where an
     interrupted publish has put it aside; None when there is none."""
-    for folder in (directory, directory / OLD):
-        if os.path.lexists(folder / NAME):
-            return folder
-    return None
+    if os.path.lexists(directory / NAME):
+        return directory
+    return directory / OLD if has_old(directory) else None
+
+
+def has_old(directory: Path) -> bool:
+    """Whether an interrupted publish has put the old output aside. A link is none of ours."""
+    old = directory / OLD
+    return not old.is_symlink() and os.path.lexists(old / NAME)
 
 
 def former_files(directory: Path) -> set[str]:
@@ -54,7 +60,7 @@ def former_files(directory: Path) -> set[str]:
 def journal(directory: Path) -> set[str] | None:
     """The files that an interrupted publish may have left; None when there is no journal."""
     try:
-        names = json.loads((directory / JOURNAL).read_bytes())
+        names = json.loads(read_regular(directory / JOURNAL, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(names, list):
@@ -72,7 +78,10 @@ def write_journal(directory: Path, folder: int, names: set[str]) -> None:
 def move(name: str, source: Path, target: Path) -> None:
     """The file `name` from one folder of output files to another; what has that name goes."""
     if "/" in name:
-        (target / name).parent.mkdir(exist_ok=True)
+        inner = (target / name).parent
+        inner.mkdir(exist_ok=True)
+        if inner.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(inner))
     os.rename(source / name, target / name)
 
 
@@ -80,9 +89,12 @@ def remove(directory: Path, names: Iterable[str]) -> None:
     """Remove files, and the folders between as far as they are empty."""
     folders = set()
     for name in names:
+        inner = name.rpartition("/")[0]
+        if inner and (directory / inner).is_symlink():
+            continue  # what it leads to is no output of ours
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(directory / name)
-        folders.add(name.rpartition("/")[0])
+        folders.add(inner)
     for folder in folders - {""}:
         remove_empty(directory / folder)
 
@@ -111,7 +123,7 @@ def recover(directory: Path) -> None:
     """Give the old output back its names, where a publish was killed in between. The directory is
     locked by the caller."""
     old = directory / OLD
-    if os.path.lexists(directory / NAME) or not os.path.lexists(old / NAME):
+    if os.path.lexists(directory / NAME) or not has_old(directory):
         return
     former = {file.name for file in read_success(old).files}
     restore(directory, former, (journal(directory) or set()) - former)
@@ -122,11 +134,11 @@ def restore(directory: Path, former: set[str], new: Iterable[str]) -> None:
     one that have their names already."""
     old = directory / OLD
     remove(directory, new)
-    for name in sorted(former):
+    for name in sorted(former) if has_old(directory) else ():
         if os.path.lexists(old / name):
             move(name, old, directory)
     sync_folder(directory)
-    if os.path.lexists(old / NAME):
+    if has_old(directory):
         move(NAME, old, directory)
         sync_folder(directory)
     remove_traces(directory)

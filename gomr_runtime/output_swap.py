@@ -26,6 +26,7 @@ from gomr_runtime.output_files import (
     write_journal,
     write_synced,
 )
+from gomr_runtime.own_files import check_own_folder
 from gomr_runtime.storage.file_system import (
     NO_EXCHANGE,
     UNSUPPORTED,
@@ -115,6 +116,7 @@ class Beside:
         something meanwhile, which is kept."""
         if not os.path.lexists(self.path):
             return
+        check_own_folder(self.path)  # its name can be foreseen
         # What says which of the two it is goes last: we may be killed in between.
         last = JOURNAL if os.path.lexists(self.path / JOURNAL) else NAME
         if last == NAME:

@@ -15,11 +15,12 @@ from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.inputs import own_directories, resolve
 from gomr_runtime.job import InputFile, JobSpec, Summary
 from gomr_runtime.options import RunOptions, check_shuffle
+from gomr_runtime.own_files import make_private
 from gomr_runtime.place import Place, this_machine
 from gomr_runtime.publish import check_output, try_output
 from gomr_runtime.quantities import format_size
 from gomr_runtime.resume import check_same, earlier_job, published
-from gomr_runtime.runs import DEFAULT_STORE, stdin_copy
+from gomr_runtime.runs import DEFAULT_STORE, open_up, stdin_copy
 from gomr_runtime.storage import open_store
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.workerfile import WorkerFile, inspect_worker
@@ -138,9 +139,11 @@ def _inputs(
         raise UsageError("--input -: standard input can be read once only")
     if "://" in place.store and not place.on_cluster:
         raise UsageError("--input -: save it to a file where the store is not a directory")
-    copy = stdin_copy(Path(DEFAULT_STORE if place.on_cluster else place.store), run)
+    store = Path(DEFAULT_STORE if place.on_cluster else place.store)
+    copy = stdin_copy(store, run)
+    open_up(store)
     try:
-        copy.parent.mkdir(parents=True, exist_ok=True)
+        make_private(copy.parent)
     except OSError as error:
         raise EnvironmentFailed(
             f"--input -: its copy in {copy.parent}: {os_cause(error)}: name another place for the "

@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, RunConflict
 from gomr_runtime.host_lock import HostLock
+from gomr_runtime.own_files import close_to_others, make_private, open_own
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.file_system import lock
 
 DEFAULT_STORE = ".gomr"
+LOCKS = "locks"
 KEPT_SECONDS = 7 * 86400.0
 
 
@@ -53,7 +56,7 @@ class RunLock:
 
     def __init__(self, path: Path) -> None:
         self._host: HostLock | None = None
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = open_own(path, os.O_RDWR | os.O_CREAT)
         try:
             if not lock(self._file):
                 self._host = HostLock("run", path)
@@ -86,17 +89,12 @@ class Taken(BlockingIOError):
 def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
     """Hold the run id `run`; RunInProgress when it runs now, RunConflict when its data is still
     there and it is not to be resumed."""
-    path = _lock_path(store, run)
+    open_up(store)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        held = RunLock(path)
-        held.clear()
+        held = _lock_of(store, run)
     except Taken as taken:
         raise RunInProgress(run, taken.folder) from None
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"--store {store}: {os_cause(error)}: name another place by --store DIR"
-        ) from None
+    held.clear()
     if (store / layout.run_prefix(run)).exists() and not resume:
         held.close()
         raise RunConflict(
@@ -109,22 +107,54 @@ def claim(store: Path, run: str, *, resume: bool = False) -> Claim:
     return Claim(store, run, held)
 
 
+def open_up(store: Path) -> None:
+    """Make the folder of a store, which is private, and that for its locks. One at the default
+    place is closed to others if it was open. EnvironmentFailed when that cannot be."""
+    try:
+        if store.name == DEFAULT_STORE:
+            close_to_others(store)
+        else:
+            make_private(store)
+        make_private(store / LOCKS)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"--store {store}: {os_cause(error)}: name another place by --store DIR"
+        ) from None
+
+
+def _lock_of(store: Path, run: str) -> RunLock:
+    """The lock of a run id. Taken, or EnvironmentFailed when what is there is no lock of ours."""
+    path = _lock_path(store, run)
+    try:
+        return RunLock(path)
+    except Taken:
+        raise
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"--store {store}: {LOCKS}/{run}: {os_cause(error)}: remove it, or name another place "
+            "by --store DIR"
+        ) from None
+
+
 def announce(store: Path, run: str, folder: Path) -> None:
     """Say in the lock of a claimed run where its launcher keeps address and token."""
-    path = _lock_path(store, run)
-    if path.exists():
-        path.write_bytes(os.fsencode(folder))  # in place: the lock is on this very file
+    with suppress(FileNotFoundError):  # nobody has claimed it
+        file = open_own(_lock_path(store, run), os.O_WRONLY)  # in place: the lock is on this file
+        try:
+            os.ftruncate(file, 0)
+            os.write(file, os.fsencode(folder))
+        finally:
+            os.close(file)
 
 
 def clean(store: Path, now: float, kept_seconds: float = KEPT_SECONDS) -> list[str]:
     """Remove the data of every run that is not in progress and that nobody touched for
     `kept_seconds`; return their ids. `now` is in seconds since the epoch."""
     removed = []
+    open_up(store)
     for run in sorted(_known(store)):
-        path = _lock_path(store, run)
-        path.parent.mkdir(exist_ok=True)
         try:
-            held = RunLock(path)
+            held = _lock_of(store, run)
         except Taken:
             continue  # in progress
         try:
@@ -142,7 +172,7 @@ def _folders(store: Path, run: str) -> list[Path]:
 
 
 def _lock_path(store: Path, run: str) -> Path:
-    return store / "locks" / run
+    return store / LOCKS / run
 
 
 def logs(store: Path, run: str) -> Path:
@@ -168,14 +198,17 @@ def stdin_copy(store: Path, run: str) -> Path:
 
 def _known(store: Path) -> set[str]:
     found: set[str] = set()
-    for folder in ("runs", "outputs", "logs", "stdin", "locks"):
+    for folder in ("runs", "outputs", "logs", "stdin", LOCKS):
         if (store / folder).is_dir():
             found.update(entry.name for entry in (store / folder).iterdir())
     return {run for run in found if layout.RUN_ID.fullmatch(run)}
 
 
 def _last_touched(store: Path, run: str) -> float:
-    times = [path.stat().st_mtime for path in _paths(store, run)]
+    times = []
+    for path in _paths(store, run):
+        with suppress(FileNotFoundError):  # what a process that was left over removes meanwhile
+            times.append(path.lstat().st_mtime)
     return max(times, default=0.0)
 
 

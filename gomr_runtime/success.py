@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from gomr_runtime import layout
 from gomr_runtime.errors import PartLost, RunConflict, StorageError, UsageError
 from gomr_runtime.job import Ledger, Part, build
+from gomr_runtime.own_files import read_regular
 
 if TYPE_CHECKING:
     from gomr_runtime.storage.base import Store
@@ -116,9 +116,7 @@ def read_success(directory: Path) -> Success:
     """What the output in `directory` is; UsageError when there is none, or no readable one."""
     path = directory / NAME
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(file, "rb") as stream:
-            return parse_success(stream.read(MAX_BYTES))
+        return parse_success(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
         raise UsageError(f"{directory} has no {NAME}: it is not a finished GoMR output") from None
     except OSError as error:

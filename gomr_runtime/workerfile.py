@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.local_imports import read_program
+from gomr_runtime.local_imports import read_program, read_source
 from gomr_runtime.program_files import ProgramFiles
 
 # Inline script metadata, as in PEP 723.
@@ -47,7 +47,7 @@ def inspect_worker(path: str | Path, module: str = "") -> WorkerFile:
     """
     path = Path(path)
     try:
-        source = path.read_bytes()
+        source = read_source(path)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such worker file") from None
     except OSError as error:

@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from gomr_runtime.errors import StorageError
+from gomr_runtime.own_files import make_private
 from gomr_runtime.storage.base import ObjectInfo, Pieces
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.file_system import UNSUPPORTED, place_new, sync
@@ -49,10 +50,10 @@ class DirectoryStore:
 
     def __init__(self, root: Path) -> None:
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            make_private(root)
             self._root = root.resolve(strict=True)
             self._making = self._root / IN_THE_MAKING
-            self._making.mkdir(exist_ok=True)
+            make_private(self._making)
             if self._making.is_symlink():
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             self._remove_stale()

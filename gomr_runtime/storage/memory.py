@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
 from gomr_runtime.errors import StorageError
+from gomr_runtime.own_files import read_regular
 from gomr_runtime.storage.base import ObjectInfo, Pieces
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
 
@@ -46,7 +48,7 @@ class MemoryStore:
     def put_file(self, key: str, path: Path) -> None:
         check_key(key)
         try:
-            self.put(key, path.read_bytes())
+            self.put(key, read_regular(path, sys.maxsize))
             path.unlink()
         except OSError as error:
             raise StorageError(f"cannot read {path} for {key}: {error.strerror}") from None

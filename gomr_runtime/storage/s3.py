@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store as Bucket
 
 from gomr_runtime.errors import DataError, StorageError
+from gomr_runtime.own_files import open_regular
 from gomr_runtime.storage.base import ObjectInfo, Pieces
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
@@ -114,14 +116,12 @@ class S3Store:
     def put_file(self, key: str, path: Path) -> None:
         target = self._above + check_key(key)
         try:
-            chunk = _chunk_size(path.stat().st_size)
-            self._try(
-                "write",
-                key,
-                lambda: obstore.put(
-                    self._parts, target, path, chunk_size=chunk, max_concurrency=UPLOADS_AT_ONCE
-                ),
-            )
+            file = open_regular(path)  # no link: user code may have put one there
+            try:
+                step = partial(_send, self._parts, target, file, os.fstat(file).st_size)
+                self._try("write", key, step)
+            finally:
+                os.close(file)
             path.unlink()
         except OSError as error:
             raise StorageError(f"cannot read {path} for {key}: {os_cause(error)}") from None
@@ -347,6 +347,16 @@ def _made_apart(
         if data is None:
             return
         yield data
+
+
+def _send(bucket: Bucket, target: str, file: int, size: int) -> None:
+    obstore.put(
+        bucket,
+        target,
+        Path(f"/proc/self/fd/{file}"),
+        chunk_size=_chunk_size(size),
+        max_concurrency=UPLOADS_AT_ONCE,
+    )
 
 
 def _chunk_size(size: int) -> int:

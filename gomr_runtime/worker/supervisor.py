@@ -83,6 +83,7 @@ class Supervisor:
         self._settings = settings
         self._store = store
         self._job = job
+        self._scratch = settings.scratch.resolve()  # user code may put a link there
         self._local = store.url.startswith("file:")
         self._blobs = StoreBlobs(store)
         self._limits = Limits(job.memory, job.task_timeout)
@@ -331,10 +332,11 @@ class Supervisor:
         began = time.monotonic()
         for file in result.files:
             path = Path(file.path)
-            if path.parent != scratch:
+            real = await asyncio.to_thread(os.path.realpath, scratch)
+            if path.parent != scratch or Path(real) != self._scratch / scratch.name:
                 return TaskFailure("worker", f"{spec.name}: {path} is not in its scratch folder")
             key = layout.attempt_data(spec, file.role)
-            size = (await asyncio.to_thread(os.stat, path)).st_size
+            size = (await asyncio.to_thread(os.lstat, path)).st_size
             if size != file.size:
                 return TaskFailure(
                     "crash",

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 
 from gomr_runtime.environment import cache_folder
 from gomr_runtime.errors import EnvironmentFailed, UsageError
+from gomr_runtime.own_files import open_own
+from gomr_runtime.storage.causes import os_cause
 from tasks.cluster.engine import INSTEAD, LAST_LINES, Tell, ask, follow
 from tasks.cluster.images import DEFAULT_BASE, MASTER_FILE, WORKER_FILE, BaseImage, ImagePlan
 
@@ -177,7 +179,11 @@ def one_at_a_time(tell: Tell, seconds: float = BUILD_SECONDS) -> Iterator[None]:
     place = cache_folder().parent / "images.lock"
     place.parent.mkdir(parents=True, exist_ok=True)
     end, told, pause = time.monotonic() + seconds, False, threading.Event()
-    with place.open("w") as lock:
+    try:
+        file = open_own(place, os.O_WRONLY | os.O_CREAT)
+    except OSError as error:
+        raise EnvironmentFailed(f"{place}: {os_cause(error)}: remove it and try again") from None
+    with os.fdopen(file, "wb") as lock:
         while not _taken(lock.fileno()):
             if not told:
                 tell("waiting for another run that makes images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -248,6 +249,17 @@ class StoreConformance:
         with pytest.raises(StorageError, match="a/b"):
             store.put_file("a/b", tmp_path / "absent")
         assert list(store.list("")) == []
+
+    def test_put_file_takes_no_link_and_no_pipe(self, store: Store, tmp_path: Path) -> None:
+        """What lies where user code writes may lead to what it must not read."""
+        (tmp_path / "secret").write_bytes(b"secret")
+        (tmp_path / "link").symlink_to("secret")
+        os.mkfifo(tmp_path / "pipe")
+        for name in ("link", "pipe"):
+            with pytest.raises(StorageError, match="a/b"):
+                store.put_file("a/b", tmp_path / name)
+        assert list(store.list("")) == []
+        assert (tmp_path / "secret").exists()
 
     def test_copy_replaces_and_can_be_repeated(self, store: Store) -> None:
         store.put("data/part", b"content")

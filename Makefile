@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo server test differential simulate digests mutants chaos pythons cluster cluster-down proto check fmt bench clean
+.PHONY: demo server test differential simulate digests mutants chaos cluster-chaos pythons cluster cluster-down proto check fmt bench clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -42,6 +42,10 @@ mutants: $(READY)
 # Real processes under seeded mixes of faults: `make chaos N=100`, `make chaos SEED=17` to see one.
 chaos: $(READY)
 	@$(RUN) tests.process.chaos $(if $(SEED),--seed $(SEED),--count $(or $(N),10) $(ARGS))
+
+# The same on the test cluster, with pods, nodes, the network, the API server and the client.
+cluster-chaos: $(READY)
+	@$(RUN) tests.cluster.chaos $(if $(SEED),--seed $(SEED),--count $(or $(N),10) $(ARGS))
 
 # The same seeds on every Python that we support: their traces must be equal. Where pyenv has the
 # Pythons, all of them are made visible.

@@ -4,6 +4,8 @@
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
 READY := .venv/.ready
+TEST_PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores : 4)))
+CLUSTER_TESTS ?= tests/cluster
 STDLIB = $(shell .venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
 
 # Word count over the sources of Python's own standard library.
@@ -18,9 +20,11 @@ demo: $(READY)
 server: $(READY)
 	@$(RUN) flows.kept_server
 
-# Every tier that this machine can run; what is skipped is listed with its reason.
+# Every tier that this machine can run; what is skipped is listed with its reason. Files of tests run
+# side by side, but those of the cluster, of which a machine has one.
 test: $(READY)
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --ignore=tests/cluster
+	$(if $(CLUSTER_TESTS),$(RUN) pytest $(CLUSTER_TESTS))
 
 # Random programs against plain Python: `make differential N=20000 SEED=5` runs those from seed 5 on,
 # `make differential SEED=17` shows one; ARGS=--shrink leaves out all that it differs without.

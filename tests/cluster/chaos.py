@@ -114,9 +114,9 @@ def run_once(where: Arena, seed: int, again: int) -> Report:
     report.wrong += [how for how in told if how.startswith("BROKEN")]
     report.wrong += [trouble] if trouble else run.violations(where.expected)
     report.starts = run.starts
+    log = where.folder / f"{run.name}.log"
+    log.write_text("\n".join([*map(str, report.planned), *run.lines, ""]))
     if report.wrong:
-        log = where.folder / f"{run.name}.log"
-        log.write_text("\n".join([*map(str, report.planned), *run.lines, ""]))
         report.wrong.append(f"what it said is in {log}; again: make cluster-chaos SEED={name}")
     return report
 
@@ -140,6 +140,7 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="gomr-cluster-chaos-"))
+    print(f"what the runs say goes to {folder}", flush=True)
     with arena(folder) as where:
         if given.seed:
             seed, _, again = given.seed.partition("+")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, of_run
 from tests.build_cache import BuildFailed, output
 from tests.cluster.chaos_run import ChaosRun
-from tests.cluster.nodes import API_PORT, DOCKER_SECONDS, node_states
+from tests.cluster.nodes import API_PORT, DOCKER_SECONDS
 
 LAST = 18  # of the twenty tenths of a run: later, faults seldom land
 AT_ONCE = ("--force", "--grace-period=0")
@@ -94,12 +94,12 @@ def node_cut_off(run: ChaosRun, dice: random.Random) -> str:
 
 def _without_node(run: ChaosRun, dice: random.Random, how: str) -> str:
     node = dice.choice(run.cluster.workers)
-    if run.over or node_states()[node] != "running":
-        return ""
-    with contextlib.ExitStack() as until_then:
+    seconds = dice.choice([5.0, 20.0, 60.0])
+    with run.claim(node) as free, contextlib.ExitStack() as until_then:
+        if run.over or not free:
+            return ""
         until_then.enter_context(getattr(run.cluster, how)(node))
         landed = not run.over
-        seconds = dice.choice([5.0, 20.0, 60.0])
         run.wait(seconds)
         with run.api:  # coming back is seen through the API server
             until_then.close()
@@ -161,18 +161,17 @@ def pod_cut_off(run: ChaosRun, dice: random.Random) -> str:
         return ""
     node, path = run.node_of(pod), "--output=jsonpath={.status.podIP}"
     address = run.kubectl("get", "pod", pod, path).strip()
-    if run.over or not address or node_states().get(node) != "running":
-        return ""
     rules = [["FORWARD", way, address, "--jump", "DROP"] for way in ("--source", "--destination")]
-    for rule in rules:
-        run.cluster.on_node(node, "iptables", "--insert", *rule)
     seconds = dice.choice([3.0, 15.0, 40.0])
-    landed = not run.over
-    run.wait(seconds)
-    if node_states()[node] == "running":  # a node that was stopped meanwhile has forgotten them
+    with run.claim(node) as free:
+        if run.over or not free or not address:
+            return ""
         for rule in rules:
-            with contextlib.suppress(BuildFailed):
-                run.cluster.on_node(node, "iptables", "--delete", *rule)
+            run.cluster.on_node(node, "iptables", "--insert", *rule)
+        landed = not run.over
+        run.wait(seconds)
+        for rule in rules:
+            run.cluster.on_node(node, "iptables", "--delete", *rule)
     return f"{pod} cut off for {seconds:.0f} s" if landed else ""
 
 

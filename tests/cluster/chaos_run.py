@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +49,7 @@ GONE_SECONDS = 90.0
 @dataclass
 class ChaosRun:
     """far: tenths of the map that are done, and of the reduce. `api` is held by whoever needs the
-    API server, or takes it away."""
+    API server, or takes it away. claimed: nodes that something is being done to."""
 
     cluster: RunningCluster
     namespace: str
@@ -61,7 +63,9 @@ class ChaosRun:
     killed: bool = False
     api: threading.Lock = field(default_factory=threading.Lock)
     changed: threading.Condition = field(default_factory=threading.Condition)
+    claimed: set[str] = field(default_factory=set)
     process: subprocess.Popen[str] | None = None
+    _began: float = field(default_factory=time.monotonic)
 
     @property
     def out(self) -> Path:
@@ -91,6 +95,18 @@ class ChaosRun:
         """So long, or until the run is over."""
         with self.changed:
             self.changed.wait_for(lambda: self.over, seconds)
+
+    @contextlib.contextmanager
+    def claim(self, node: str) -> Iterator[bool]:
+        """Whether nobody else does something to the node meanwhile."""
+        with self.changed:
+            free = node not in self.claimed
+            self.claimed.add(node)
+        try:
+            yield free
+        finally:
+            if free:
+                self.claimed.discard(node)
 
     def see_through(self, deadline: float) -> str:
         """Run the command, again where it was killed; what is wrong with how it ended."""
@@ -146,7 +162,7 @@ class ChaosRun:
         assert process.stderr is not None
         with process.stderr as lines:
             for line in lines:
-                self.lines.append(line.rstrip())
+                self.lines.append(f"{time.monotonic() - self._began:6.1f} s  {line.rstrip()}")
                 if share := SHARE.match(line):
                     with self.changed:
                         tenths = TENTHS[share[1]] + int(share[2]) // 10

@@ -73,7 +73,7 @@ def keeping(use: Callable[[Context], Callable[[str], Any]]) -> Callable[[Context
 
 
 @pytest.mark.parametrize("name", USES)
-@pytest.mark.parametrize("reducer", [total, gomr.sum, gomr.top(1), None], ids=str)
+@pytest.mark.parametrize("reducer", [total, gomr.sum, gomr.top(1), None])
 def test_what_is_kept_raises_in_the_next_task(name: str, reducer: Any) -> None:
     mapper = keeping(USES[name])
     with pytest.raises(RecordFailed) as failed:
@@ -129,7 +129,7 @@ def test_single_calls_end_their_ctx(call: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["ctx", "emit", "emit_many", "count", "batch", "counter"])
-@pytest.mark.parametrize("reducer", [total, gomr.sum, None], ids=str)
+@pytest.mark.parametrize("reducer", [total, gomr.sum, None])
 def test_a_use_that_is_swallowed_fails_the_run(name: str, reducer: Any) -> None:
     kept = keeping(USES[name])
 
@@ -180,7 +180,7 @@ _shared: list[Callable[[str], Any]] = Kept()
 
 
 @pytest.mark.parametrize("name", ["ctx", "emit", "emit_many", "count", "counter", "new counter"])
-@pytest.mark.parametrize("reducer", [total, gomr.sum, None], ids=str)
+@pytest.mark.parametrize("reducer", [total, gomr.sum, None])
 def test_in_a_process_that_user_code_forks_it_raises(name: str, reducer: Any) -> None:
     def mapper(ctx: Context, line: str) -> None:
         _shared[:] = [USES[name](ctx)]
@@ -228,7 +228,7 @@ def test_a_combiner_does_not_emit_by_the_mappers_ctx(limits: Limits, swallows: b
 
 
 @pytest.mark.parametrize("swallows", [False, True])
-@pytest.mark.parametrize("reducer", [total, gomr.sum, gomr.max], ids=str)
+@pytest.mark.parametrize("reducer", [total, gomr.sum, gomr.max])
 @pytest.mark.parametrize("limits", [Limits(), SMALL], ids=["plain", "small"])
 def test_a_partitioner_does_not_emit(limits: Limits, reducer: Any, swallows: bool) -> None:
     kept: list[Context] = Kept()
@@ -396,7 +396,7 @@ def test_emitting_a_stream_says_list() -> None:
         (lambda ctx: ctx.emit_batch(), "ctx.emit_batch() missing 1 required positional argument"),
     ],
 )
-@pytest.mark.parametrize("reducer", [total, gomr.sum, None], ids=str)
+@pytest.mark.parametrize("reducer", [total, gomr.sum, None])
 def test_errors_call_things_by_the_users_names(use: Any, says: str, reducer: Any) -> None:
     with pytest.raises(RecordFailed) as failed:
         run_local(job(lambda ctx, line: use(ctx), reducer), "a\n")

@@ -96,7 +96,7 @@ def test_a_bad_pair_found_later_names_its_record(
 
 
 @pytest.mark.parametrize("limits", [Limits(), SMALL], ids=["plain", "small"])
-@pytest.mark.parametrize("reducer", [collect, aggregates.sum, aggregates.max], ids=str)
+@pytest.mark.parametrize("reducer", [collect, aggregates.sum, aggregates.max])
 @pytest.mark.parametrize(
     "mapper_of",
     [failing_at, *(lambda *bad, p=pair: bad_pair_at(*bad, pair=p) for pair, _ in BAD_PAIRS)],
@@ -136,7 +136,7 @@ def test_a_value_that_cannot_be_summed_names_its_record(tmp_path: Path) -> None:
         assert "record 11 of map-0" in str(e.value)
 
 
-@pytest.mark.parametrize("aggregate", [aggregates.min, aggregates.top(2)], ids=str)
+@pytest.mark.parametrize("aggregate", [aggregates.min, aggregates.top(2)])
 def test_values_that_do_not_compare_name_their_key(tmp_path: Path, aggregate: Any) -> None:
     with pytest.raises(RecordFailed, match="key 'all': gomr") as failed:
         run(tmp_path, mapper=bad_pair_at(11, pair=("all", "x")), reducer=aggregate, skip=5)

@@ -127,7 +127,6 @@ def test_values_of_any_size() -> None:
         (aggregates.top(3), lambda values: sorted(values, reverse=True)[:3]),
         (aggregates.distinct, lambda values: sorted(set(values))),
     ],
-    ids=str,
 )
 def test_built_ins_with_keys_of_any_size(
     aggregate: aggregates.Aggregate, expected: Expected, monkeypatch: pytest.MonkeyPatch

@@ -64,7 +64,6 @@ def program(**fields: Any) -> Program:
         (functools.partial(adding, 1), "list", "int"),
         (aggregates.max, "list", ""),
     ],
-    ids=str,
 )
 def test_annotations_decide_delivery_and_conversion(
     reducer: Any, delivery: str, value_type: str

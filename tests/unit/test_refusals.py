@@ -356,7 +356,7 @@ def emits_types(ctx: gomr.Context, line: str) -> None:
     "function",
     [yields_key, yields_value, yields_text, counts, counts_lazily, emits_columns, emits_types],
 )
-@pytest.mark.parametrize("reducer", [typed(), gomr.sum, gomr.max, None], ids=str)
+@pytest.mark.parametrize("reducer", [typed(), gomr.sum, gomr.max, None])
 def test_the_users_own_line_is_shown_whichever_way_it_comes(function: Any, reducer: Any) -> None:
     with pytest.raises(RecordFailed) as failed:
         run(function, reducer)
@@ -405,7 +405,6 @@ BAD: dict[str, Callable[[Any], None]] = {
 @pytest.mark.parametrize(
     ("reducer", "then"),
     [(typed(), "emits"), (gomr.sum, "nothing"), (gomr.count, "emits"), (None, "nothing")],
-    ids=str,
 )
 def test_a_refusal_that_is_swallowed_fails_its_record(bad: Any, reducer: Any, then: str) -> None:
     def mapper(ctx: gomr.Context, line: str) -> None:

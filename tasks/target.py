@@ -35,6 +35,7 @@ class Target:
     def __init__(self, cluster: Cluster, options: RunOptions, tell: Tell) -> None:
         """tell: hears what takes long."""
         self.cluster = cluster
+        cluster.api.be_patient(lambda text: tell(f"warning: {text}"))
         self._tell = tell
         self._options = options
         self._minio: Minio | None = None

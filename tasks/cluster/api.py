@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ from tasks.cluster.refusals import no_answer, refused
 Object = dict[str, Any]
 
 PATIENCE = 15.0  # seconds that a request is tried again while the API server does not answer
-WATCH_PATIENCE = 300.0  # the same for a watch: an API server may be restarted meanwhile
+LONG_PATIENCE = 300.0  # the same for one that has answered before: it may be restarted meanwhile
+AWAY = 10.0  # seconds after which it is told that the API server does not answer
 REQUEST_SECONDS = 10.0
 WATCH_SECONDS = 60  # a watch is asked for so long at a time, so that a dead one is noticed
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -55,19 +56,30 @@ KINDS = {
 
 class Api:
     """One namespace of one cluster. Methods raise NotPermitted where a right is missing, and
-    EnvironmentFailed where the cluster refuses or does not answer for `patience` seconds."""
+    EnvironmentFailed where the cluster refuses or does not answer for `patience` seconds, which
+    is `Api.patience` where a call has none of its own."""
 
     def __init__(self, access: Access, cluster: str, namespace: str) -> None:
         """cluster: its name for people."""
         self.access = access
         self.cluster = cluster
         self.namespace = namespace
+        self.patience = PATIENCE
+        self._tell: Callable[[str], None] = lambda _: None
         self._away_since: float | None = None
+        self._told = False
 
-    @property
-    def seconds_away(self) -> float:
-        """For how long the API server has not answered; 0 while it does."""
-        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
+    def be_patient(self, tell: Callable[[str], None]) -> None:
+        """Wait for minutes, from now on, for an API server that has answered once.
+
+        Args:
+            tell: Hears of each outage, once it lasts.
+        """
+        self.patience, self._tell = LONG_PATIENCE, tell
+
+    def hurry(self) -> None:
+        """Wait for no outage any longer, as for the clean-up of a run that has failed."""
+        self.patience = min(self.patience, PATIENCE)
 
     async def check(self) -> None:
         """Ask for the version, to which everybody who is known gets an answer."""
@@ -75,7 +87,7 @@ class Api:
         if not response.is_success:
             raise self._refused(response, "get", "version", "")
 
-    async def get(self, kind: str, name: str, *, patience: float = PATIENCE) -> Object | None:
+    async def get(self, kind: str, name: str, *, patience: float | None = None) -> Object | None:
         """The object, or None where there is none."""
         return await self._answer("get", kind, name, patience=patience)
 
@@ -86,7 +98,7 @@ class Api:
         fields: str = "",
         *,
         everywhere: bool = False,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> list[Object]:
         """The objects that match label and field selectors; everywhere: in all namespaces."""
         found = await self._listed(kind, selector, fields, everywhere, patience)
@@ -129,10 +141,10 @@ class Api:
         """All objects of the kind that match, now and again whenever something changes.
 
         Lists, watches from there, and lists again when the API server forgets where we were or
-        does not answer. Raises EnvironmentFailed when it stays away for WATCH_PATIENCE.
+        does not answer. Raises EnvironmentFailed when it stays away for LONG_PATIENCE.
         """
         while True:
-            found = await self._listed(kind, selector, "", False, WATCH_PATIENCE)
+            found = await self._listed(kind, selector, "", False, LONG_PATIENCE)
             known = {item["metadata"]["uid"]: item for item in found["items"]}
             yield list(known.values())
             version = found["metadata"]["resourceVersion"]
@@ -173,7 +185,7 @@ class Api:
                 yield change
 
     async def _listed(
-        self, kind: str, selector: str, fields: str, everywhere: bool, patience: float
+        self, kind: str, selector: str, fields: str, everywhere: bool, patience: float | None
     ) -> Object:
         params = {"labelSelector": selector, "fieldSelector": fields}
         where = KINDS[kind]
@@ -200,7 +212,7 @@ class Api:
         *,
         part: str = "",
         body: Mapping[str, Any] | None = None,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> Object | None:
         """The object a request is answered with; None for one that is not there, or that is there
         already when it was to be created."""
@@ -228,10 +240,10 @@ class Api:
         *,
         params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> httpx.Response:
         """An answer that is worth reading: outages are waited for, expired credentials renewed."""
-        deadline = time.monotonic() + patience
+        began = time.monotonic()
         pause, renewed = FIRST_PAUSE, False
         headers = {"Content-Type": _content_type(method)} if body is not None else {}
         while True:
@@ -245,11 +257,11 @@ class Api:
                     timeout=REQUEST_SECONDS,
                 )
             except httpx.TransportError as error:
-                self._away_since = self._away_since or time.monotonic()
-                if time.monotonic() + pause > deadline:
+                self._is_away()
+                if self._is_over(began, pause, patience):
                     raise no_answer(error, self.cluster, self.access.server) from None
             else:
-                self._away_since = None
+                self._away_since, self._told = None, False
                 if response.status_code == 401 and not renewed:
                     renewed = True
                     await self.access.renew()
@@ -257,10 +269,25 @@ class Api:
                 conflict = response.status_code == 409 and _reason(response) == "Conflict"
                 if response.status_code not in AGAIN and not conflict:
                     return response
-                if time.monotonic() + pause > deadline:
+                if self._is_over(began, pause, patience):
                     return response
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _is_over(self, began: float, pause: float, patience: float | None) -> bool:
+        """Whether a request is tried no more; `hurry` is for those under way, too."""
+        longest = self.patience if patience is None else patience
+        return time.monotonic() + pause > began + longest
+
+    def _is_away(self) -> None:
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        if now - self._away_since > AWAY and not self._told:
+            self._told = True
+            self._tell(
+                f"cluster {self.cluster} does not answer; a run may go on there, trying for "
+                f"{LONG_PATIENCE / 60:.0f} minutes"
+            )
 
     def _path(self, kind: Kind, everywhere: bool) -> str:
         base = "/apis" if "/" in kind.version else "/api"

@@ -154,6 +154,8 @@ class ClusterRun:
         if self._closed:
             return
         self._closed = True
+        if self.summary is None:
+            self._cluster.api.hurry()
         try:
             self._hang_up()
         finally:

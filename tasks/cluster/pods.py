@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, NotPermitted
-from tasks.cluster.api import WATCH_PATIENCE, Api, Object
+from tasks.cluster.api import Api, Object
 from tasks.cluster.evidence import LOG_LINES, EvidenceReader
 from tasks.cluster.judgement import Judge
 from tasks.cluster.manifests import of_run
@@ -19,7 +19,6 @@ from tasks.cluster.pod_state import grace_of, how_ended, is_going, is_lost, is_r
 from tasks.cluster.trouble import (
     Trouble,
     master_gives_up,
-    no_api_server,
     no_store,
     refused_pods,
     trouble_of,
@@ -29,7 +28,6 @@ from tasks.cluster.trouble import (
 GRACE_SLACK = 10.0  # seconds beyond its grace period after which a pod is given up
 TICK = 1.0
 QUIET_TICK = 5.0
-AWAY = 10.0  # seconds after which it is told that the API server does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +149,6 @@ class PodWatch:
         if "store" in self._seen and not any(map(is_ready, self._seen["store"])):
             why = [trouble_of(await self._reader.of(pod)) for pod in self._seen["store"]]
             found.append(no_store([trouble for trouble in why if trouble is not None]))
-        if self._api.seconds_away > AWAY:
-            found.append(no_api_server(self._api.cluster, WATCH_PATIENCE))
         there = each_once(trouble for trouble in found if trouble is not None)
         return master_gives_up(self._seen["Pod"], there)
 

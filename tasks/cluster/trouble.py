@@ -141,17 +141,6 @@ def volume_trouble(claim: Object, events: Sequence[Object]) -> Trouble | None:
     return None
 
 
-def no_api_server(cluster: str, patience: float) -> Trouble:
-    """Told while we try again: the run itself needs no API server."""
-    return Trouble(
-        f"api:{cluster}",
-        f"cluster {cluster} does not answer; the run may go on there, trying for "
-        f"{patience / 60:.0f} minutes",
-        None,
-        tell_after=AT_ONCE,
-    )
-
-
 def no_store(causes: Sequence[Trouble]) -> Trouble:
     """The store in the cluster has no pod that is ready. causes: what is known of it."""
     why = f": {causes[0].message}" if causes else ""

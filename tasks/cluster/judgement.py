@@ -20,10 +20,11 @@ class Verdict:
 
 
 class Judge:
-    """Remembers what was told and since when a trouble lasts. `now` is any clock in seconds."""
+    """Remembers what was told and since when a trouble lasts unrelieved. `now` is in seconds."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
+        self._idle_since: dict[str, float] = {}  # by role, while no pod of it works
         self._told: set[str] = set()
         self._memory_deaths: set[str] = set()
 
@@ -31,6 +32,8 @@ class Judge:
         """`troubles`: all there are at this moment."""
         working = {role_of(pod) for pod in pods if works(pod)}
         keys = {trouble.key for trouble in troubles}
+        idle = {trouble.role for trouble in troubles} - working
+        self._idle_since = {role: self._idle_since.get(role, now) for role in idle}
         self._since = {key: at for key, at in self._since.items() if key in keys}
         for key in keys:
             self._since.setdefault(key, now)
@@ -51,4 +54,6 @@ class Judge:
             return True
         if trouble.patience is None or trouble.role in working:
             return False
-        return now - self._since[trouble.key] >= trouble.patience
+        # What an earlier pod suffered is no trouble while another one works in its place.
+        since = max(self._since[trouble.key], self._idle_since[trouble.role])
+        return now - since >= trouble.patience

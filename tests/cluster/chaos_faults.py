@@ -15,6 +15,7 @@ from tests.cluster.chaos_run import ChaosRun
 from tests.cluster.nodes import API_PORT, DOCKER_SECONDS
 
 LAST = 18  # of the twenty tenths of a run: later, faults seldom land
+IF_THERE = "--ignore-not-found"  # it may have gone with its node
 AT_ONCE = ("--force", "--grace-period=0")
 
 
@@ -64,8 +65,8 @@ def _delete(run: ChaosRun, dice: random.Random, selector: str) -> str:
     if not pod or run.over:
         return ""
     how = AT_ONCE if dice.random() < 0.5 else ()
-    run.kubectl("delete", "pod", pod, *how, "--wait=false")
-    return "" if run.over else f"pod {pod} deleted{' with force' * bool(how)}"
+    there = run.kubectl("delete", "pod", pod, *how, "--wait=false", IF_THERE).strip()
+    return "" if run.over or not there else f"pod {pod} deleted{' with force' * bool(how)}"
 
 
 def worker_deleted(run: ChaosRun, dice: random.Random) -> str:

@@ -52,7 +52,19 @@ def test_a_run_goes_on_with_the_workers_that_work() -> None:
     for now in (0.0, 100.0):
         assert judge.judge([pod("worker")], [SLOW], now).fatal is None
     # A master that works does not help workers that do not.
-    assert judge.judge([pod("master")], [SLOW], 200.0).fatal is SLOW
+    fatal = [judge.judge([pod("master")], [SLOW], now).fatal for now in (200.0, 214.9, 215.0)]
+    assert fatal == [None, None, SLOW]
+
+
+def test_what_an_earlier_master_died_of_does_not_end_the_run_when_the_next_one_goes() -> None:
+    """As when a node restarts with the first, and somebody deletes the second."""
+    died = Trouble("crash:master-1", "ended with 255", patience=15.0, role="master")
+    judge = Judge()
+    assert judge.judge((), [died], 0.0).fatal is None
+    assert judge.judge([pod("master")], [died], 10.0).fatal is None
+    assert judge.judge((), [died], 20.0).fatal is None, "a third one is on its way"
+    assert judge.judge([pod("master")], [died], 30.0).fatal is None
+    assert [judge.judge((), [died], now).fatal for now in (40.0, 55.0)] == [None, died]
 
 
 @pytest.mark.parametrize("state", [{"waiting": {"reason": "x"}}, {"terminated": {}}])

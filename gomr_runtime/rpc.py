@@ -20,6 +20,11 @@ from gomr_runtime.errors import EnvironmentFailed
 
 MESSAGE_LIMIT = 4 << 20  # bytes the master takes in one message
 REPLY_LIMIT = 64 << 20  # bytes a client or worker takes: a summary lists every part
+MOST_CONNECTIONS = 2_048  # to one master: one for each worker, and some for clients and probes
+OTHER_FILES = 128  # that a master may have open besides
+IDLE_SECONDS = 30.0  # that a connection may say nothing
+MOST_STREAMS = 100  # on one connection; those beyond wait at the caller
+MASTER_SERVICE, RUN_SERVICE = "gomr.v1.Master", "gomr.v1.Run"
 UNARY_DEADLINE = 10.0  # seconds
 STREAM_DEADLINE = 3600.0  # seconds; streams are opened again afterwards
 
@@ -42,15 +47,35 @@ CLIENT_OPTIONS: Options = [
     # Every channel its own connection: a reopened session must not share a broken one.
     ("grpc.use_local_subchannel_pool", 1),
 ]
-SERVER_OPTIONS: Options = [
-    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-    ("grpc.max_send_message_length", REPLY_LIMIT),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.so_reuseport", 0),
-]
+
+
+def server_options(files: int, idle: float = IDLE_SECONDS) -> Options:
+    """What a master lets others make it keep, whoever they are.
+
+    Args:
+        files: How many descriptors it may have open, which connections must leave some of;
+            negative for any number.
+        idle: Seconds after which connections that were not used, or say nothing, are closed.
+
+    Returns:
+        Options for `grpc.aio.server`.
+    """
+    room = files - OTHER_FILES if files >= 0 else MOST_CONNECTIONS
+    connections = max(OTHER_FILES, min(MOST_CONNECTIONS, room))
+    return [
+        ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+        ("grpc.max_send_message_length", REPLY_LIMIT),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.max_concurrent_streams", MOST_STREAMS),
+        ("grpc.server_handshake_timeout_ms", int(idle * 1000)),
+        ("grpc.max_connection_idle_ms", int(idle * 1000)),
+        ("grpc.http2.bdp_probe", 0),  # no window grows before somebody reads
+    ]
 
 
 @dataclass(frozen=True, slots=True)

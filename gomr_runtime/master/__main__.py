@@ -12,6 +12,7 @@ from setproctitle import setproctitle
 from gomr_runtime.errors import EXIT_ENVIRONMENT, GomrError
 from gomr_runtime.layout import check_run_id
 from gomr_runtime.master.server import Arguments, serve
+from gomr_runtime.process import keep_memory_together
 from gomr_runtime.streams import open_streams, say_error
 from gomr_runtime.unforeseen import is_limit, unforeseen
 
@@ -37,6 +38,7 @@ def parse(argv: list[str]) -> Arguments:
 def main() -> int:
     open_streams()
     setproctitle("gomr-master")
+    keep_memory_together()
     try:
         return asyncio.run(serve(parse(sys.argv[1:])))
     except GomrError as error:

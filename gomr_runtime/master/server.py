@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2_grpc as services
@@ -16,8 +16,9 @@ from gomr_runtime.client import error_of
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError, UsageError
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
+from gomr_runtime.master.gate import Gate
 from gomr_runtime.master.journal import Journal
-from gomr_runtime.master.service import MasterService, RunService, TokenCheck
+from gomr_runtime.master.service import MasterService, RunService
 from gomr_runtime.process import watch_for_end, write_atomically
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.storage.several import at_once
@@ -138,14 +139,13 @@ async def _linger(driver: Driver, run_service: RunService) -> None:
 async def _start_server(
     arguments: Arguments, token: str, master: MasterService, run_service: RunService
 ) -> grpc.aio.Server:
-    server = grpc.aio.server(interceptors=[TokenCheck(token)], options=rpc.SERVER_OPTIONS)
+    gate = Gate({rpc.MASTER_SERVICE: token, rpc.RUN_SERVICE: token})
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    server = grpc.aio.server(interceptors=[gate], options=rpc.server_options(files))
     services.add_MasterServicer_to_server(master, server)  # type: ignore[no-untyped-call]
     services.add_RunServicer_to_server(run_service, server)  # type: ignore[no-untyped-call]
-    checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     port = _listen(server, arguments)
     await server.start()
-    await checks.set("", health_pb2.HealthCheckResponse.SERVING)
     if arguments.address_file is not None:
         host = arguments.listen.rpartition(":")[0]
         unix = arguments.listen.startswith("unix:")

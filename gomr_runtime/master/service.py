@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -187,32 +186,3 @@ class RunService(services.RunServicer):
             await context.abort(
                 grpc.StatusCode.NOT_FOUND, f"this is the master of run {ours}, not of {run!r}"
             )
-
-
-class TokenCheck(grpc.aio.ServerInterceptor):
-    """Every call must carry the run's token; the health service alone answers anybody."""
-
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
-
-    async def intercept_service(
-        self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
-        ],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith("/grpc.health.v1.Health/"):
-            return handler
-        given = dict(handler_call_details.invocation_metadata).get("authorization", "")
-        data = given.encode() if isinstance(given, str) else given
-        return handler if hmac.compare_digest(data, self._expected) else _refusing(handler)
-
-
-def _refusing(handler: Any) -> Any:
-    async def refuse(_: object, context: Context) -> None:
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no or wrong token for this run")
-
-    kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
-    return handler._replace(**{kind: refuse for kind in kinds if getattr(handler, kind)})

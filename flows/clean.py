@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.arguments import Parser, add_argument, read_environment, read_settings
-from gomr_runtime.errors import EXIT_OK, UsageError
+from gomr_runtime.errors import EXIT_OK, UsageError, one_line
 from gomr_runtime.options import FIELDS, FLOW, SETTINGS_FILE
 from gomr_runtime.runs import DEFAULT_STORE, KEPT_SECONDS, clean
+from gomr_runtime.streams import answer, say
 
 if TYPE_CHECKING:
     from tasks.cluster.connection import Cluster
@@ -41,9 +41,9 @@ def clean_command(argv: list[str]) -> int:
         removed = clean(store, time.time(), kept) if store.is_dir() else []
         where = str(store)
     for name in removed:
-        print(name)  # noqa: T201
+        answer(one_line(name))
     what = f"{len(removed)} thing{'' if len(removed) == 1 else 's'}" if removed else "nothing"
-    print(f"removed {what} from {where}", file=sys.stderr)  # noqa: T201
+    say(f"removed {what} from {where}")
     return EXIT_OK
 
 
@@ -113,8 +113,4 @@ def _clean_images(cluster: Cluster, load: str) -> Iterator[str]:
     if cluster.local or load:
         pods = cluster.select("Pod")
         used = {c["image"] for pod in pods for c in pod["spec"]["containers"]}
-        yield from prune_images(loader_for(cluster.name, load), used, _say)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+        yield from prune_images(loader_for(cluster.name, load), used, say)

@@ -24,7 +24,7 @@ from prefect import flow, runtime
 from prefect.client.schemas import State
 from prefect.states import Cancelled as CancelledState
 
-from gomr_runtime.errors import Cancelled
+from gomr_runtime.errors import Cancelled, one_line
 from gomr_runtime.job import Summary
 from gomr_runtime.options import RunOptions
 from tasks.build_environment import build_environment
@@ -51,7 +51,7 @@ def run_name() -> str:
     """The run id, or for a run that has none yet the worker file."""
     options: Any = runtime.flow_run.parameters["options"]
     given = options if isinstance(options, dict) else vars(options)
-    return str(given.get("run_id") or given.get("worker") or "gomr")
+    return one_line(str(given.get("run_id") or given.get("worker") or "gomr"))
 
 
 @flow(name="gomr", flow_run_name=run_name, persist_result=False, result_serializer="json")

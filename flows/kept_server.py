@@ -18,6 +18,7 @@ from flows.listeners import listening_users
 from flows.server import LOOPBACK, QUIET, answers
 from flows.temporary_server import TAIL
 from gomr_runtime.errors import EXIT_OK, EnvironmentFailed, GomrError
+from gomr_runtime.streams import say_error
 
 STARTUP_SECONDS = 300.0  # its database is made on the first start; on a busy machine that takes
 LOG, PID = "server.log", "server.pid"  # the second is where `prefect server stop` looks
@@ -28,7 +29,7 @@ def main() -> int:
     try:
         print(kept_server())  # noqa: T201
     except GomrError as error:
-        print(f"gomr: {error}", error.detail, sep="\n", file=sys.stderr)  # noqa: T201
+        say_error("gomr", error)
         return error.exit_code
     return EXIT_OK
 

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import gomr_runtime
 from gomr_runtime import compiled
-from gomr_runtime.errors import UsageError
+from gomr_runtime.errors import UsageError, one_line
 from gomr_runtime.own_files import read_settings_file
 from gomr_runtime.streams import answer
 
@@ -102,7 +102,7 @@ _CLEAN = "\nclean up:  python -m flows.gomr clean [--all]\n"
 def build_parser(fields: Iterable[Option], inline: bool) -> Parser:
     """The parser of `python worker.py` (inline) or `python -m flows.gomr`; defaults are absent."""
     parser = Parser(
-        prog=Path(sys.argv[0]).name if inline else "python -m flows.gomr",
+        prog=one_line(Path(sys.argv[0]).name) if inline else "python -m flows.gomr",
         usage="%(prog)s --input PATH [options]" + ("" if inline else " WORKER.py"),
         description=_IN_PROCESS if inline else "Run a MapReduce job.",
         epilog=_EPILOG if inline else _EPILOG + _CLEAN,

@@ -23,6 +23,8 @@ it, such as the user's own traceback.
 
 from __future__ import annotations
 
+from unicodedata import category
+
 from gomr_runtime.job import Failure, Place, Summary
 
 EXIT_OK = 0
@@ -165,13 +167,21 @@ BY_EXIT_CODE: dict[int, type[GomrError]] = {
 }
 
 
+_JOINERS = "\u200c\u200d"  # parts of words, and of emoji
+
+
 def one_line(text: str) -> str:
-    """`text` with control characters escaped, so that one message stays one line (CWE-117)."""
+    """`text` as one line that is safe to show (CWE-117, CWE-150): control and format characters are
+    escaped, what makes letters turn around or vanish included; spaces of every width stay."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def printable(text: str) -> str:
     """`text` with its lines kept, and nothing in it that moves a terminal or cannot be written."""
     return "\n".join(one_line(line.expandtabs()) for line in text.split("\n"))
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or character in _JOINERS or category(character) == "Zs"

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from gomr_runtime.errors import printable
+from gomr_runtime.errors import one_line, printable
 from gomr_runtime.job import Ledger, Summary
 from gomr_runtime.quantities import format_duration, format_size
 
@@ -252,7 +252,8 @@ def summary_text(summary: Summary, output: str) -> str:
         *set_aside(summary, output),
         ("parts", f"{len(summary.parts)} in {output} ({format_size(size)})"),
     ]
-    return "\n".join(f"{name:>9}  {text}" for name, text in rows)
+    # Each on one line: a counter's name could look like several rows.
+    return "\n".join(f"{name:>9}  {one_line(text)}" for name, text in rows)
 
 
 def counters(summary: Summary) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from prefect import runtime
 from prefect.client.schemas.actions import ArtifactCreate
 
 from tasks.engine import outbox
+from tasks.markdown import as_markdown
 
 
 def show_artifact(kind: str, key: str, data: object, description: str) -> None:
@@ -24,7 +25,7 @@ def show_artifact(kind: str, key: str, data: object, description: str) -> None:
             type=kind,
             key=key,
             data=data,
-            description=description,
+            description=as_markdown(description),  # Prefect's pages render it
             flow_run_id=UUID(runtime.flow_run.id),
             task_run_id=UUID(runtime.task_run.id),
         )

@@ -9,6 +9,7 @@ from gomr_runtime.job import Summary
 from gomr_runtime.progress import books, costs
 from gomr_runtime.quantities import format_size
 from tasks.artifacts import show_artifact
+from tasks.markdown import as_markdown
 from tasks.session import Session
 from tasks.step import step
 
@@ -49,12 +50,7 @@ def markdown(summary: Summary, output: str) -> str:
         *books(summary.ledger),
         *[(f"counter {name}", f"{count:,}") for name, count in sorted(summary.counters.items())],
         ("took", costs(summary)),
-        ("output", f"{len(summary.parts)} parts, {format_size(size)}, in `{output}`"),
+        ("output", f"{len(summary.parts)} parts, {format_size(size)}, in {output}"),
     ]
-    lines = [f"| {escape(name)} | {escape(text)} |" for name, text in rows]
+    lines = [f"| {as_markdown(name)} | {as_markdown(text)} |" for name, text in rows]
     return "\n".join([f"# Run {summary.run}", "", "| | |", "|---|---|", *lines])
-
-
-def escape(text: str) -> str:
-    """`text` in a cell of a Markdown table."""
-    return one_line(text).replace("|", "\\|")

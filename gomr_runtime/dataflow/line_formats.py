@@ -15,6 +15,7 @@ from json import scanner
 from typing import Any, NoReturn
 
 from gomr_runtime.dataflow.block import BOM, bad_record, not_utf8, too_long
+from gomr_runtime.dataflow.digits import MOST_DIGITS, check_digits, may_hold_too_many
 from gomr_runtime.dataflow.lines import Span
 from gomr_runtime.job import BadRecord, InputFile
 
@@ -134,7 +135,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _whole_number(digits: str) -> int:
+    check_digits(digits)
+    return int(digits)
+
+
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+# What may hold a number that takes long: to call a function for each number does, too.
+_CAREFUL = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole_number)
 # decode() without its two regular expressions; the stubs take the class for its own argument
 _scan: Callable[[str, int], tuple[Any, int]] = scanner.make_scanner(_DECODER)  # type: ignore[arg-type]
 
@@ -142,6 +150,8 @@ _scan: Callable[[str, int], tuple[Any, int]] = scanner.make_scanner(_DECODER)  #
 def _json_lines(lines: list[str]) -> list[Any]:
     values: list[Any] = []
     append = values.append
+    if max(map(len, lines), default=0) > MOST_DIGITS:
+        return [_decoder_for(line).decode(line) for line in lines]
     for line in lines:
         try:
             value, end = _scan(line, 0)
@@ -151,9 +161,13 @@ def _json_lines(lines: list[str]) -> list[Any]:
     return values
 
 
+def _decoder_for(line: str) -> json.JSONDecoder:
+    return _CAREFUL if may_hold_too_many(line) else _DECODER
+
+
 def _json_line(line: str) -> Any:
     try:
-        return _DECODER.decode(line)
+        return _decoder_for(line).decode(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from gomr_runtime.dataflow.conversions import refusal
+from gomr_runtime.dataflow.digits import check_digits
 from gomr_runtime.dataflow.keys import KeyRefused, Kind, kind_of, payload
 from gomr_runtime.dataflow.values import PLAIN, Packed, ValueRefused, freeze
 
@@ -135,6 +136,8 @@ def converted(value: Any, types: frozenset[type]) -> Any:
     ]
     for target in targets:
         try:
+            if target is int:
+                check_digits(value)
             return target(value)
         except (ValueError, OverflowError) as error:
             if target is targets[-1]:

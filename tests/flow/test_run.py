@@ -159,6 +159,33 @@ def test_prefect_shows_steps_progress_and_summary(server: Server, folder: Path) 
     assert "Map reduce completed" in {log["message"] for log in logs}
 
 
+def test_what_a_job_says_is_text_in_prefect(server: Server, folder: Path) -> None:
+    """Neither markup nor an escape sequence, in no page and no log."""
+    markup, escape = "<img src=x>[a](http://evil) | `b`", "\x1b]0;owned\x07\u202e\r"
+    (folder / "hostile.py").write_text(
+        "import gomr_runtime as gomr\n"
+        "def mapper(ctx, line: str):\n"
+        f"    ctx.counter({markup + escape!r}).add()\n"
+        f"    if line == 'bad': raise ValueError({markup + escape!r})\n"
+        "    ctx.emit(line, 1)\n"
+        "gomr.run(gomr.MapReduceConfig(mapper=mapper, reducer=gomr.sum, input=gomr.lines))\n"
+    )
+    (folder / f"in{escape}.txt").write_text("a\nbad\n")
+    done = run(
+        *(folder, server.environ, "--input", f"in{escape}.txt", "--run-id", "said"),
+        *("--skip-bad-records", "1", "hostile.py"),
+    )
+    assert done.returncode == 0, done.stderr
+    mine = {"flow_runs": {"id": {"any_": [flow_run_of(server, "said")["id"]]}}}
+    [page] = [
+        a["data"] for a in call(server, "/artifacts/filter", mine) if a["key"] == "gomr-summary"
+    ]
+    assert r"&#60;img src=x&#62;&#91;a&#93;(http&#58;//evil) &#124; &#96;b&#96;" in page
+    logs = call(server, "/logs/filter", {"logs": {"flow_run_id": mine["flow_runs"]["id"]}})
+    for told in (page, done.stderr, *(log["message"] for log in logs)):
+        assert not {"\x1b", "\x07", "\r", "\u202e"} & set(told)
+
+
 def test_a_mapper_that_raises(server: Server, folder: Path) -> None:
     (folder / "bad.py").write_text(BAD)
     arguments = ("--input", "text.txt", "--run-id", "bad", "-q", "bad.py")

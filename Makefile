@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo server test differential simulate digests mutants chaos cluster-chaos pythons cluster cluster-down proto check fmt bench clean
+.PHONY: demo server test differential simulate digests mutants fuzz chaos cluster-chaos pythons cluster cluster-down proto check fmt bench clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -42,6 +42,10 @@ digests: $(READY)
 # Looks for a simulated seed that shows each seeded defect.
 mutants: $(READY)
 	@$(RUN) tests.simulation.hunt
+
+# Processes that say anything, for minutes: `make fuzz MINUTES=60`; `make fuzz SEED=17` is one case.
+fuzz: $(READY)
+	@$(RUN) tests.fuzz.run $(if $(SEED),--seed $(SEED),--minutes $(or $(MINUTES),1)) $(ARGS)
 
 # Real processes under seeded mixes of faults: `make chaos N=100`, `make chaos SEED=17` to see one.
 chaos: $(READY)

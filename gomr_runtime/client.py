@@ -13,7 +13,8 @@ from gomr_runtime import rpc
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, JobFailed
-from gomr_runtime.job import Summary, from_json
+from gomr_runtime.job import Summary
+from gomr_runtime.typed_json import from_json
 from gomr_runtime.unforeseen import unforeseen
 
 PATIENCE = 120.0  # seconds without any master before `watch` gives up

@@ -1,7 +1,8 @@
 """What a job is, as plain values that travel as JSON: no behaviour, no I/O.
 
 The client writes a `JobSpec` once; the worker file describes itself as a `JobDescription`; the
-master turns both into `TaskSpec`s; every attempt answers with a `TaskResult`.
+master turns both into `TaskSpec`s; every attempt answers with a `TaskResult`. What their fields may
+hold when they are received is in the annotations (`wire_types`), and `typed_json` holds to it.
 """
 
 from __future__ import annotations
@@ -11,17 +12,41 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from gomr_runtime.quantities import parse_duration, parse_size
+from gomr_runtime.wire_types import (
+    Count,
+    Counters,
+    ExitCode,
+    Few,
+    Index,
+    IndexOrNone,
+    Interval,
+    Kinds,
+    Many,
+    Name,
+    Nonce,
+    Number,
+    Params,
+    Positive,
+    RunName,
+    Seconds,
+    Sha256,
+    Text,
+    Total,
+    UserCount,
+    UserTotal,
+    Word,
+)
 
 TaskKind = Literal["sample", "map", "reduce"]
 Compression = Literal["", "gzip", "bz2", "xz", "zstd"]
 
 DEFAULT_MEMORY, DEFAULT_MAX_RECORD, DEFAULT_TASK_TIMEOUT = "1GB", "64MiB", "10m"
 MEMORY = parse_size(DEFAULT_MEMORY)
-
-T = TypeVar("T")
+MAX_RECORD = parse_size(DEFAULT_MAX_RECORD)
+TASK_TIMEOUT = parse_duration(DEFAULT_TASK_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +59,12 @@ class InputFile:
     what it holds, where its first bytes say that it is no text, such as "a zip archive".
     """
 
-    source: str
-    location: str
-    size: int
+    source: Name
+    location: Name
+    size: Count
     compression: Compression = ""
-    version: str = ""
-    content: str = ""
+    version: Name = ""
+    content: Word = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +72,14 @@ class Piece:
     """Bytes `[start, end)` of one input file; `end` is the file's size for a whole file."""
 
     file: InputFile
-    start: int
-    end: int
+    start: Count
+    end: Count
+
+    def violation(self) -> str:
+        """What is wrong with a piece that was received; "" for nothing."""
+        if self.start <= self.end and (self.file.compression or self.end <= self.file.size):
+            return ""
+        return f"bytes {self.start} to {self.end} of {self.file.size} are no piece"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +89,7 @@ class Format:
     batches: the mapper gets many records at once, as columns.
     """
 
-    name: str = "chunk"
+    name: Word = "chunk"
     quoted_newlines: bool = True
     batches: bool = False
 
@@ -69,12 +100,12 @@ class JobDescription:
 
     format: Format
     map_only: bool
-    combiner: str  # "", "user", or the name of a built-in
-    reducer: str  # "", "user", or the name of a built-in
+    combiner: Word  # "", "user", or the name of a built-in
+    reducer: Word  # "", "user", or the name of a built-in
     partitioner: Literal["hash", "user", "total_order"]
-    value_type: str  # "", "int", "float", "str", ...: what values are converted to at emit
+    value_type: Word  # "", "int", "float", "str", ...: what values are converted to at emit
     sort_values: bool
-    worker_sha256: str
+    worker_sha256: Sha256
 
 
 def difference(one: JobDescription, other: JobDescription) -> str:
@@ -96,28 +127,28 @@ class JobSpec:
     backup_floor: seconds that an attempt must have run before it gets a backup.
     """
 
-    run: str
-    files: tuple[InputFile, ...]
-    workers: int
-    mappers: int
-    reducers: int
-    worker_sha256: str
-    worker_name: str
+    run: RunName
+    files: Many[InputFile]
+    workers: Index
+    mappers: Index
+    reducers: Index
+    worker_sha256: Sha256
+    worker_name: Name
     output_format: Literal["text", "jsonl", "csv", "parquet"] = "text"
-    params: dict[str, str] = field(default_factory=dict)
-    memory: int = MEMORY
-    max_record: int = parse_size(DEFAULT_MAX_RECORD)
-    skip_bad_records: int = 0
-    task_timeout: float = parse_duration(DEFAULT_TASK_TIMEOUT)
-    timeout: float | None = None
+    params: Params = field(default_factory=dict)
+    memory: Positive = MEMORY
+    max_record: Positive = MAX_RECORD
+    skip_bad_records: Count = 0
+    task_timeout: Seconds = TASK_TIMEOUT
+    timeout: Seconds | None = None
     keep: bool = False
-    heartbeat: float = 2.0
-    lease: float = 10.0
-    max_attempts: int = 4
-    max_lost: int = 16
-    first_epoch: int = 1
+    heartbeat: Interval = 2.0
+    lease: Interval = 10.0
+    max_attempts: Positive = 4
+    max_lost: Positive = 16
+    first_epoch: Positive = 1
     backups: bool = True
-    backup_floor: float = 30.0
+    backup_floor: Seconds = 30.0
     profile: bool = False
 
 
@@ -128,10 +159,14 @@ class MapOutput:
     The last `index_bytes` of the object `key` are the partition index.
     """
 
-    task: int
-    key: str
-    size: int
-    index_bytes: int
+    task: Index
+    key: Name
+    size: Count
+    index_bytes: Count
+
+    def violation(self) -> str:
+        """What is wrong with an output that was received; "" for nothing."""
+        return "" if self.index_bytes <= self.size else "an index that is longer than its object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +179,16 @@ class TaskSpec:
     skipped: record numbers, counted from 0 within this task, that earlier attempts proved bad.
     """
 
-    run: str
+    run: RunName
     kind: TaskKind
-    index: int
-    attempt: int
-    nonce: str
-    pieces: tuple[Piece, ...] = ()
-    maps_key: str = ""
-    cuts_key: str = ""
-    reducers: int = 1
-    skipped: tuple[int, ...] = ()
+    index: Index
+    attempt: Index
+    nonce: Nonce
+    pieces: Many[Piece] = ()
+    maps_key: Name = ""
+    cuts_key: Name = ""
+    reducers: Index = 1
+    skipped: Many[Count] = ()
 
     @property
     def name(self) -> str:
@@ -172,19 +207,19 @@ class Ledger:
     reduce_out: records in the parts.
     """
 
-    records_read: int = 0
-    bytes_read: int = 0
-    mapped: int = 0
-    skipped: int = 0
-    set_aside: int = 0
-    map_out: int = 0
-    combine_in: int = 0
-    combine_out: int = 0
-    written: int = 0
-    written_bytes: int = 0
-    reduce_in: int = 0
-    reduce_groups: int = 0
-    reduce_out: int = 0
+    records_read: Total = 0
+    bytes_read: Total = 0
+    mapped: Total = 0
+    skipped: Total = 0
+    set_aside: Total = 0
+    map_out: Total = 0
+    combine_in: Total = 0
+    combine_out: Total = 0
+    written: Total = 0
+    written_bytes: Total = 0
+    reduce_in: Total = 0
+    reduce_groups: Total = 0
+    reduce_out: Total = 0
 
     def __add__(self, other: Ledger) -> Ledger:
         return sum_of((self, other))
@@ -207,9 +242,9 @@ class ColumnType:
     the key of the first pair with a cell of that type, as people read it.
     """
 
-    name: str
-    type: str = ""
-    key: str = ""
+    name: Word
+    type: Word = ""
+    key: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,24 +256,24 @@ class ResultFile:
     """
 
     role: Literal["map", "cuts", "part", "bad"]
-    path: str
-    size: int
-    sha256: str
-    records: int
-    index_bytes: int = 0
-    key: str = ""  # filled in once it is published
-    columns: tuple[ColumnType, ...] = ()
+    path: Name
+    size: Count
+    sha256: Sha256
+    records: Count
+    index_bytes: Count = 0
+    key: Name = ""  # filled in once it is published
+    columns: Few[ColumnType] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
     """A record that was set aside: where it is and why (`detail` is the user's traceback)."""
 
-    source: str
-    offset: int
-    record: int
-    cause: str
-    detail: str = ""
+    source: Name
+    offset: Count
+    record: Count
+    cause: Text
+    detail: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,13 +284,13 @@ class TaskResult:
     profile: where the time went, by the kinds of `profile.KINDS`; empty unless it was asked for.
     """
 
-    files: tuple[ResultFile, ...]
+    files: Few[ResultFile]
     ledger: Ledger
-    counters: dict[str, int] = field(default_factory=dict)
-    bad_records: tuple[BadRecord, ...] = ()
-    cpu_seconds: float = 0.0
-    peak_rss: int = 0
-    profile: dict[str, float] = field(default_factory=dict)
+    counters: Counters[UserCount] = field(default_factory=dict)
+    bad_records: Few[BadRecord] = ()
+    cpu_seconds: Seconds = 0.0
+    peak_rss: Count = 0
+    profile: Kinds[Seconds] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,19 +298,19 @@ class Place:
     """Where a record is: the input's name, its offset in bytes there (uncompressed), and its
     number within its task, counted from 0."""
 
-    source: str
-    offset: int
-    number: int
+    source: Name
+    offset: Count
+    number: Count
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One call in the user's own code when it raised."""
 
-    file: str
-    line: int
-    function: str
-    code: str
+    file: Name
+    line: Index
+    function: Text
+    code: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +323,12 @@ class Failure:
     the user's own calls, the innermost last.
     """
 
-    kind: str
-    message: str = ""
-    task: str = ""
-    attempt: int = 0
+    kind: Word
+    message: Text = ""
+    task: Word = ""
+    attempt: Index = 0
     record: Place | None = None
-    frames: tuple[Frame, ...] = ()
+    frames: Few[Frame] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,26 +344,26 @@ class TaskFailure:
     """
 
     kind: Literal["user", "data", "crash", "timeout", "memory", "storage", "corrupt", "worker"]
-    message: str
-    detail: str = ""
+    message: Text
+    detail: Text = ""
     retry: bool = True
-    record: int = -1
-    bad_map: int = -1
+    record: Number = -1
+    bad_map: IndexOrNone = -1
     # Not part of what failed: where and how it was seen.
-    attempt: int = field(default=0, compare=False)
+    attempt: Index = field(default=0, compare=False)
     place: Place | None = field(default=None, compare=False)
-    frames: tuple[Frame, ...] = field(default=(), compare=False)
+    frames: Few[Frame] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part of the output; `name` is its file name."""
 
-    name: str
-    key: str
-    size: int
-    records: int
-    sha256: str
+    name: Name
+    key: Name
+    size: Count
+    records: Count
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,27 +374,27 @@ class Summary:
     in seconds.
     """
 
-    run: str
+    run: RunName
     state: Literal["succeeded", "failed", "cancelled"]
-    exit_code: int = 0
-    message: str = ""
-    detail: str = ""
-    parts: tuple[Part, ...] = ()
+    exit_code: ExitCode = 0
+    message: Text = ""
+    detail: Text = ""
+    parts: Many[Part] = ()
     ledger: Ledger = Ledger()
-    counters: dict[str, int] = field(default_factory=dict)
-    bad_records: tuple[BadRecord, ...] = ()
-    workers: int = 0
-    mappers: int = 0
-    reducers: int = 0
-    attempts: int = 0
-    lost_workers: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_rss: int = 0
-    phases: dict[str, float] = field(default_factory=dict)
-    profile: dict[str, dict[str, float]] = field(default_factory=dict)
+    counters: Counters[UserTotal] = field(default_factory=dict)
+    bad_records: Few[BadRecord] = ()
+    workers: Index = 0
+    mappers: Index = 0
+    reducers: Index = 0
+    attempts: Count = 0
+    lost_workers: Count = 0
+    seconds: Seconds = 0.0
+    cpu_seconds: Seconds = 0.0
+    peak_rss: Count = 0
+    phases: Kinds[Seconds] = field(default_factory=dict)
+    profile: Kinds[Kinds[Seconds]] = field(default_factory=dict)
     failure: Failure | None = None
-    set_aside: tuple[Part, ...] = ()
+    set_aside: Many[Part] = ()
 
     @property
     def files(self) -> tuple[Part, ...]:
@@ -392,51 +427,3 @@ def _names(kind: type) -> tuple[str, ...]:
     if kind not in _NAMES:
         _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
     return _NAMES[kind]
-
-
-def from_json(kind: type[T], data: bytes | str) -> T:
-    """The dataclass `kind` from `to_json`'s bytes; ValueError for a missing or unknown field."""
-    text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data
-    return build(kind, json.loads(text))
-
-
-_NESTED: dict[type, dict[str, type]] = {
-    Piece: {"file": InputFile},
-    JobDescription: {"format": Format},
-    JobSpec: {"files": InputFile},
-    TaskSpec: {"pieces": Piece},
-    ResultFile: {"columns": ColumnType},
-    TaskResult: {"files": ResultFile, "ledger": Ledger, "bad_records": BadRecord},
-    Failure: {"record": Place, "frames": Frame},
-    TaskFailure: {"place": Place, "frames": Frame},
-    Summary: {
-        "parts": Part,
-        "set_aside": Part,
-        "ledger": Ledger,
-        "bad_records": BadRecord,
-        "failure": Failure,
-    },
-}
-
-
-def build(kind: type[T], fields: Any) -> T:
-    """The dataclass `kind` from decoded JSON, checked against its field names."""
-    if not isinstance(fields, dict):
-        raise ValueError(f"{kind.__name__}: expected an object, got {type(fields).__name__}")
-    if unknown := set(fields).difference(_names(kind)):
-        raise ValueError(f"{kind.__name__}: unknown fields {sorted(unknown)}")
-    values = dict(fields)
-    for name, inner in _NESTED.get(kind, {}).items():
-        if (given := values.get(name)) is not None:
-            values[name] = (
-                tuple(build(inner, item) for item in given)
-                if isinstance(given, list)
-                else build(inner, given)
-            )
-    for name, given in values.items():
-        if isinstance(given, list):
-            values[name] = tuple(given)
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ValueError(f"{kind.__name__}: {error}") from None

@@ -32,7 +32,7 @@ from gomr_runtime.errors import (
     GomrError,
     RunConflict,
 )
-from gomr_runtime.job import JobSpec, Summary, from_json
+from gomr_runtime.job import JobSpec, Summary
 from gomr_runtime.local_folder import make_folder
 from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.own_files import make_private
@@ -41,6 +41,7 @@ from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
 from gomr_runtime.storage.directory import path_of
 from gomr_runtime.submit import submit
+from gomr_runtime.typed_json import from_json
 from gomr_runtime.unforeseen import check_address_space
 
 if TYPE_CHECKING:

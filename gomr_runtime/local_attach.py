@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from gomr_runtime import layout
 from gomr_runtime.client import RunClient, error_of
 from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict
-from gomr_runtime.job import Summary, from_json
+from gomr_runtime.job import Summary
 from gomr_runtime.local import OnEvent
 from gomr_runtime.own_files import check_own_folder, read_own
 from gomr_runtime.resume import published
 from gomr_runtime.storage import open_store
+from gomr_runtime.typed_json import from_json
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb

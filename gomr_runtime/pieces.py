@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gomr_runtime import checked
 from gomr_runtime.errors import CorruptBlock, StorageError
-from gomr_runtime.job import Piece, build
+from gomr_runtime.job import Piece
+from gomr_runtime.typed_json import take
 
 if TYPE_CHECKING:
     from gomr_runtime.storage.base import Store
@@ -53,6 +54,6 @@ def decode_pieces(data: bytes) -> Split:
         ValueError: for anything else.
     """
     try:
-        return tuple(build(Piece, row) for row in checked.decode(data))
+        return tuple(take(Piece, row) for row in checked.decode(data))
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a list of pieces: {error}") from None

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, UsageError
-from gomr_runtime.job import InputFile, JobSpec, Part, Summary, from_json, to_json
+from gomr_runtime.job import InputFile, JobSpec, Part, Summary, to_json
 from gomr_runtime.local_processes import end_marked, part_of
 from gomr_runtime.options import RunOptions
 from gomr_runtime.program_files import ProgramFiles, decode
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.success import read_success
+from gomr_runtime.typed_json import from_json
 
 
 def earlier_job(store_url: str, run: str) -> JobSpec | None:

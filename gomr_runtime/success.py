@@ -21,12 +21,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gomr_runtime import layout
 from gomr_runtime.errors import PartLost, RunConflict, StorageError, UsageError
-from gomr_runtime.job import Ledger, Part, build
+from gomr_runtime.job import Ledger, Part
 from gomr_runtime.own_files import read_regular
+from gomr_runtime.typed_json import parse, shown, take
+from gomr_runtime.wire_types import Count, Counters, Index, Many, Name, RunName, Sha256, UserTotal
 
 if TYPE_CHECKING:
     from gomr_runtime.storage.base import Store
@@ -37,7 +39,6 @@ NAME = "_SUCCESS"
 PART_NAME = re.compile(r"output-\d{5,9}\.(txt|jsonl|csv|parquet)")
 BAD_NAME = re.compile(r"_bad/map-\d{5,9}\.jsonl")
 FILE_NAME = re.compile(f"{PART_NAME.pattern}|{BAD_NAME.pattern}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LONE = re.compile("[\ud800-\udfff]")  # surrogates, as user code may put them into names
 MAX_BYTES = 64 << 20
 
@@ -46,22 +47,22 @@ MAX_BYTES = 64 << 20
 class PublishedPart:
     """A part as `_SUCCESS` lists it; size in bytes."""
 
-    name: str
-    size: int
-    records: int
-    sha256: str
+    name: Name
+    size: Count
+    records: Count
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
     """The content of a `_SUCCESS`."""
 
-    run: str
-    parts: tuple[PublishedPart, ...]
-    set_aside: tuple[PublishedPart, ...] = ()
+    run: RunName
+    parts: Many[PublishedPart]
+    set_aside: Many[PublishedPart] = ()
     ledger: Ledger = dataclasses.field(default_factory=Ledger)
-    counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    format: int = FORMAT
+    counters: Counters[UserTotal] = dataclasses.field(default_factory=dict)
+    format: Index = FORMAT
 
     @property
     def files(self) -> tuple[PublishedPart, ...]:
@@ -97,19 +98,15 @@ def parse_success(data: bytes) -> Success:
 
     Part names are those that GoMR gives, so that no `_SUCCESS` can name a file elsewhere.
     """
-    fields = json.loads(data.decode("utf-8", "surrogateescape"))
+    fields = parse(data)
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise ValueError(f"not a {NAME} of format {FORMAT}")
-    success = build(Success, {**fields, "parts": (), "set_aside": (), "ledger": Ledger()})
-    parts = tuple(_part(item, PART_NAME) for item in _list(fields.get("parts")))
-    aside = tuple(_part(item, BAD_NAME) for item in _list(fields.get("set_aside", [])))
-    if len({file.name for file in parts + aside}) != len(parts + aside):
+    success = take(Success, fields)
+    _check_names(success.parts, PART_NAME)
+    _check_names(success.set_aside, BAD_NAME)
+    if len({file.name for file in success.files}) != len(success.files):
         raise ValueError("a part is listed twice")
-    ledger = build(Ledger, fields.get("ledger"))
-    counts = [*dataclasses.astuple(ledger), *_mapping(success.counters).values()]
-    if not isinstance(success.run, str) or not all(type(count) is int for count in counts):
-        raise ValueError("run, ledger or counters have the wrong type")
-    return dataclasses.replace(success, parts=parts, set_aside=aside, ledger=ledger)
+    return success
 
 
 def read_success(directory: Path) -> Success:
@@ -123,7 +120,7 @@ def read_success(directory: Path) -> Success:
         from gomr_runtime.storage.causes import os_cause  # not to look for inputs
 
         raise UsageError(f"cannot read {path}: {os_cause(error)}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not of a GoMR output: {error}") from None
 
 
@@ -215,24 +212,7 @@ def _promote_part(store: Store, run: str, part: Part) -> Part:
     return made
 
 
-def _part(fields: Any, pattern: re.Pattern[str]) -> PublishedPart:
-    part = build(PublishedPart, fields)
-    if not isinstance(part.name, str) or not pattern.fullmatch(part.name):
-        raise ValueError(f"{part.name!r} is not the name of a part")
-    if not isinstance(part.sha256, str) or not _SHA256.fullmatch(part.sha256):
-        raise ValueError(f"{part.name}: no sha256")
-    if type(part.size) is not int or type(part.records) is not int:
-        raise ValueError(f"{part.name}: size and records must be whole numbers")
-    return part
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError("no list of parts")
-    return value
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("counters must be an object")
-    return value
+def _check_names(files: Sequence[PublishedPart], pattern: re.Pattern[str]) -> None:
+    for file in files:
+        if not pattern.fullmatch(file.name):
+            raise ValueError(f"{shown(file.name)} is not the name of a part")

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from gomr_runtime import layout
-from gomr_runtime.job import JobSpec, from_json
+from gomr_runtime.job import JobSpec
 from gomr_runtime.master.server import Arguments, serve
 from gomr_runtime.storage import MemoryStore, ObjectInfo
+from gomr_runtime.typed_json import from_json
 
 PART_BYTES = 4  # what simulated workers say of every part
 

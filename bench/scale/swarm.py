@@ -28,11 +28,11 @@ from gomr_runtime.job import (
     ResultFile,
     TaskResult,
     TaskSpec,
-    from_json,
     to_json,
 )
 from gomr_runtime.outbox import Outbox
 from gomr_runtime.storage import Store, open_store
+from gomr_runtime.typed_json import from_json
 
 CONNECTING_AT_ONCE = 50
 SHA = "0" * 64

@@ -45,6 +45,12 @@ def encode_index(partitions: list[list[Run]]) -> bytes:
     return _HEAD.pack(_MAGIC, len(partitions), _crc(len(partitions), body)) + body
 
 
+def is_index_size(size: int, partitions: int) -> bool:
+    """Return whether an index of so many partitions can have so many bytes."""
+    entries = size - _HEAD.size - 4 * (partitions + 1)
+    return entries >= 0 and entries % (8 * _WORDS) == 0
+
+
 def decode_partition(raw: bytes, partition: int, where: str) -> list[Run]:
     """The runs of one partition; CorruptBlock naming `where` if the index is damaged."""
     if len(raw) < _HEAD.size:

@@ -17,19 +17,12 @@ from gomr_runtime.errors import (
     UsageError,
     one_line,
 )
-from gomr_runtime.job import (
-    Failure,
-    JobDescription,
-    JobSpec,
-    Piece,
-    TaskFailure,
-    difference,
-    from_json,
-)
+from gomr_runtime.job import Failure, JobDescription, JobSpec, Piece, TaskFailure, difference
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
 from gomr_runtime.scheduler.events import PlanningBegan, WorkerJoined
+from gomr_runtime.typed_json import from_json
 
 
 class Refusal(Exception):

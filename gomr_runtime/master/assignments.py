@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from gomr_runtime import layout
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.job import JobSpec, TaskKind, TaskResult, TaskSpec, from_json
+from gomr_runtime.job import JobSpec, TaskKind, TaskResult, TaskSpec
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.pieces import Split
 from gomr_runtime.scheduler.events import AttemptId, TaskId
+from gomr_runtime.typed_json import from_json
 
 KINDS: dict[str, TaskKind] = {"sample": "sample", "map": "map", "reduce": "reduce"}
 

@@ -31,8 +31,6 @@ from gomr_runtime.job import (
     Piece,
     Summary,
     TaskResult,
-    build,
-    from_json,
     to_json,
 )
 from gomr_runtime.maps import encode_maps
@@ -41,6 +39,7 @@ from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.several import Several
 from gomr_runtime.success import check_parts, promote
+from gomr_runtime.typed_json import from_json, take
 from gomr_runtime.typed_parts import typed_parts
 
 PUT_TIMES = 3
@@ -318,7 +317,7 @@ class Journal:
         found = self._load(layout.epoch(self.run, number))
         if "end" not in found:
             return None
-        return _End(build(Summary, found["end"]), tuple(found["sources"]))
+        return _End(take(Summary, found["end"]), tuple(found["sources"]))
 
     def _has(self, key: str) -> bool:
         try:
@@ -373,7 +372,7 @@ def _decode_plan(found: Any, files: tuple[InputFile, ...]) -> Plan:
         return tuple(Piece(files[number], start, end) for number, start, end in rows)
 
     return Plan(
-        build(JobDescription, found["description"]),
+        take(JobDescription, found["description"]),
         tuple(split(rows) for rows in found["splits"]),
         split(found["sample"]),
         found.get("pieces", ""),
@@ -400,6 +399,6 @@ def _decode_manifest(found: Any) -> Manifest:
         found["epoch"],
         AttemptId(TaskId(kind, index), found["attempt"]),
         found["nonce"],
-        build(TaskResult, found["result"]),
+        take(TaskResult, found["result"]),
         found["generation"],
     )

@@ -12,7 +12,7 @@ from grpc.aio import EOF, ServicerContext
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import one_line
-from gomr_runtime.job import TaskFailure, TaskResult, from_json
+from gomr_runtime.job import TaskFailure, TaskResult
 from gomr_runtime.master.admission import Admission, Expired, Refusal
 from gomr_runtime.master.assignments import InvalidMessage, attempt_id, read_result
 from gomr_runtime.master.driver import Driver
@@ -20,6 +20,7 @@ from gomr_runtime.master.effects import Beaten, Doing, Reported
 from gomr_runtime.master.sessions import Session as WorkerSession
 from gomr_runtime.master.sessions import Stream
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
+from gomr_runtime.typed_json import from_json
 
 REGISTER_SECONDS = 10.0  # from the stream's opening to the registration
 MAX_SLOTS = 1024

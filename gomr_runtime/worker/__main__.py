@@ -18,11 +18,12 @@ from pathlib import Path
 from setproctitle import setproctitle
 
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_OK, EnvironmentFailed, GomrError
-from gomr_runtime.job import JobSpec, from_json
+from gomr_runtime.job import JobSpec
 from gomr_runtime.layout import check_run_id, job, summary
 from gomr_runtime.process import PR_SET_DUMPABLE, prctl, watch_for_end
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.streams import open_streams, say_error
+from gomr_runtime.typed_json import from_json
 from gomr_runtime.unforeseen import is_limit, unforeseen
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.program_copy import bring_program

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from gomr_runtime.execution import OPENED
-from gomr_runtime.job import JobSpec, TaskFailure, TaskSpec, from_json, to_json
+from gomr_runtime.job import JobSpec, TaskFailure, TaskSpec, to_json
 from gomr_runtime.process import die_with_parent
+from gomr_runtime.typed_json import from_json
 from gomr_runtime.worker.frames import MAX_ANSWER, Kind, frame
 
 if TYPE_CHECKING:

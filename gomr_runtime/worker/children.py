@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import struct
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 from gomr_runtime.errors import DataError, GomrError
 from gomr_runtime.execution import BLOCK_RECORD, DONE, RECORD, SLOTS, TICKS
 from gomr_runtime.worker import forkserver, tree
-from gomr_runtime.worker.brokered import RANGE
+from gomr_runtime.worker.answers import UNREADABLE, check_length, read_location, read_question
 from gomr_runtime.worker.captured import Captured
 from gomr_runtime.worker.child import Request, run
 from gomr_runtime.worker.frames import (
@@ -71,6 +70,7 @@ class Child:
         self._limits = limits
         self._blobs = blobs
         self._opened: dict[int, Blob] = {}
+        self._handles = 0
         self.monitor: ctypes.Array[ctypes.c_longlong] = self._context.RawArray("q", SLOTS)
         self.monitor[BLOCK_RECORD] = self.monitor[RECORD] = -1
         self.output = Captured()
@@ -157,6 +157,7 @@ class Child:
             try:
                 header = await reader.readexactly(HEADER.size)
                 length, checksum, kind = parse_header(header)
+                check_length(kind, length)
                 body = check_body(await reader.readexactly(length), checksum)
             except (asyncio.IncompleteReadError, ConnectionError):
                 return None
@@ -175,20 +176,22 @@ class Child:
             raise BadFrame("the child asked for data that it can read itself")
         try:
             if kind is Kind.OPEN:
-                blob = self._blobs.open(body.decode("utf-8", "surrogateescape"))
-                handle = len(self._opened)
-                self._opened[handle] = blob
-                said = {"handle": handle, "size": blob.size}
+                blob = self._blobs.open(read_location(body, len(self._opened)))
+                self._handles += 1
+                self._opened[self._handles] = blob
+                said = {"handle": self._handles, "size": blob.size}
                 return frame(Kind.REPLY, json.dumps(said).encode())
-            handle, offset, length = RANGE.unpack(body)
+            question = read_question(body)
+            if question.handle not in self._opened:
+                raise BadFrame(f"the child asked about what it has not open; {UNREADABLE}")
+            blob = self._opened[question.handle]
             if kind is Kind.CLOSE:
-                self._opened[handle].close()
+                del self._opened[question.handle]
+                blob.close()
                 return b""
             if kind is Kind.VERSION:
-                return frame(Kind.REPLY, self._opened[handle].version.encode())
-            return frame(Kind.REPLY, self._opened[handle].read_at(offset, length))
-        except (struct.error, LookupError, UnicodeDecodeError):
-            raise BadFrame("the child's question makes no sense: it wrote to its channel") from None
+                return frame(Kind.REPLY, blob.version.encode())
+            return frame(Kind.REPLY, blob.read_at(question.offset, question.length))
         except GomrError as error:
             sort = "data" if isinstance(error, DataError) else "storage"
             return frame(Kind.ERROR, json.dumps({"kind": sort, "message": str(error)}).encode())

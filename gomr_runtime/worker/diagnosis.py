@@ -12,6 +12,7 @@ from gomr_runtime.errors import GomrError
 from gomr_runtime.execution import BLOCK_OFFSET, BLOCK_RECORD, PIECE, RECORD, Blobs
 from gomr_runtime.job import Format, JobSpec, Place, TaskFailure, TaskSpec
 from gomr_runtime.user_errors import without_engine
+from gomr_runtime.wire_types import INT64
 
 NEXT = {
     "crash": "run the worker file alone (python worker.py --input FILE) to debug it",
@@ -51,9 +52,11 @@ def diagnose(
 
 
 def record_in_flight(task: TaskSpec, monitor: Sequence[int]) -> int:
-    """The record's number within a sample or map task; -1 between records and in a reduce."""
-    in_block = monitor[BLOCK_RECORD]
-    return monitor[RECORD] + in_block if task.pieces and in_block >= 0 else -1
+    """The record's number within a sample or map task; -1 between records and in a reduce, and
+    where user code has written to the monitor what cannot be."""
+    before, in_block = monitor[RECORD], monitor[BLOCK_RECORD]
+    known = task.pieces and before >= 0 and in_block >= 0 and before + in_block <= INT64
+    return before + in_block if known else -1
 
 
 def whereabouts(
@@ -63,7 +66,7 @@ def whereabouts(
     if task.kind == "reduce":
         key = monitor[RECORD] + max(0, monitor[BLOCK_RECORD])
         return Whereabouts(f"at key number {key}" if monitor[RECORD] >= 0 else "")
-    known = 0 <= monitor[PIECE] < len(task.pieces)
+    known = 0 <= monitor[PIECE] < len(task.pieces) and monitor[BLOCK_OFFSET] >= 0
     offset = monitor[BLOCK_OFFSET]
     number = record_in_flight(task, monitor)
     if number < 0 or not known:

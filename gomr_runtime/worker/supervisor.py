@@ -18,28 +18,24 @@ from typing import Any, Literal, cast
 
 from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, GomrError
-from gomr_runtime.execution import DONE, TOTAL, Blobs, failure_of
-from gomr_runtime.job import (
-    JobDescription,
-    JobSpec,
-    TaskFailure,
-    TaskResult,
-    TaskSpec,
-    from_json,
-    to_json,
-)
+from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError
+from gomr_runtime.execution import Blobs, failure_of
+from gomr_runtime.job import JobDescription, JobSpec, TaskFailure, TaskResult, TaskSpec, to_json
 from gomr_runtime.pieces import read_pieces
 from gomr_runtime.profile import stored
+from gomr_runtime.result_law import asked_of
 from gomr_runtime.storage import Store, StoreBlobs, TaskBlobs
 from gomr_runtime.streams import say
+from gomr_runtime.typed_json import Mismatch, from_json
 from gomr_runtime.worker import forkserver
+from gomr_runtime.worker.answers import progress_of, read_answer, read_description
 from gomr_runtime.worker.child import Request
 from gomr_runtime.worker.children import Child, Ended, Limits, NotStarted
 from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, record_in_flight, whereabouts
-from gomr_runtime.worker.frames import MAX_ANSWER, BadFrame, Kind
+from gomr_runtime.worker.frames import BadFrame
 from gomr_runtime.worker.session import Identity, Lost, Session
 
+MOST_MAPS = 2**32 - 1  # in a run: a worker does not know how many there are
 LOADS = 2  # of the worker file, where the first one crashes
 LEAVE_SECONDS = 1.0  # for the master to hear a goodbye
 
@@ -140,7 +136,7 @@ class Supervisor:
         for _ in range(LOADS):
             child = Child(self._request(), self._limits, None)
             try:
-                kind, body = await child.answer()
+                said = read_description(*await child.answer(), self._job.worker_sha256)
             except (Ended, BadFrame, NotStarted) as error:
                 message = f"{self._job.worker_name} cannot be loaded: {error}"
                 detail = child.output.last_lines(LAST_LINES)
@@ -148,12 +144,11 @@ class Supervisor:
                 if isinstance(error, Ended) and error.reason == "crash":
                     continue
             else:
-                text = body.decode("utf-8", "surrogateescape")
-                if kind is Kind.RESULT:
-                    description, failure = text, ""
-                    self._description = from_json(JobDescription, text)
+                if isinstance(said, JobDescription):
+                    description, failure = to_json(said).decode(), ""
+                    self._description = said
                 else:
-                    failure = text
+                    failure = to_json(said).decode()
             break
         forkserver.sweep(set(), _log)
         return Identity(self._settings.run, "", description, failure)
@@ -175,7 +170,12 @@ class Supervisor:
         return None
 
     def _begin(self, assign: pb.Assign, epoch: int) -> None:
-        spec = from_json(TaskSpec, assign.task)
+        try:
+            spec = from_json(TaskSpec, assign.task)
+        except Mismatch as error:
+            raise EnvironmentFailed(
+                f"the master of epoch {epoch} sent no task: {error}; use one version for both"
+            ) from None
         running = Running(spec, epoch)
         self._running[_name(spec)] = running
         self._used += 1
@@ -264,17 +264,20 @@ class Supervisor:
         )
         blobs = None if local else TaskBlobs(self._blobs, running.spec.pieces)
         child = running.child = Child(request, self._limits, blobs)
+        assert self._description is not None
+        asked = asked_of(running.spec.kind, self._job, self._description, MOST_MAPS)
         try:
             kind, body = await child.answer()
+            return await asyncio.to_thread(read_answer, kind, body, asked, scratch, child.peak)
         except Ended as ended:
             return None if ended.reason == "abandoned" else await self._diagnose(running, ended)
         except BadFrame as error:
-            return TaskFailure("crash", f"{running.spec.name}: {error}")
+            name = f"{running.spec.name}, attempt {running.spec.attempt}"
+            return TaskFailure("crash", f"{name}: {error}")
         except NotStarted as error:
             return TaskFailure("worker", f"{running.spec.name}: {error}")
         finally:
             self._sweep()
-        return _read(kind, body, child.peak)
 
     def _request(self) -> Request:
         """For a description; with a task, for an attempt."""
@@ -330,21 +333,13 @@ class Supervisor:
         """Put the files where nothing else is ever written; the commit makes them count."""
         files = []
         began = time.monotonic()
+        real = await asyncio.to_thread(os.path.realpath, scratch)
+        if Path(real) != self._scratch / scratch.name:
+            return TaskFailure("worker", f"{spec.name}: {scratch} is a link, no folder of ours")
         for file in result.files:
-            path = Path(file.path)
-            real = await asyncio.to_thread(os.path.realpath, scratch)
-            if path.parent != scratch or Path(real) != self._scratch / scratch.name:
-                return TaskFailure("worker", f"{spec.name}: {path} is not in its scratch folder")
             key = layout.attempt_data(spec, file.role)
-            size = (await asyncio.to_thread(os.lstat, path)).st_size
-            if size != file.size:
-                return TaskFailure(
-                    "crash",
-                    f"{spec.name}: its file has {size:,} bytes instead of {file.size:,}: "
-                    "did user code write to descriptors that are not its own?",
-                )
             try:
-                await asyncio.to_thread(self._store.put_file, key, path)
+                await asyncio.to_thread(self._store.put_file, key, Path(file.path))
             except GomrError as error:
                 return TaskFailure("storage", f"{spec.name}: {error}")
             files.append(replace(file, path="", key=key))
@@ -386,15 +381,9 @@ class Supervisor:
         heartbeat = pb.Heartbeat(room=self._room)
         for running in self._running.values():
             spec = running.spec
-            monitor = running.child.monitor if running.child else None
-            done, total = (monitor[DONE], monitor[TOTAL]) if monitor else (0, 0)
-            heartbeat.running.append(
-                pb.Progress(
-                    attempt=_attempt(spec),
-                    fraction=min(1.0, max(0.0, done / total)) if total > 0 else 0.0,
-                    done=done,
-                )
-            )
+            done, fraction = progress_of(running.child.monitor if running.child else None)
+            progress = pb.Progress(attempt=_attempt(spec), fraction=fraction, done=done)
+            heartbeat.running.append(progress)
         return heartbeat
 
     def _sweep(self) -> None:
@@ -413,19 +402,6 @@ class Supervisor:
             self._session.send(pb.WorkerMessage(leave=pb.Leave(reason="SIGTERM")), keep=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._session.settled(), LEAVE_SECONDS)
-
-
-def _read(kind: Kind, body: bytes, peak: int) -> TaskResult | TaskFailure:
-    """The child's answer, checked: user code could have written it."""
-    if len(body) > MAX_ANSWER:
-        return TaskFailure("crash", f"the child's answer has {len(body):,} bytes")
-    try:
-        if kind is Kind.FAILURE:
-            return from_json(TaskFailure, body)
-        result = from_json(TaskResult, body)
-        return replace(result, peak_rss=max(result.peak_rss, peak))
-    except (ValueError, TypeError) as error:
-        return TaskFailure("crash", f"the child's answer is not readable: {error}")
 
 
 def _attempt(spec: TaskSpec) -> pb.Attempt:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, GomrError
-from gomr_runtime.job import JobSpec, Summary, from_json
+from gomr_runtime.job import JobSpec, Summary
 from gomr_runtime.program_files import ProgramFiles
 from gomr_runtime.storage import open_store
 from gomr_runtime.submit import submit
+from gomr_runtime.typed_json import from_json
 from tasks.cluster import run_objects
 from tasks.cluster.manifests import (
     COMPONENT,

@@ -15,7 +15,8 @@ import pytest
 
 from gomr_runtime import layout
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed
-from gomr_runtime.job import Summary, from_json
+from gomr_runtime.job import Summary
+from gomr_runtime.typed_json import from_json
 from tasks.cluster import run_objects
 from tasks.cluster.cluster_run import ClusterRun
 from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, of_run

@@ -31,12 +31,12 @@ from gomr_runtime.job import (
     TaskFailure,
     TaskResult,
     TaskSpec,
-    from_json,
     to_json,
 )
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.pieces import read_pieces
 from gomr_runtime.storage import open_store
+from gomr_runtime.typed_json import from_json
 
 RUN = "run-1"
 TOKEN = "correct horse"

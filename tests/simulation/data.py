@@ -124,7 +124,12 @@ def mapped(task: TaskSpec, blobs: Blobs, map_only: bool) -> tuple[TaskResult, by
     numbers = list(_numbers(task.pieces))
     count = len(numbers)
     ledger = Ledger(
-        records_read=count, bytes_read=count, mapped=count, map_out=count, written=count
+        records_read=count,
+        bytes_read=count,
+        mapped=count,
+        map_out=count,
+        written=count,
+        reduce_out=count if map_only else 0,
     )
     data, index_bytes = (_part(numbers), 0) if map_only else _partitions(numbers, task)
     role = "part" if map_only else "map"

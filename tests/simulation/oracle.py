@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from gomr_runtime import checked, layout
 from gomr_runtime.errors import GomrError
-from gomr_runtime.job import Summary, TaskSpec, build
+from gomr_runtime.job import Summary, TaskSpec
 from gomr_runtime.maps import decode_maps
 from gomr_runtime.master.duties import Conclude
 from gomr_runtime.master.effects import Announce, Answered, Assign, Effect, Expire, Perform
@@ -33,6 +33,7 @@ from gomr_runtime.scheduler.events import (
 from gomr_runtime.scheduler.invariants import InvariantViolated, Watch
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import AttemptState, InvalidTransition, Phase
+from gomr_runtime.typed_json import take
 from tests.simulation.data import RUN, expected_parts, records_of
 from tests.simulation.kernel import Kernel
 from tests.simulation.swarm import LEASE, Plan
@@ -140,7 +141,7 @@ class Oracle:
             raise Violation(f"V11: {key} is taken after the end")
         mark = checked.decode(data)
         if "end" in mark:
-            self.end = build(Summary, mark["end"])
+            self.end = take(Summary, mark["end"])
 
     def _made_output(self, key: str, data: bytes) -> None:
         assert self.server is not None

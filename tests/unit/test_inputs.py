@@ -18,7 +18,8 @@ import zstandard
 
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.inputs import resolve
-from gomr_runtime.job import InputFile, JobSpec, from_json, to_json
+from gomr_runtime.job import InputFile, JobSpec, to_json
+from gomr_runtime.typed_json import from_json
 
 
 @pytest.fixture(autouse=True)

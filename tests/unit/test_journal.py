@@ -15,6 +15,7 @@ from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.memory import MemoryStore
 
 RUN = "run-1"
+SHA = "0" * 64
 OUTPUTS = [MapOutput(0, "runs/run-1/data/map-0/1-aa/map", 10, 4)]
 
 
@@ -79,7 +80,7 @@ def test_S6_a_damaged_plan_is_named(journal: Journal) -> None:
 
 
 def books(skip: int = 0) -> Books:
-    return Books(JobSpec(RUN, (), 1, 1, 1, "", "worker.py", skip_bad_records=skip))
+    return Books(JobSpec(RUN, (), 1, 1, 1, SHA, "worker.py", skip_bad_records=skip))
 
 
 def test_S6_a_later_generation_takes_the_place_of_the_first() -> None:
@@ -121,7 +122,7 @@ def stored_part(journal: Journal) -> tuple[Summary, tuple[str, ...]]:
 
 
 def next_master(journal: Journal, first_epoch: int = 1) -> Journal:
-    job = JobSpec(RUN, (), 1, 1, 1, "", "worker.py", first_epoch=first_epoch)
+    job = JobSpec(RUN, (), 1, 1, 1, SHA, "worker.py", first_epoch=first_epoch)
     journal.store.put(layout.job(RUN), to_json(job))
     found = Journal(journal.store, RUN)
     found.read_job()

@@ -11,22 +11,13 @@ import pytest
 from gomr_runtime import checked
 from gomr_runtime.client import error_of
 from gomr_runtime.errors import JobFailed, UsageError, printable
-from gomr_runtime.job import (
-    BadRecord,
-    Failure,
-    Frame,
-    Ledger,
-    Place,
-    Summary,
-    TaskFailure,
-    from_json,
-    to_json,
-)
+from gomr_runtime.job import BadRecord, Failure, Frame, Ledger, Place, Summary, TaskFailure, to_json
 from gomr_runtime.master.admission import Refusal
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.progress import summary_json
 from gomr_runtime.storage import MemoryStore, open_store
 from gomr_runtime.success import parse_success, success_bytes, success_of
+from gomr_runtime.typed_json import from_json
 
 ODD = "a\udcffb\ud800 \x1b[2J"
 PLACE = Place(ODD, 7, 1)

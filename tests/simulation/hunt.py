@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutants.catalogue import MUTANTS
 from tests.simulation.run import Failure, attempt
 
 MOST_SEEDS = 2000

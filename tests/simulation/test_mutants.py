@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from tests.simulation.hunt import MOST_SEEDS, hunt, seeds_known
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutants.catalogue import MUTANTS
 from tests.simulation.run import attempt
 
 KNOWN = seeds_known()

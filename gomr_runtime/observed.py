@@ -35,9 +35,10 @@ class Observed:
 
     def remember(self, start: Any, collected: Any) -> None:
         """Let the next run begin with `start` where `collected` is still there; both are copies."""
-        for entry in [entry for entry in _past if entry[0] is self.cell]:
-            _past.remove(entry)
-        _past.append((self.cell, start, collected))
+        # By identity: `==` would compare what anybody keeps in a variable.
+        others = [entry for entry in _past if entry[0] is not self.cell]
+        _past.clear()
+        _past.extend([*others, (self.cell, start, collected)])
 
 
 _past: deque[tuple[types.CellType, Any, Any]] = deque(maxlen=MOST)

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
+import numpy
 import pytest
 
 import gomr_runtime as gomr
@@ -180,6 +181,27 @@ def test_variables_of_the_test_collect_what_all_tasks_add(mappers: int) -> None:
         assert (words, calls, latest) == (set(WORDS), 9 * run, TEXT.splitlines()[-1])
         assert counts == {word: n * run for word, n in WORDS.items()}
         assert last.keys() == set(TEXT.splitlines())
+
+
+def test_variables_of_earlier_tests_are_compared_with_nothing() -> None:
+    """Theirs may hold what does not take `==`, as an array does not."""
+
+    def total(seen: Any, lines: str) -> list[tuple[Any, Any]]:
+        calls = 0
+
+        def mapper(ctx: gomr.Context, line: str) -> None:
+            nonlocal calls
+            calls += len(seen[:0]) + 1
+
+        def finish(ctx: gomr.Context) -> None:
+            if "/map-" in ctx.attempt_id:
+                ctx.emit("calls", calls)
+
+        config = gomr.MapReduceConfig(mapper=mapper, finish=finish, input=gomr.lines)
+        return [run_local(config, lines, mappers=1).pairs[0] for _ in range(2)]
+
+    assert total(numpy.arange(3), "a\n") == [("calls", 1)] * 2
+    assert total([], "a\nb\n") == [("calls", 2)] * 2
 
 
 def test_one_call_is_a_task_too() -> None:

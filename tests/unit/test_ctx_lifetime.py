@@ -144,12 +144,12 @@ def test_a_use_that_is_swallowed_fails_the_run(name: str, reducer: Any) -> None:
 
 
 def test_a_thread_that_outlives_its_task_fails_the_run() -> None:
-    over = threading.Event()
+    over: list[threading.Event] = Kept([threading.Event()])
     threads: list[threading.Thread] = Kept()
     errors: list[BaseException] = Kept()
 
     def late(emit: Callable[[str, int], None]) -> None:
-        over.wait(30)
+        over[0].wait(30)
         try:
             emit("late", 1)
         except ContextMisused as error:
@@ -162,7 +162,7 @@ def test_a_thread_that_outlives_its_task_fails_the_run() -> None:
         ctx.emit(line, 1)
 
     def reducer(ctx: Context, key: str, values: list[int]) -> None:
-        over.set()
+        over[0].set()
         threads[0].join()
         ctx.emit(key, sum(values))
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import socket
 import sys
 
-from gomr_runtime.process import die_with_parent
+from gomr_runtime.process import die_with_parent, hide_from_user_code
 
 
 def main(listener: int, parent: int) -> None:
     """Serve until SIGTERM or the end of `parent`, a process id; listener: a descriptor."""
     die_with_parent(parent)  # before what takes long
+    hide_from_user_code()  # which has the same user
     import uvicorn
     from prefect.server.api.server import create_app
 

@@ -48,6 +48,7 @@ from gomr_runtime.options import RunOptions, asks_for_json, parse
 from gomr_runtime.outcome import tell_failure, tell_success, unexpected
 from gomr_runtime.place import Place, this_machine
 from gomr_runtime.prepare import Prepared, prepare
+from gomr_runtime.process import hide_from_user_code
 from gomr_runtime.profile import stored
 from gomr_runtime.program import Program, program_of
 from gomr_runtime.progress import Reporter, output_of, reporter
@@ -116,6 +117,7 @@ def _run(prepared: Prepared, program: Program, ending: Ending) -> Summary:
     if prepared.options.workers is not None:
         from gomr_runtime.local_job import run_local
 
+        hide_from_user_code()
         return run_local(prepared, progress)
     check_dependencies(prepared.worker)
     with claim_output(prepared.output) as claim:

@@ -74,6 +74,11 @@ def data(run: str) -> str:
     return f"runs/{run}/data/"
 
 
+def map_data(run: str) -> str:
+    """What the keys of all map outputs begin with."""
+    return f"{data(run)}map-"
+
+
 def attempt_data(task: TaskSpec, role: str) -> str:
     return f"runs/{task.run}/data/{task.name}/{task.attempt}-{task.nonce}/{role}"
 

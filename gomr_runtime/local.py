@@ -33,7 +33,7 @@ from gomr_runtime.errors import (
     RunConflict,
 )
 from gomr_runtime.job import JobSpec, Summary
-from gomr_runtime.local_folder import make_folder
+from gomr_runtime.local_folder import CLIENT_TOKEN, WORKER_TOKEN, make_folder
 from gomr_runtime.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.own_files import make_private
 from gomr_runtime.program_files import ProgramFiles
@@ -125,9 +125,8 @@ class LocalRun:
         submit(self._store, self.job, self._program)
         make_private(self._logs)
         make_private(self._scratch)
-        token = self._folder / "token"
-        token.touch(0o600)
-        token.write_text(secrets.token_urlsafe(32))
+        token = _write_token(self._folder / CLIENT_TOKEN)
+        _write_token(self._folder / WORKER_TOKEN)
         self._start_master()
         for slot in range(self.job.workers):
             self._start_worker(slot)
@@ -135,7 +134,7 @@ class LocalRun:
             announce(root, self.job.run, self._folder)
         from gomr_runtime.client import RunClient  # gRPC is imported while they start
 
-        self._client = RunClient(self._address, token.read_text(), self.job.run)
+        self._client = RunClient(self._address, token, self.job.run)
         self._client.forward(self._happenings.put)
 
     def watch(self, on_event: OnEvent | None = None) -> Summary:
@@ -202,6 +201,10 @@ class LocalRun:
             "gomr_runtime.master",
             "--listen",
             self._address,
+            "--token-file",
+            str(self._folder / CLIENT_TOKEN),
+            "--worker-token-file",
+            str(self._folder / WORKER_TOKEN),
             "--address-file",
             str(self._folder / "address"),
         )
@@ -217,6 +220,8 @@ class LocalRun:
             "gomr_runtime.worker",
             "--master",
             self._address,
+            "--token-file",
+            str(self._folder / WORKER_TOKEN),
             "--scratch",
             str(space),
             "--sockets",
@@ -226,8 +231,7 @@ class LocalRun:
     def _launch(self, name: str, module: str, *arguments: str) -> None:
         command = [
             *(self._python, "-P", "-m", module, "--run", self.job.run),
-            *("--store", self._store.url, "--token-file", str(self._folder / "token")),
-            *("--lifeline", str(self._lifeline_read), *arguments),
+            *("--store", self._store.url, "--lifeline", str(self._lifeline_read), *arguments),
         ]
         process = LocalProcess(
             name,
@@ -355,6 +359,14 @@ class LocalRun:
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self._old_handler = signal.SIG_DFL
             signal.signal(signal.SIGTERM, _exit_on_sigterm)
+
+
+def _write_token(path: Path) -> str:
+    """A new token, in a file for this user alone."""
+    token = secrets.token_urlsafe(32)
+    path.touch(0o600)
+    path.write_text(token)
+    return token
 
 
 def _short_folder() -> str:

@@ -12,6 +12,7 @@ from gomr_runtime.client import RunClient, error_of
 from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict
 from gomr_runtime.job import Summary
 from gomr_runtime.local import OnEvent
+from gomr_runtime.local_folder import CLIENT_TOKEN
 from gomr_runtime.own_files import check_own_folder, read_own
 from gomr_runtime.resume import published
 from gomr_runtime.storage import open_store
@@ -37,7 +38,7 @@ class AttachedRun:
         self._happenings: queue.SimpleQueue[pb.WatchEvent | GomrError] = queue.SimpleQueue()
         try:
             check_own_folder(folder)
-            token = read_own(folder / "token", MOST_TOKEN).decode("ascii")
+            token = read_own(folder / CLIENT_TOKEN, MOST_TOKEN).decode("ascii")
         except (OSError, ValueError):
             raise RunConflict(
                 f"run {run} is in progress, but it is just starting or ending, or somebody else's: "

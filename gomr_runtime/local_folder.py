@@ -23,6 +23,7 @@ from gomr_runtime.storage.causes import os_cause
 
 PREFIX = "gomr-"
 LOCK = "launcher"
+CLIENT_TOKEN, WORKER_TOKEN = "token", "worker-token"  # what may watch and cancel; what may work
 
 
 def make_folder(parent: str) -> tuple[Path, int]:

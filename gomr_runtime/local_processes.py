@@ -47,7 +47,7 @@ class LocalProcess:
                 stderr=stream,
                 pass_fds=(lifeline,),
                 start_new_session=True,  # Ctrl-C is the launcher's to handle
-                env={n: v for n, v in os.environ.items() if (n, v) != SAFE_PATH} | environment,
+                env={n: v for n, v in os.environ.items() if _is_passed_on(n, v)} | environment,
             )
         self._ended = ended
         self._waiter = threading.Thread(target=self._wait, name=f"wait-{name}", daemon=True)
@@ -96,6 +96,11 @@ class LocalProcess:
         self._process.wait()
         self.seconds = time.monotonic() - self._started
         self._ended(self)
+
+
+def _is_passed_on(name: str, value: str) -> bool:
+    """Whether a variable is for master and workers, too: logins to Prefect are not."""
+    return (name, value) != SAFE_PATH and not name.startswith("PREFECT_")
 
 
 def part_of(store_url: str, run: str, *names: str) -> str:

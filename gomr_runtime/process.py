@@ -24,6 +24,12 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
 
 
+def hide_from_user_code() -> None:
+    """Close environment, memory and descriptors of this process (`/proc/<pid>`) to all that is not
+    root, other processes of its own user included. It leaves no core dump."""
+    prctl(PR_SET_DUMPABLE, 0)
+
+
 def keep_memory_together(arenas: int = 2) -> None:
     """Let all threads take memory from so many places, where the C library is glibc: what a burst
     of requests took is used again by the next one, and not kept by each thread for itself. To be

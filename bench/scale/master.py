@@ -77,9 +77,11 @@ def measure(job: JobSpec, slots: int, store: str = "", pause: float = 0.0) -> Co
 
 
 def _master(folder: Path, job: JobSpec, store: str) -> list[str]:
-    common = ["--listen", f"unix:{folder}/master", "--token-file", str(folder / "token")]
+    token = str(folder / "token")
+    common = ["--listen", f"unix:{folder}/master", "--token-file", token]
     python = [sys.executable, "-m"]
     if store:
+        common += ["--worker-token-file", token]
         return [*python, "gomr_runtime.master", "--run", job.run, "--store", store, *common]
     return [*python, "bench.scale.master_process", str(folder / "job.json"), *common]
 

@@ -45,7 +45,7 @@ def main() -> int:
     job = from_json(JobSpec, data)
     store = PartsInMind()
     store.put(layout.job(job.run), data)
-    arguments = Arguments(job.run, store.url, given.listen, given.token_file)
+    arguments = Arguments(job.run, store.url, given.listen, given.token_file, given.token_file)
     return asyncio.run(serve(arguments, store))
 
 

@@ -12,7 +12,7 @@ from setproctitle import setproctitle
 from gomr_runtime.errors import EXIT_ENVIRONMENT, GomrError
 from gomr_runtime.layout import check_run_id
 from gomr_runtime.master.server import Arguments, serve
-from gomr_runtime.process import keep_memory_together
+from gomr_runtime.process import hide_from_user_code, keep_memory_together
 from gomr_runtime.streams import open_streams, say_error
 from gomr_runtime.unforeseen import is_limit, unforeseen
 
@@ -22,7 +22,8 @@ def parse(argv: list[str]) -> Arguments:
     parser.add_argument("--run", required=True)
     parser.add_argument("--store", required=True)
     parser.add_argument("--listen", required=True)
-    parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--token-file", type=Path, required=True, help="what clients show")
+    parser.add_argument("--worker-token-file", type=Path, required=True, help="what workers show")
     parser.add_argument("--address-file", type=Path)
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
@@ -38,6 +39,7 @@ def parse(argv: list[str]) -> Arguments:
 def main() -> int:
     open_streams()
     setproctitle("gomr-master")
+    hide_from_user_code()
     keep_memory_together()
     try:
         return asyncio.run(serve(parse(sys.argv[1:])))

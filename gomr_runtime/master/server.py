@@ -34,14 +34,20 @@ COLLECT = (10_000, 20, 1_000)
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """listen: `unix:/path` or `host:port`, port 0 for any. tls_cert and tls_key: PEM files of the
-    run's own; both or, where nobody else can listen, neither. lifeline: see `watch_for_end`.
-    zero_when_over: for whoever starts another master after an exit code that is not 0."""
+    """What the process is told.
+
+    token_file: what clients show, who may watch and cancel the run. worker_token_file: what workers
+    show, who may take tasks and report them. listen: `unix:/path` or `host:port`, port 0 for any.
+    tls_cert and tls_key: PEM files of the run's own; both or, where nobody else can listen,
+    neither. lifeline: see `watch_for_end`. zero_when_over: for whoever starts another master after
+    an exit code that is not 0.
+    """
 
     run: str
     store: str
     listen: str
     token_file: Path
+    worker_token_file: Path
     address_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -61,7 +67,12 @@ async def serve(arguments: Arguments, store: Store | None = None) -> int:
     loop = asyncio.get_running_loop()
     terminated = asyncio.Event()
     watch_for_end(loop, arguments.lifeline, terminated.set)
-    token = rpc.read_token(arguments.token_file)
+    gate = Gate(
+        {
+            rpc.RUN_SERVICE: rpc.read_token(arguments.token_file),
+            rpc.MASTER_SERVICE: rpc.read_token(arguments.worker_token_file),
+        }
+    )
     if store is None:
         store = await asyncio.to_thread(open_store, arguments.store)
     journal = Journal(store, arguments.run, several=at_once)
@@ -72,7 +83,7 @@ async def serve(arguments: Arguments, store: Store | None = None) -> int:
     work = asyncio.create_task(_work(driver))
     grace = SOCKET_GRACE if arguments.listen.startswith("unix:") else None
     run_service = RunService(driver)
-    server = await _start_server(arguments, token, MasterService(driver, grace), run_service)
+    server = await _start_server(arguments, gate, MasterService(driver, grace), run_service)
     ended = asyncio.create_task(terminated.wait())
     try:
         await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -137,9 +148,8 @@ async def _linger(driver: Driver, run_service: RunService) -> None:
 
 
 async def _start_server(
-    arguments: Arguments, token: str, master: MasterService, run_service: RunService
+    arguments: Arguments, gate: Gate, master: MasterService, run_service: RunService
 ) -> grpc.aio.Server:
-    gate = Gate({rpc.MASTER_SERVICE: token, rpc.RUN_SERVICE: token})
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     server = grpc.aio.server(interceptors=[gate], options=rpc.server_options(files))
     services.add_MasterServicer_to_server(master, server)  # type: ignore[no-untyped-call]

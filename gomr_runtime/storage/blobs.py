@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from gomr_runtime.blobs import FileBlob
 from gomr_runtime.errors import DataError
-from gomr_runtime.layout import uploaded
+from gomr_runtime.layout import map_data, uploaded
 from gomr_runtime.storage.ahead import AheadBlob
 from gomr_runtime.storage.base import ObjectInfo, Store, Viewing
 from gomr_runtime.storage.settings import S3Settings, split_s3_url
 
 if TYPE_CHECKING:
     from gomr_runtime.execution import Blob
-    from gomr_runtime.job import Piece
+    from gomr_runtime.job import TaskSpec
     from gomr_runtime.storage.s3 import S3Store
 
 
@@ -118,16 +118,23 @@ class StoreBlobs:
 
 
 class TaskBlobs:
-    """`StoreBlobs` as one task reads them: ahead no further than its pieces go."""
+    """`StoreBlobs` as one task reads them: what its plan names and nothing else, ahead no further
+    than its pieces go. Of map outputs a reduce may open any of its run."""
 
-    def __init__(self, blobs: StoreBlobs, pieces: Iterable[Piece]) -> None:
+    def __init__(self, blobs: StoreBlobs, task: TaskSpec) -> None:
         self._blobs = blobs
+        self._named = {f"store:{key}" for key in (task.maps_key, task.cuts_key) if key}
+        self._maps = f"store:{map_data(task.run)}" if task.kind == "reduce" else ""
         self._ends: dict[str, int] = {}
-        for piece in pieces:
+        for piece in task.pieces:
             end = piece.file.size if piece.file.compression else piece.end
             self._ends[piece.file.location] = max(end, self._ends.get(piece.file.location, 0))
 
     def open(self, location: str) -> Blob:
+        """DataError for what the task has no business with: user code asked for it."""
+        of_a_map = self._maps and location.startswith(self._maps)
+        if not (of_a_map or location in self._ends or location in self._named):
+            raise DataError(f"{location} is not among what this task reads")
         return self._blobs.open(location, self._ends.get(location))
 
 

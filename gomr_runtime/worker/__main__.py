@@ -20,7 +20,7 @@ from setproctitle import setproctitle
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_OK, EnvironmentFailed, GomrError
 from gomr_runtime.job import JobSpec
 from gomr_runtime.layout import check_run_id, job, summary
-from gomr_runtime.process import PR_SET_DUMPABLE, prctl, watch_for_end
+from gomr_runtime.process import hide_from_user_code, watch_for_end
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.streams import open_streams, say_error
 from gomr_runtime.typed_json import from_json
@@ -130,7 +130,7 @@ async def supervise(
 def main() -> int:
     open_streams()
     setproctitle("gomr-worker")
-    prctl(PR_SET_DUMPABLE, 0)
+    hide_from_user_code()
     try:
         arguments = parse(sys.argv[1:])
         arguments.scratch.mkdir(parents=True, exist_ok=True)

@@ -262,7 +262,7 @@ class Supervisor:
             store=self._store.url if local else "",
             scratch=str(scratch),
         )
-        blobs = None if local else TaskBlobs(self._blobs, running.spec.pieces)
+        blobs = None if local else TaskBlobs(self._blobs, running.spec)
         child = running.child = Child(request, self._limits, blobs)
         assert self._description is not None
         asked = asked_of(running.spec.kind, self._job, self._description, MOST_MAPS)

@@ -106,7 +106,8 @@ def master_job(pods: RunPods) -> Object:
 
 
 def run_secret(pods: RunPods, values: Mapping[str, bytes]) -> Object:
-    """values: `token`, `ca.crt`, `tls.crt`, `tls.key`; what the store takes is added."""
+    """values: `token`, `worker-token`, `ca.crt`, `tls.crt`, `tls.key`; what the store takes is
+    added."""
     workers = pods.worker_s3 or pods.s3
     keys = {
         "access-key": pods.s3.access_key,

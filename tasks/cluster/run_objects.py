@@ -63,6 +63,7 @@ async def _deploy(api: Api, pods: RunPods) -> Deployed:
     certificates = make_certificates([master_name(pods.run), service, f"{service}.svc"])
     values = {
         "token": secrets.token_urlsafe(32).encode(),
+        "worker-token": secrets.token_urlsafe(32).encode(),
         "ca.crt": certificates.ca,
         "tls.crt": certificates.cert,
         "tls.key": certificates.key,

@@ -145,12 +145,13 @@ def plant(cluster: RunningCluster, namespace: str) -> None:
 
 
 def run_secrets(cluster: RunningCluster, namespace: str) -> list[str]:
-    """The token of the run, and a line in the middle of its private key."""
+    """The tokens of the run, and a line in the middle of its private key."""
     found = cluster.kubectl("get", "secret", secret_name(RUN), f"--namespace={namespace}", "-ojson")
     data = json.loads(found)["data"]
     assert data["access-key"] == base64.b64encode(USER.encode()).decode()
-    token, key = (base64.b64decode(data[name]).decode() for name in ("token", "tls.key"))
-    return [token, key.splitlines()[1]]
+    names = ("token", "worker-token", "tls.key")
+    *tokens, key = (base64.b64decode(data[name]).decode() for name in names)
+    return [*tokens, key.splitlines()[1]]
 
 
 def look_at_pods(search: Search, cluster: RunningCluster, namespace: str) -> dict[str, str]:

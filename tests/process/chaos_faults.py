@@ -217,6 +217,7 @@ def second_master(world: World, token: Path, *, in_place: bool) -> subprocess.Po
                 *(sys.executable, "-P", "-m", "gomr_runtime.master", "--run", RUN),
                 *("--store", world.store.url, "--listen", f"unix:{address}"),
                 *("--token-file", str(token), "--lifeline", str(its.fileno())),
+                *("--worker-token-file", str(token.with_name("worker-token"))),
             ],
             env={**os.environ, **world.environment(), "TMPDIR": str(token.parent)},
             stdin=subprocess.DEVNULL,

@@ -39,7 +39,7 @@ from gomr_runtime.storage import open_store
 from gomr_runtime.typed_json import from_json
 
 RUN = "run-1"
-TOKEN = "correct horse"
+TOKEN, WORKER_TOKEN = "correct horse", "battery staple"
 SHA = "0" * 64
 DESCRIPTION = JobDescription(Format("lines"), True, "", "", "hash", "", False, SHA)
 SECONDS = 10.0
@@ -53,12 +53,13 @@ class Master:
         self.store = open_store(str(folder / "store"))
         self.store.put(layout.job(RUN), to_json(job))
         (folder / "token").write_text(TOKEN)
+        (folder / "worker-token").write_text(WORKER_TOKEN)
         self.sockets = Path(tempfile.mkdtemp(prefix="m-", dir="/tmp"))
         self.process = self.start("master")
         self.channel = self.connect("master")
         self.workers: list[Worker] = []
 
-    def worker(self, name: str = "w", token: str = TOKEN) -> Worker:
+    def worker(self, name: str = "w", token: str = WORKER_TOKEN) -> Worker:
         self.workers.append(Worker(self.channel, name, token))
         return self.workers[-1]
 
@@ -68,6 +69,7 @@ class Master:
             *("--store", str(self.folder / "store")),
             *("--listen", f"unix:{self.sockets}/{name}"),
             *("--token-file", str(self.folder / "token")),
+            *("--worker-token-file", str(self.folder / "worker-token")),
             *("--address-file", str(self.folder / f"{name}-address")),
             *options,
         ]
@@ -96,7 +98,7 @@ class Master:
 class Worker:
     """A worker played by the test: says exactly what it is told to."""
 
-    def __init__(self, channel: grpc.Channel, name: str = "w", token: str = TOKEN) -> None:
+    def __init__(self, channel: grpc.Channel, name: str = "w", token: str = WORKER_TOKEN) -> None:
         self.name = name
         self._ids = 0
         self._outgoing: queue.SimpleQueue[pb.WorkerMessages | None] = queue.SimpleQueue()
@@ -199,7 +201,7 @@ def test_a_whole_run_by_hand(master: Master) -> None:
     assert (master.folder / "master-address").read_text() == f"unix:{master.sockets}/master"
 
 
-@pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x"])
+@pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", WORKER_TOKEN + "x"])
 def test_a_wrong_token_is_refused_everywhere(master: Master, token: str) -> None:
     worker = master.worker(token=token)
     worker.register()
@@ -209,6 +211,22 @@ def test_a_wrong_token_is_refused_everywhere(master: Master, token: str) -> None
             with pytest.raises(EnvironmentFailed, match="token"):
                 call()
     assert master.process.poll() is None
+
+
+def test_what_a_worker_may_do_a_client_may_not_and_the_reverse(master: Master) -> None:
+    """User code can read its worker's token: with it, it neither watches nor cancels the run."""
+    worker = master.worker(token=TOKEN)
+    worker.register()
+    assert status(worker.call)[0] is grpc.StatusCode.UNAUTHENTICATED
+    with RunClient(f"unix:{master.sockets}/master", WORKER_TOKEN, RUN) as client:
+        for call in (client.summary, lambda: client.cancel("no"), lambda: next(client.watch())):
+            with pytest.raises(EnvironmentFailed, match="token"):
+                call()
+    first = master.worker("first")
+    first.register()
+    first.hear("ack")
+    with RunClient(f"unix:{master.sockets}/master", TOKEN, RUN) as client:
+        assert client.summary() is None, "it goes on"
 
 
 def test_no_token_at_all_is_refused_but_health_answers(master: Master) -> None:
@@ -424,7 +442,7 @@ def test_a_master_without_a_job_says_so(tmp_path: Path) -> None:
     command = ["--store", str(tmp_path / "s"), "--listen", "127.0.0.1:0", "--run", RUN]
     done = subprocess.run(
         [*(sys.executable, "-m", "gomr_runtime.master"), *command,
-         "--token-file", str(tmp_path / "token")],
+         "--token-file", str(tmp_path / "token"), "--worker-token-file", str(tmp_path / "token")],
         capture_output=True, text=True, timeout=20, check=False,
     )  # fmt: skip
     assert done.returncode == 3

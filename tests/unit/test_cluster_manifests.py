@@ -181,6 +181,7 @@ def test_secrets_are_files_and_only_those_that_are_needed() -> None:
     assert data == {"token": "t", "tls.key": "k"} | dict.fromkeys(keys, CANARY)
     paths = mounted(manifests.worker_deployment(PODS)).keys()
     assert paths == {"token", "ca.crt", "s3/access-key", "s3/secret-key"}  # not the master's key
+    assert mounted(manifests.worker_deployment(PODS))["token"] == "worker-token"
 
 
 def test_workers_have_keys_of_their_own_where_there_are_some() -> None:

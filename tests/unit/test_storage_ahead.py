@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
+from pathlib import Path
 
 import pytest
 
-from gomr_runtime.errors import DataError
-from gomr_runtime.job import InputFile, Piece
+from gomr_runtime.errors import DataError, StorageError
+from gomr_runtime.job import InputFile, Piece, TaskKind, TaskSpec
 from gomr_runtime.layout import uploaded
 from gomr_runtime.storage import MemoryStore, StoreBlobs, TaskBlobs, ahead
 from gomr_runtime.storage.ahead import AHEAD, CHUNK, AheadBlob
@@ -91,14 +92,42 @@ def test_a_task_reads_ahead_up_to_where_its_pieces_end() -> None:
     store.get = get  # type: ignore[method-assign]
     plain = InputFile("plain", f"store:{uploaded('plain')}", len(DATA))
     packed = InputFile("packed", f"store:{uploaded('packed')}", len(DATA), "gzip")
-    pieces = [Piece(plain, 0, 5000), Piece(packed, 0, 5000)]
-    blobs = TaskBlobs(StoreBlobs(store), pieces)
-    for name, most in (("plain", 5000), ("packed", len(DATA)), ("other", len(DATA))):
+    pieces = (Piece(plain, 0, 5000), Piece(packed, 0, 5000))
+    blobs = TaskBlobs(StoreBlobs(store), TaskSpec("r", "map", 0, 1, "n", pieces))
+    for name, most in (("plain", 5000), ("packed", len(DATA))):
         blob = blobs.open(f"store:{uploaded(name)}")
         assert blob.read_at(0, 4000) == DATA[:4000]
         blob.close()
         ends = [start + length for key, start, length in asked if key == uploaded(name)]
         assert min(CHUNK, most) <= max(ends) <= most
+
+
+@pytest.mark.parametrize("kind", ["map", "reduce"])
+def test_a_task_opens_what_its_plan_names(kind: TaskKind, tmp_path: Path) -> None:
+    """The child that runs user code asks, and the supervisor has the keys."""
+    store = MemoryStore()
+    named = ["runs/r/maps", "runs/r/cuts"]
+    maps = ["runs/r/data/map-3/1-n/map", "runs/r/data/map-10/2-m/map"]
+    others = [
+        *("runs/r/job.json", "runs/r/summary.json", "runs/r/commit/map-3", "runs/r/program.json"),
+        *("runs/other/data/map-0/1-n/map", "runs/r/data/reduce-0/1-n/part", "inputs/other"),
+        *("outputs/r/_SUCCESS", "runs/r/data/typed/000001/x", "runs/r2/data/map-0/1-n/map"),
+    ]
+    for key in (*named, *maps, *others, uploaded("mine")):
+        store.put(key, b"data")
+    (tmp_path / "secret").write_text("secret")
+    pieces = (Piece(InputFile("mine", f"store:{uploaded('mine')}", 4), 0, 4),)
+    task = TaskSpec("r", kind, 0, 1, "n", pieces if kind == "map" else (), named[0], named[1])
+    blobs = TaskBlobs(StoreBlobs(store), task)
+    mine = [*named, *(maps if kind == "reduce" else [uploaded("mine")])]
+    for key in mine:
+        assert blobs.open(f"store:{key}").read_at(0, 9) == b"data"
+    refused = [f"store:{key}" for key in {*others, *maps, uploaded("mine")} - set(mine)]
+    places = [str(tmp_path / "secret"), "/proc/self/environ", "s3://bucket/key", "", "store:", "\0"]
+    odd = ["store:runs/r/data/map-../../job.json", "store:runs/r/data/map-3/../../job.json"]
+    for location in (*refused, *places, *odd):
+        with pytest.raises((DataError, StorageError), match=r"not among what|is refused"):
+            blobs.open(location)
 
 
 def test_an_error_comes_where_it_belongs() -> None:

@@ -21,8 +21,8 @@ from gomr_runtime.master.gate import Gate
 from tests.process.test_session import RUN, SHA, Master
 
 BODY = b"\n" + b"x" * 4_000_000
-CALLS, CONNECTIONS = 100, 20
-MOST_MEMORY = 150  # megabytes that a master of 45 may come to; it came to 440 and more
+CALLS, CONNECTIONS = 60, 12
+MOST_MEMORY = 150  # megabytes that a master of 45 may come to; it came to 280 and more
 FILES = 300  # descriptors of a master that is short of them
 SECONDS = 30.0
 REFUSED = "UNAUTHENTICATED"
@@ -77,7 +77,6 @@ def test_large_requests_of_strangers_are_not_read(tmp_path: Path) -> None:
             ("/gomr.v1.Run/Watch", "wrong", REFUSED),
             ("/gomr.v1.Master/Session", "", REFUSED),
             ("/grpc.health.v1.Health/Check", "", "OK"),
-            ("/grpc.health.v1.Health/Watch", "", "UNIMPLEMENTED"),
         ):
             ended = asyncio.run(flood(f"unix:{master.sockets}/master", method, token))
             assert (method, ended) == (method, {answer: CALLS})

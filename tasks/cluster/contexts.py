@@ -15,21 +15,31 @@ from gomr_runtime.errors import EnvironmentFailed
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOCAL_NAMES = re.compile(r"kind-.+|minikube|k3d-.+|docker-desktop|docker-for-desktop")
+MINIKUBE = "minikube.sigs.k8s.io"  # as it signs what it writes into a kubeconfig
 LOCAL_HOSTS = {"localhost", "kubernetes.docker.internal", "host.docker.internal"}
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One context. server: URL of the API server, "" when the kubeconfig does not say."""
+    """One context. server: URL of the API server, "" when the kubeconfig does not say. providers:
+    the programs that say in the kubeconfig that the cluster is theirs."""
 
     name: str
     namespace: str
     server: str
+    providers: frozenset[str] = frozenset()
 
     @property
     def local(self) -> bool:
-        """Whether it is a cluster on this machine, by its name and by where its server is."""
-        return bool(LOCAL_NAMES.fullmatch(self.name)) and _is_near(urlsplit(self.server).hostname)
+        """Whether it is a cluster on this machine, by its name and by where its server is.
+
+        A private address is one of any machine around, but for minikube's, whose machine or
+        container has one: that is believed where minikube itself has written it down.
+        """
+        if not LOCAL_NAMES.fullmatch(self.name):
+            return False
+        host = urlsplit(self.server).hostname or ""
+        return _is_here(host) or (MINIKUBE in self.providers and _is_private(host))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +141,22 @@ def read_contexts(environ: Mapping[str, str] = os.environ) -> Contexts:
 
 def contexts_of(*configs: Mapping[str, Any]) -> Contexts:
     """The contexts of one or more kubeconfigs; of each name, the first counts, as in kubectl."""
-    servers: dict[str, str] = {}
+    servers: dict[str, tuple[str, frozenset[str]]] = {}
     known: dict[str, Context] = {}
     current = ""
     try:
         for config in configs:
             current = current or config.get("current-context") or ""
             for cluster in config.get("clusters") or ():
-                servers.setdefault(cluster["name"], (cluster["cluster"] or {}).get("server", ""))
+                said = cluster["cluster"] or {}
+                servers.setdefault(cluster["name"], (said.get("server", ""), _providers(said)))
         for config in configs:
             for entry in config.get("contexts") or ():
                 context = entry["context"] or {}
                 found = Context(
                     str(entry["name"]),
                     context.get("namespace") or "default",
-                    servers.get(context.get("cluster", ""), ""),
+                    *servers.get(context.get("cluster", ""), ("", frozenset())),
                 )
                 known.setdefault(found.name, found)
     except (KeyError, TypeError, AttributeError) as error:
@@ -175,11 +186,21 @@ def _read(path: Path) -> Mapping[str, Any]:
     return loaded[0] if loaded and isinstance(loaded[0], dict) else {}
 
 
-def _is_near(host: str | None) -> bool:
-    if not host:
-        return False
+def _providers(cluster: Mapping[str, Any]) -> frozenset[str]:
+    said = (entry.get("extension") or {} for entry in cluster.get("extensions") or ())
+    return frozenset(str(extension.get("provider", "")) for extension in said)
+
+
+def _is_here(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host in LOCAL_HOSTS or host.endswith(".localhost")
-    return address.is_loopback or address.is_private or address.is_unspecified
+    return address.is_loopback or address.is_unspecified
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False

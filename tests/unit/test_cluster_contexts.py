@@ -36,10 +36,18 @@ def never(_: str) -> str:
     ("name", "server", "local"),
     [
         ("kind-gomr", NEAR, True),
-        ("kind-gomr", "https://198.51.100.2:6443", True),
+        ("kind-gomr", "https://198.51.100.2:6443", False),  # somebody else's, or a VPN's
+        ("kind-gomr", "https://10.0.0.7:6443", False),
+        ("kind-gomr", "https://[fd00::7]:6443", False),
+        ("kind-gomr", "https://[::1]:6443", True),
+        ("kind-gomr", "https://[::ffff:10.0.0.7]:6443", False),
+        ("k3d-a", "https://172.18.0.2:6443", False),
+        ("docker-desktop", "https://192.168.65.3:6443", False),
+        ("kind-gomr", "https://169.254.1.1:6443", False),
         ("kind-prod", FAR, False),  # a name alone proves nothing
         ("kind-prod", "https://8.8.8.8:6443", False),
-        ("minikube", "https://192.0.2.7:8443", True),
+        ("minikube", "https://192.0.2.7:8443", False),
+        ("minikube", "https://127.0.0.1:32771", True),
         ("k3d-a", "https://0.0.0.0:40001", True),
         ("docker-desktop", "https://kubernetes.docker.internal:6443", True),
         ("prod", NEAR, False),  # a tunnel to somewhere
@@ -49,6 +57,23 @@ def never(_: str) -> str:
 )
 def test_what_counts_as_local(name: str, server: str, local: bool) -> None:
     assert Context(name, "default", server).local is local
+
+
+@pytest.mark.parametrize(
+    ("name", "server", "local"),
+    [
+        ("minikube", "https://192.0.2.7:8443", True),
+        ("minikube", "https://8.8.8.8:8443", False),
+        ("minikube", FAR, False),
+        ("kind-a", "https://192.0.2.7:8443", True),  # minikube's all the same
+        ("prod", "https://192.0.2.7:8443", False),
+    ],
+)
+def test_minikube_is_believed_a_private_address(name: str, server: str, local: bool) -> None:
+    config = kubeconfig((name, server))
+    told = {"name": "cluster_info", "extension": {"provider": "minikube.sigs.k8s.io"}}
+    config["clusters"][0]["cluster"]["extensions"] = [told, {"name": "other"}]
+    assert contexts_of(config).known[name].local is local
 
 
 @pytest.mark.parametrize("current", ["prod", "kind-prod"])

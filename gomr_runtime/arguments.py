@@ -34,7 +34,13 @@ S3_VARIABLES = tuple(
         *("CONNECT_TIMEOUT", "READ_TIMEOUT", "RETRY_SECONDS"),
     )
 )
-OTHER_VARIABLES = ("GOMR_PURE", "GOMR_ALIVE_FILE", "GOMR_MINIO_IMAGE", "GOMR_BASE_IMAGE")
+OTHER_VARIABLES = (
+    "GOMR_PURE",
+    "GOMR_ALIVE_FILE",
+    "GOMR_MINIO_IMAGE",
+    "GOMR_MINIO_ALLOW_UNPATCHED",
+    "GOMR_BASE_IMAGE",
+)
 ALIKE = 0.75  # how much of two names has to be equal for one to be taken for the other
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}

@@ -23,6 +23,7 @@ from tasks.cluster.contexts import choose, contexts_of, in_cluster_namespace, re
 from tasks.cluster.fit import fitting_workers
 from tasks.cluster.manifests import RunPods
 from tasks.cluster.minio import URL, Minio, find_or_start
+from tasks.cluster.minio_admin import check_patched
 from tasks.cluster.store_access import StoreAccess, outside
 
 Tell = Callable[[str], None]
@@ -47,7 +48,14 @@ class Target:
         if self._minio is None:
             size = parse_size(self._options.store_size)
             image = os.environ.get(MINIO_IMAGE, "")
-            self._minio = find_or_start(self.cluster, size, image, self._tell)
+            minio = find_or_start(self.cluster, size, image, self._tell)
+            try:
+                # Before anything is brought there: workers will be given keys to it.
+                check_patched(minio.access.here)
+            except BaseException:
+                minio.close()
+                raise
+            self._minio = minio
         return self._minio.access
 
     def check_fits(self, needed: int) -> None:

@@ -38,6 +38,8 @@ NOT_RUN: dict[str, str] = {
     "-t registry.example.com/mr-worker:1 .": IMAGES,
     "python -m flows.gomr --context prod --master-image registry.example.com/mr-master:1 "
     "--worker-image registry.example.com/mr-worker:1 --input text.txt worker.py": CLUSTER,
+    "docker build -f k8s/minio/Dockerfile -t registry.example.com/minio:1 k8s/minio": IMAGES,
+    "export GOMR_MINIO_IMAGE=registry.example.com/minio:1": CLUSTER,
     "python -m flows.gomr clean --context kind-kind": CLUSTER,
     "python -m flows.gomr clean --context kind-kind --everything": CLUSTER,
     "kubectl delete deployment,service,pvc,job,secret,configmap,networkpolicy,serviceaccount "

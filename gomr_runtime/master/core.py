@@ -242,7 +242,8 @@ class Core:
             attempt, worker, skipped, self.books.cuts_key(), self._maps_key
         )
         key = self.assignments.pieces_key(attempt.task)
-        self._out.append(Assign(worker, text_of(ending.without_pieces(spec) if key else spec), key))
+        text = text_of(ending.without_pieces(spec) if key else spec)
+        self._out.append(Assign(worker, text, key, spec.pieces))
 
     def _abandon(self, worker: str, attempt: AttemptId, reason: str) -> None:
         flight = self.assignments.flight(attempt) if self.assignments else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import TYPE_CHECKING
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import GomrError, RunConflict, one_line
@@ -39,6 +40,9 @@ from gomr_runtime.master.sessions import Sessions
 from gomr_runtime.scheduler.events import CancelRequested, Event, Tick
 from gomr_runtime.scheduler.state import Phase
 
+if TYPE_CHECKING:
+    from gomr_runtime.storage.signed_reads import ReadGrants
+
 TICK = 0.25  # seconds
 FENCE_EVERY = 5.0  # seconds between two looks for a newer master
 KIND_OF_PHASE: dict[Phase, TaskKind] = {
@@ -65,8 +69,16 @@ class Nonces:
 class Driver:
     """One master's work on one run, from its epoch to its exit code."""
 
-    def __init__(self, journal: Journal, job: JobSpec, feed: Feed, elapsed: float) -> None:
-        """`elapsed`: seconds since the run's first master started."""
+    def __init__(
+        self,
+        journal: Journal,
+        job: JobSpec,
+        feed: Feed,
+        elapsed: float,
+        grants: ReadGrants | None = None,
+    ) -> None:
+        """`elapsed`: seconds since the run's first master started. grants: for inputs that the
+        workers' own keys do not open."""
         self.journal = journal
         self.job = job
         self.feed = feed
@@ -77,6 +89,7 @@ class Driver:
         self.ready = asyncio.Event()  # the store is replayed: workers may register
         self.finished = asyncio.Event()  # the summary is told, or this master was superseded
         self.superseded = False
+        self._grants = grants
         self._connected_told = False
         self._told_phase = Phase.WAIT
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -148,8 +161,11 @@ class Driver:
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
-            case Assign(worker, task, pieces_key):
+            case Assign(worker, task, pieces_key, pieces):
                 assign = pb.Assign(task=task, pieces_key=pieces_key)
+                if self._grants is not None and pieces:
+                    assign.reads_query = self._grants.query
+                    assign.reads = self._grants.signatures(p.file.location for p in pieces)
                 self.sessions.send(worker, pb.MasterMessage(assign=assign))
             case Abandon(worker, attempt, nonce, reason):
                 abandon = pb.Abandon(

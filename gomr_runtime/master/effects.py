@@ -12,6 +12,7 @@ from gomr_runtime.errors import GomrError, RunConflict
 from gomr_runtime.job import Summary, TaskFailure, TaskResult
 from gomr_runtime.master.duties import Answer, Duty
 from gomr_runtime.master.journal import Manifest, Plan
+from gomr_runtime.pieces import Split
 from gomr_runtime.scheduler.events import AttemptId, Event
 
 
@@ -77,11 +78,12 @@ class Replaced(Event):
 @dataclass(frozen=True, slots=True)
 class Assign:
     """Send the worker an attempt: `task` is its TaskSpec as JSON. pieces_key: the object with its
-    pieces where they are too many for a message."""
+    pieces where they are too many for a message. pieces: all of them."""
 
     worker: str
     task: str
     pieces_key: str = ""
+    pieces: Split = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import gc
 import resource
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -20,8 +21,11 @@ from gomr_runtime.master.gate import Gate
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.service import MasterService, RunService
 from gomr_runtime.process import watch_for_end, write_atomically
-from gomr_runtime.storage import Store, open_store
+from gomr_runtime.storage import S3Settings, Store, open_store
 from gomr_runtime.storage.several import at_once
+
+if TYPE_CHECKING:
+    from gomr_runtime.storage.signed_reads import ReadGrants
 
 LINGER = 5.0  # seconds at most for workers and client to hear of the end
 SOCKET_GRACE = 1.0  # a worker on this machine whose socket closed is back by then, or dead
@@ -79,7 +83,8 @@ async def serve(arguments: Arguments, store: Store | None = None) -> int:
     job = await asyncio.to_thread(journal.read_job)
     await asyncio.to_thread(journal.take_epoch)
     elapsed = await asyncio.to_thread(journal.elapsed, job.first_epoch)
-    driver = Driver(journal, job, Feed(journal.epoch), elapsed)
+    grants = await asyncio.to_thread(_grants, arguments.store)
+    driver = Driver(journal, job, Feed(journal.epoch), elapsed, grants)
     work = asyncio.create_task(_work(driver))
     grace = SOCKET_GRACE if arguments.listen.startswith("unix:") else None
     run_service = RunService(driver)
@@ -102,6 +107,16 @@ async def serve(arguments: Arguments, store: Store | None = None) -> int:
     finally:
         ended.cancel()
         await server.stop(STOP_GRACE)
+
+
+def _grants(store: str) -> ReadGrants | None:
+    """What signs the reading of inputs for workers, where we have keys for that."""
+    settings = S3Settings.of_reader()
+    if settings is None or not store.startswith("s3://"):
+        return None
+    from gomr_runtime.storage.signed_reads import ReadGrants  # obstore, only when it is needed
+
+    return ReadGrants(settings, store)
 
 
 async def _work(driver: Driver) -> int:

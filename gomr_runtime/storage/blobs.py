@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gomr_runtime.blobs import FileBlob
 from gomr_runtime.errors import DataError
@@ -117,12 +117,21 @@ class StoreBlobs:
         return self._buckets[name]
 
 
+class Granted(Protocol):
+    """Opens what another one's signature lets us read; see `signed_reads`."""
+
+    def open(self, location: str, until: int | None) -> Blob | None:
+        """None where no signature is for it."""
+
+
 class TaskBlobs:
     """`StoreBlobs` as one task reads them: what its plan names and nothing else, ahead no further
     than its pieces go. Of map outputs a reduce may open any of its run."""
 
-    def __init__(self, blobs: StoreBlobs, task: TaskSpec) -> None:
+    def __init__(self, blobs: StoreBlobs, task: TaskSpec, granted: Granted | None = None) -> None:
+        """granted: for what our own keys do not open."""
         self._blobs = blobs
+        self._granted = granted
         self._named = {f"store:{key}" for key in (task.maps_key, task.cuts_key) if key}
         self._maps = f"store:{map_data(task.run)}" if task.kind == "reduce" else ""
         self._ends: dict[str, int] = {}
@@ -135,7 +144,10 @@ class TaskBlobs:
         of_a_map = self._maps and location.startswith(self._maps)
         if not (of_a_map or location in self._ends or location in self._named):
             raise DataError(f"{location} is not among what this task reads")
-        return self._blobs.open(location, self._ends.get(location))
+        until = self._ends.get(location)
+        if self._granted is not None and (blob := self._granted.open(location, until)):
+            return blob
+        return self._blobs.open(location, until)
 
 
 def _info(store: Store, key: str) -> ObjectInfo:

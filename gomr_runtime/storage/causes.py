@@ -28,4 +28,6 @@ _PLAIN = {
 def os_cause(error: OSError) -> str:
     """One phrase for `error`, without paths."""
     code = error.errno or 0
+    if not code and isinstance(error, TimeoutError):  # of a socket
+        return "no answer in time"
     return _PLAIN.get(code) or error.strerror or os.strerror(code)

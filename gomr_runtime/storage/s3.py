@@ -10,40 +10,35 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store as Bucket
 
-from gomr_runtime.errors import DataError, StorageError
+from gomr_runtime.errors import StorageError
 from gomr_runtime.own_files import open_regular
 from gomr_runtime.storage.base import ObjectInfo, Pieces
 from gomr_runtime.storage.causes import os_cause
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
-from gomr_runtime.storage.outage import Outage
-from gomr_runtime.storage.s3_errors import NoAnswer, fault_of
+from gomr_runtime.storage.retries import FIRST_PAUSE, LONGEST_PAUSE, Again, Retries
+from gomr_runtime.storage.s3_errors import fault_of
 from gomr_runtime.storage.settings import S3Settings
 from gomr_runtime.storage.uploads import abort_unfinished
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
 
-T = TypeVar("T")
-
 CHUNK = 8 << 20  # of a multipart upload, and of a copy through this machine
 MAX_CHUNKS = 9_000  # S3 takes 10,000
 UPLOADS_AT_ONCE = 4
 RANGE_NOT_SATISFIABLE = 416
 PAGE = 1_000  # objects a list or delete request
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 PART_RETRIES = 10.0  # seconds for one of the requests that an upload takes
 # A silent server ends a request after `read_timeout`; this is for one that drips.
 LONGEST_REQUEST = timedelta(hours=1)
@@ -54,7 +49,7 @@ class S3Store:
 
     Every operation ends: it retries outages, 5xx and throttling with growing random pauses for
     `settings.retry_seconds`, then raises `StorageError` with a plain cause and no credentials. An
-    outage counts once for all operations, see `Outage`.
+    outage counts once for all operations, see `Retries`.
     """
 
     copy_limit = 5 << 30  # S3 copies no larger object in one request
@@ -63,7 +58,7 @@ class S3Store:
         self._bucket_name = bucket
         self._above = f"{check_key(prefix)}/" if prefix else ""
         self._settings = settings
-        self._outage = Outage(settings.retry_seconds)
+        self._retries = Retries(self.url, settings.retry_seconds)
         self._bucket = _open_bucket(bucket, settings, 0.0)
 
     @cached_property
@@ -95,17 +90,17 @@ class S3Store:
             options["range"] = (start, start + length)
         elif start:
             options["range"] = {"offset": start}
-        return self._try("read", key, lambda: _read(self._bucket, path, options))
+        return self._retries.run("read", key, lambda: _read(self._bucket, path, options))
 
     def info(self, key: str) -> ObjectInfo:
         path = self._above + check_key(key)
-        found = self._try("read", key, lambda: obstore.head(self._bucket, path))
+        found = self._retries.run("read", key, lambda: obstore.head(self._bucket, path))
         return ObjectInfo(key, found["size"], _version(found["e_tag"]))
 
     def put(self, key: str, data: bytes) -> None:
         path = self._above + check_key(key)
         bucket = self._parts if len(data) > CHUNK else self._bucket
-        self._try(
+        self._retries.run(
             "write",
             key,
             lambda: obstore.put(
@@ -119,7 +114,7 @@ class S3Store:
             file = open_regular(path)  # no link: user code may have put one there
             try:
                 step = partial(_send, self._parts, target, file, os.fstat(file).st_size)
-                self._try("write", key, step)
+                self._retries.run("write", key, step)
             finally:
                 os.close(file)
             path.unlink()
@@ -145,7 +140,7 @@ class S3Store:
                         raise failed[0] from None
                     raise
 
-        self._try("write", key, step)
+        self._retries.run("write", key, step)
 
     def upload(self, key: str, path: Path, sent: Callable[[int], None]) -> None:
         """Write a copy of the local file; `sent` hears of bytes on their way, and of a negative
@@ -176,11 +171,11 @@ class S3Store:
                 sent(-on_the_way)
                 raise
 
-        self._try("write", key, step)
+        self._retries.run("write", key, step)
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._above + check_key(key)
-        return self._try("create", key, lambda: self._create(path, data))
+        return self._retries.run("create", key, lambda: self._create(path, data))
 
     def _create(self, path: str, data: bytes) -> bool:
         """One try; after a lost answer there is another, which finds what this one did.
@@ -192,7 +187,7 @@ class S3Store:
         except (AlreadyExistsError, PreconditionError) as error:
             stored = self._stored(path)
             if stored is None:  # a conflict with a writer that did not get through
-                raise _Again(error) from None
+                raise Again(error) from None
             return stored == data
         return True
 
@@ -204,7 +199,7 @@ class S3Store:
 
     def copy(self, source: str, target: str) -> None:
         from_, to = self._above + check_key(source), self._above + check_key(target)
-        size = self._try("copy", source, lambda: obstore.head(self._bucket, from_))["size"]
+        size = self._retries.run("copy", source, lambda: obstore.head(self._bucket, from_))["size"]
 
         def step() -> None:
             if size <= self.copy_limit:
@@ -212,7 +207,7 @@ class S3Store:
             else:
                 asyncio.run(_copy_through(self._parts, from_, to, size))
 
-        self._try("copy", source, step)
+        self._retries.run("copy", source, step)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return self._listed(self._above + check_prefix(prefix))
@@ -223,7 +218,7 @@ class S3Store:
         last = folder + slash + beginning[:-1] if beginning[:-1] else ""
         known = len(self._above)
         pages = _Pages(self._bucket, folder)
-        while page := self._try("list", prefix, partial(pages.next, last)):
+        while page := self._retries.run("list", prefix, partial(pages.next, last)):
             for found in page:
                 path, size = found["path"], found["size"]
                 if path <= last:
@@ -241,54 +236,17 @@ class S3Store:
             raise StorageError("an empty prefix would delete the whole store")
         count, keys = 0, (found.key for found in self.list(prefix))
         while page := [self._above + key for key in itertools.islice(keys, PAGE)]:
-            self._try("delete", prefix, partial(obstore.delete, self._bucket, page))
+            self._retries.run("delete", prefix, partial(obstore.delete, self._bucket, page))
             count += len(page)
         if prefix.endswith("/"):  # all of a run, whose killed workers may have left some
             above = self._above + prefix
             abort = partial(abort_unfinished, self._settings, self._bucket_name, above)
-            self._try("delete", prefix, abort)
+            self._retries.run("delete", prefix, abort)
         return count
 
     def local_path(self, key: str) -> Path | None:
         check_key(key)
         return None
-
-    def _try(self, action: str, key: str, step: Callable[[], T]) -> T:
-        """`step()`, again and again while that can help and the time lasts."""
-        began, pause = time.monotonic(), FIRST_PAUSE
-        while True:
-            tried = time.monotonic()
-            try:
-                done = step()
-            except PreconditionError:
-                raise DataError(f"{self.url}/{key} changed while it was read") from None
-            except (_Again, NoAnswer, BaseError, FileNotFoundError) as error:
-                failure = self._failure(action, key, error, tried)
-                now = time.monotonic()
-                left = self._outage.deadline(began) - now
-                if left <= 0:
-                    raise StorageError(f"{failure}; gave up after {now - began:.0f} s") from None
-            else:
-                self._outage.answered()
-                return done
-            time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311
-            pause = min(pause * 2, LONGEST_PAUSE)
-
-    def _failure(self, action: str, key: str, error: Exception, tried: float) -> str:
-        """What went wrong in one try that began at `tried`. Raises where no other try can help."""
-        conflict = isinstance(error, _Again)
-        fault = fault_of(error.reason if isinstance(error, _Again) else error)
-        words = f"cannot {action} {key} in {self.url}: {fault.cause}"
-        if fault.retry and not conflict:
-            self._outage.unanswered(tried)
-            return words
-        self._outage.answered()
-        # Of an upload that is complete, but whose last answer got lost, the server knows no more.
-        if conflict or (fault.code == "NoSuchUpload" and action == "write"):
-            return words
-        if fault.absent and action in {"read", "copy"}:
-            raise KeyError(key) from None
-        raise StorageError(words) from None
 
 
 class _Pages:
@@ -311,12 +269,6 @@ class _Pages:
         except BaseError:
             self._stream = None
             raise
-
-
-class _Again(Exception):
-    def __init__(self, reason: BaseError) -> None:
-        super().__init__()
-        self.reason = reason
 
 
 async def _copy_through(bucket: Bucket, source: str, target: str, size: int) -> None:

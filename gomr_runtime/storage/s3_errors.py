@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError, InvalidPathError
 
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3}),")
 _KEY = re.compile(r'Path ("(?:[^"\\]|\\.)*")')
-_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 
 _PLAIN = {
     "NoSuchBucket": "the bucket does not exist: create it or correct the URL",
@@ -49,6 +49,7 @@ _NETWORK = (
 )
 _FINAL_WORDS = ("BadScheme", "InvalidCertificate", "InvalidContentType")
 _FINAL_CODES = {"XMinioStorageFull", "QuotaExceeded", "NoSuchBucket"}
+FORBIDDEN, NOT_FOUND = 403, 404
 # Of a connection that was cut, and of MinIO for a copy whose source goes away meanwhile: status 400
 # all the same.
 _AGAIN_CODES = {"IncompleteBody", "RequestTimeout"}
@@ -57,6 +58,15 @@ _AGAIN_STATUS = {408, 409, 429, 499}  # 499: of MinIO and nginx, when a proxy be
 
 class NoAnswer(Exception):
     """A request that went past obstore found nobody, or one who is busy; the text is the cause."""
+
+
+class Refusal(Exception):
+    """A request that went past obstore got an answer of this HTTP status, and S3's code or ""."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(status, code)
+        self.status = status
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +83,13 @@ class Fault:
 def fault_of(error: Exception) -> Fault:
     if isinstance(error, NoAnswer):
         return Fault(str(error), 0, "", absent=False, retry=True)
+    if isinstance(error, Refusal):
+        status, code = error.status, error.code
+        cause = _PLAIN.get(code) or _cause(error, "", status, code)
+        absent = status == NOT_FOUND and code != "NoSuchBucket"
+        return Fault(cause, status, code, absent, retry=_transient("", status, code))
     text = str(error)
-    status_match, code_match = _STATUS.search(text), _CODE.search(text)
+    status_match, code_match = _STATUS.search(text), CODE.search(text)
     status = int(status_match[1] or status_match[2]) if status_match else 0
     code = code_match[1] if code_match else ""
     absent = isinstance(error, FileNotFoundError) and code != "NoSuchBucket"
@@ -96,6 +111,8 @@ def _transient(text: str, status: int, code: str) -> bool:
 
 
 def _cause(error: Exception, text: str, status: int, code: str) -> str:
+    if status == FORBIDDEN and not code:  # the answer to a HEAD has no more to say
+        return _PLAIN["AccessDenied"]
     if status:
         return f"the server answered {status}{' ' + code if code else ''}"
     for word, cause in _NETWORK:

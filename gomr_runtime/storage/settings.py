@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gomr_runtime.errors import StorageError, UsageError
@@ -68,6 +68,21 @@ class S3Settings:
             connect_timeout=_seconds(given, "GOMR_S3_CONNECT_TIMEOUT", CONNECT_TIMEOUT),
             read_timeout=_seconds(given, "GOMR_S3_READ_TIMEOUT", READ_TIMEOUT),
             retry_seconds=_seconds(given, "GOMR_S3_RETRY_SECONDS", RETRY_SECONDS),
+        )
+
+    @staticmethod
+    def of_reader(environ: Mapping[str, str] | None = None) -> S3Settings | None:
+        """The same endpoint with the keys of `GOMR_S3_READER_ACCESS_KEY`, `_SECRET_KEY` and
+        `_SESSION_TOKEN`, by which a master signs what workers may read; None without them."""
+        given = os.environ if environ is None else environ
+        key, secret, token = (
+            _value(given, f"GOMR_S3_READER_{name}")
+            for name in ("ACCESS_KEY", "SECRET_KEY", "SESSION_TOKEN")
+        )
+        if not key:
+            return None
+        return replace(
+            S3Settings.from_env(given), access_key=key, secret_key=secret, session_token=token
         )
 
 

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2 as pb
@@ -24,7 +24,7 @@ from gomr_runtime.job import JobDescription, JobSpec, TaskFailure, TaskResult, T
 from gomr_runtime.pieces import read_pieces
 from gomr_runtime.profile import stored
 from gomr_runtime.result_law import asked_of
-from gomr_runtime.storage import Store, StoreBlobs, TaskBlobs
+from gomr_runtime.storage import S3Settings, Store, StoreBlobs, TaskBlobs
 from gomr_runtime.streams import say
 from gomr_runtime.typed_json import Mismatch, from_json
 from gomr_runtime.worker import forkserver
@@ -34,6 +34,9 @@ from gomr_runtime.worker.children import Child, Ended, Limits, NotStarted
 from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, record_in_flight, whereabouts
 from gomr_runtime.worker.frames import BadFrame
 from gomr_runtime.worker.session import Identity, Lost, Session
+
+if TYPE_CHECKING:
+    from gomr_runtime.storage.signed_reads import GrantedReads, TaskReads
 
 MOST_MAPS = 2**32 - 1  # in a run: a worker does not know how many there are
 LOADS = 2  # of the worker file, where the first one crashes
@@ -63,6 +66,10 @@ class Running:
 
     spec: TaskSpec
     epoch: int
+    pieces_key: str = ""
+    reads_query: str = ""
+    reads: bytes = b""
+    blobs: Blobs | None = None
     child: Child | None = None
     abandoned: bool = False
 
@@ -82,6 +89,7 @@ class Supervisor:
         self._scratch = settings.scratch.resolve()  # user code may put a link there
         self._local = store.url.startswith("file:")
         self._blobs = StoreBlobs(store)
+        self._reads: GrantedReads | None = None
         self._limits = Limits(job.memory, job.task_timeout)
         self._child_job = to_json(replace(job, files=()))
         self._description: JobDescription | None = None
@@ -112,6 +120,8 @@ class Supervisor:
             for task in watched:
                 task.cancel()
             await self._abandon_all()
+            if self._reads is not None:
+                self._reads.close()
 
     async def _work(self) -> int:
         identity = await self._describe()
@@ -176,10 +186,10 @@ class Supervisor:
             raise EnvironmentFailed(
                 f"the master of epoch {epoch} sent no task: {error}; use one version for both"
             ) from None
-        running = Running(spec, epoch)
+        running = Running(spec, epoch, assign.pieces_key, assign.reads_query, assign.reads)
         self._running[_name(spec)] = running
         self._used += 1
-        task = asyncio.create_task(self._attempt(running, assign.pieces_key))
+        task = asyncio.create_task(self._attempt(running))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -211,13 +221,13 @@ class Supervisor:
 
     # Attempts.
 
-    async def _attempt(self, running: Running, pieces_key: str) -> None:
+    async def _attempt(self, running: Running) -> None:
         name = _name(running.spec)
         scratch = self._settings.scratch / name
         room_told = False
         try:
             async with self._slots:
-                outcome = await self._outcome(running, pieces_key, scratch)
+                outcome = await self._outcome(running, scratch)
             if outcome is not None:
                 await self._store_log(running, outcome)
             self._used -= 1
@@ -240,14 +250,12 @@ class Supervisor:
                 self._say_room()
             await asyncio.to_thread(shutil.rmtree, scratch, True)
 
-    async def _outcome(
-        self, running: Running, pieces_key: str, scratch: Path
-    ) -> TaskResult | TaskFailure | None:
+    async def _outcome(self, running: Running, scratch: Path) -> TaskResult | TaskFailure | None:
         """What the child made of it; None when it was abandoned."""
         if running.abandoned:
             return None
         try:
-            running.spec = await asyncio.to_thread(self._prepare, running.spec, pieces_key, scratch)
+            await asyncio.to_thread(self._prepare, running, scratch)
         except GomrError as error:
             return failure_of(error, running.spec)
         except OSError as error:
@@ -262,8 +270,7 @@ class Supervisor:
             store=self._store.url if local else "",
             scratch=str(scratch),
         )
-        blobs = None if local else TaskBlobs(self._blobs, running.spec)
-        child = running.child = Child(request, self._limits, blobs)
+        child = running.child = Child(request, self._limits, None if local else running.blobs)
         assert self._description is not None
         asked = asked_of(running.spec.kind, self._job, self._description, MOST_MAPS)
         try:
@@ -294,7 +301,7 @@ class Supervisor:
             running.spec,
             self._job,
             self._description.format,
-            cast(Blobs, self._blobs),
+            running.blobs or cast(Blobs, self._blobs),
             monitor,
         )
         return diagnose(
@@ -321,11 +328,23 @@ class Supervisor:
         except GomrError as error:
             _log(f"{running.spec.name}: cannot store what it printed: {error}")
 
-    def _prepare(self, spec: TaskSpec, pieces_key: str, scratch: Path) -> TaskSpec:
+    def _prepare(self, running: Running, scratch: Path) -> None:
         scratch.mkdir(parents=True)
-        if not pieces_key:
-            return spec
-        return replace(spec, pieces=read_pieces(self._store, pieces_key))
+        if running.pieces_key:
+            pieces = read_pieces(self._store, running.pieces_key)
+            running.spec = replace(running.spec, pieces=pieces)
+        running.blobs = TaskBlobs(self._blobs, running.spec, self._granted(running))
+
+    def _granted(self, running: Running) -> TaskReads | None:
+        """What the master has signed for the attempt."""
+        if not running.reads_query:
+            return None
+        if self._reads is None:
+            from gomr_runtime.storage.signed_reads import GrantedReads  # obstore, where it is used
+
+            self._reads = GrantedReads(S3Settings.from_env(), self._store.url)
+        pieces, signatures = running.spec.pieces, running.reads
+        return self._reads.of_task(pieces, running.reads_query, signatures)
 
     async def _publish(
         self, spec: TaskSpec, result: TaskResult, scratch: Path

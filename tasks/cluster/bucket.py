@@ -1,20 +1,19 @@
-"""A bucket of an S3 endpoint: made if it is not there, and how full its disk is.
+"""A bucket of an S3 endpoint: made if it is not there, and whether inputs fit into it.
 
 Parts of uploads that were cut off need no rule here: MinIO removes them after a day.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.error
 import urllib.request
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from gomr_runtime.errors import StorageError
 from gomr_runtime.quantities import format_size
 from gomr_runtime.storage import S3Settings
+from tasks.cluster.minio_admin import free_bytes
 
 READY_SECONDS = 30.0  # a server that calls itself ready may answer 503 for a moment
 LOOK_AGAIN = 0.2
@@ -50,29 +49,6 @@ def ensure_bucket(name: str, settings: S3Settings) -> bool:
         if time.monotonic() > deadline:
             raise StorageError(f"{settings.endpoint} takes no requests: {cause}")
         time.sleep(LOOK_AGAIN)
-
-
-def free_bytes(settings: S3Settings) -> int:
-    """What MinIO's disks can still take; StorageError when it does not say."""
-    from minio import MinioAdmin
-    from minio.credentials.providers import StaticProvider
-    from minio.error import MinioException
-
-    address = urlsplit(settings.endpoint)
-    admin = MinioAdmin(
-        endpoint=address.netloc,
-        credentials=StaticProvider(settings.access_key, settings.secret_key),
-        secure=address.scheme == "https",
-    )
-    try:
-        told = json.loads(admin.info())
-    except (MinioException, ValueError, OSError) as error:
-        raise StorageError(f"{settings.endpoint} does not say how full it is: {error}") from None
-    return sum(
-        int(drive.get("availspace", 0))
-        for server in told.get("servers", ())
-        for drive in server.get("drives", ())
-    )
 
 
 def check_fits(needed: int, size: int, settings: S3Settings) -> None:

@@ -36,7 +36,7 @@ from tasks.cluster.pods import Happening, MasterEnded, PodWatch, Told
 from tasks.cluster.port_forward import PortForward
 from tasks.cluster.store_access import StoreAccess
 from tasks.cluster.trouble import last_line
-from tasks.cluster.worker_login import worker_login
+from tasks.cluster.worker_login import logins
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
@@ -108,7 +108,8 @@ class ClusterRun:
         submit(self._store, self.job, self._program)
         pods = self._pods
         if pods.s3.endpoint == MINIO_ENDPOINT:  # a store of one's own has its own ways
-            pods = replace(pods, worker_s3=worker_login(self._access, self.job))
+            workers, reader = logins(self._access, self.job.run)
+            pods = replace(pods, worker_s3=workers, reader_s3=reader)
         self._listen(run_objects.deploy(self._cluster, pods))
 
     def attach(self) -> bool:

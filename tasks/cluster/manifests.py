@@ -37,9 +37,9 @@ class RunPods:
 
     memory: bytes of the child that runs user code. timeout: of the run, in seconds. keep: leave
     the objects when the run is over. store: its `s3://` address; s3: how pods reach it, and
-    worker_s3 how workers do where their rights are less. store_authorities: PEM, "" for those that
-    the images know. pull: `Never` for images that were
-    loaded into the nodes.
+    worker_s3 how workers do where their rights are less; reader_s3: how the master reaches what it
+    signs for them. store_authorities: PEM, "" for those that the images know. pull: `Never` for
+    images that were loaded into the nodes.
     """
 
     run: str
@@ -50,6 +50,7 @@ class RunPods:
     store: str
     s3: S3Settings
     worker_s3: S3Settings | None = None
+    reader_s3: S3Settings | None = None
     store_authorities: bytes = b""
     timeout: float | None = None
     keep: bool = False
@@ -97,7 +98,7 @@ def master_job(pods: RunPods) -> Object:
     job = _only(_for_run("run/master.yaml", pods.run), "Job")
     spec = job["spec"]
     _fill(_container(job), pods, pods.master_image)
-    _leave_out_absent(job, pods, pods.s3)
+    _leave_out_absent(job, pods, pods.s3, pods.reader_s3)
     if pods.timeout is not None:
         spec["activeDeadlineSeconds"] = math.ceil(pods.timeout) + DEADLINE_SLACK
     if pods.keep:
@@ -108,14 +109,12 @@ def master_job(pods: RunPods) -> Object:
 def run_secret(pods: RunPods, values: Mapping[str, bytes]) -> Object:
     """values: `token`, `worker-token`, `ca.crt`, `tls.crt`, `tls.key`; what the store takes is
     added."""
-    workers = pods.worker_s3 or pods.s3
+    logins = {"": pods.s3, "worker-": pods.worker_s3 or pods.s3, "reader-": pods.reader_s3}
     keys = {
-        "access-key": pods.s3.access_key,
-        "secret-key": pods.s3.secret_key,
-        "session-token": pods.s3.session_token,
-        "worker-access-key": workers.access_key,
-        "worker-secret-key": workers.secret_key,
-        "worker-session-token": workers.session_token,
+        f"{whose}{name}": key
+        for whose, login in logins.items()
+        if login is not None
+        for name, key in _keys(login).items()
     }
     stored = dict(values) | {name: key.encode() for name, key in keys.items() if key}
     if pods.store_authorities:
@@ -185,15 +184,24 @@ def _fill(container: Object, pods: RunPods, image: str) -> None:
     container["env"].append({"name": "GOMR_S3_REGION", "value": pods.s3.region})
 
 
-def _leave_out_absent(workload: Object, pods: RunPods, s3: S3Settings) -> None:
+def _keys(login: S3Settings) -> dict[str, str]:
+    return {
+        "access-key": login.access_key,
+        "secret-key": login.secret_key,
+        "session-token": login.session_token,
+    }
+
+
+def _leave_out_absent(
+    workload: Object, pods: RunPods, s3: S3Settings, reader: S3Settings | None = None
+) -> None:
     """Files that there are not: the store may give access by other means than keys."""
     given = {
-        "authorities.crt": pods.store_authorities,
-        "access-key": s3.access_key,
-        "secret-key": s3.secret_key,
-        "session-token": s3.session_token,
+        "s3/authorities.crt": pods.store_authorities,
+        **{f"s3/{name}": key for name, key in _keys(s3).items()},
+        **{f"reader/{name}": key for name, key in _keys(reader or S3Settings()).items()},
     }
-    absent = {f"s3/{name}" for name, value in given.items() if not value}
+    absent = {name for name, value in given.items() if not value}
     container = _container(workload)
     unset = tuple(f"/{path}" for path in absent)
     container["env"] = [e for e in container["env"] if not e.get("value", "").endswith(unset)]

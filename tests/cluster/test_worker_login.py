@@ -37,6 +37,8 @@ def mapper(ctx, line: str) -> None:
         "own data": lambda: store.put(f"runs/{RUN}/data/map-0/9-x/spill", b"harmless"),
         "own job": lambda: store.get(f"runs/{RUN}/job.json"),
         "secret of another": lambda: store.get("runs/another/job.json"),
+        "input of another": lambda: store.get("inputs/another"),
+        "all": lambda: list(store.list("")),
     }
     for name, attempt in attempts.items():
         try:
@@ -66,6 +68,7 @@ def runs(cluster: RunningCluster, namespaces: dict[str, str], tmp_path: Path) ->
 
 def test_the_keys_of_a_worker_commit_nothing(runs: Runs) -> None:
     runs.store.put("runs/another/job.json", b"{}")
+    runs.store.put("inputs/another", b"x")
     summary = runs.finish(runs.make("one line\n", run="thief", mappers=1, reducers=1))
     (part,) = summary.parts
     lines = runs.store.get(part.key).decode().splitlines()
@@ -76,4 +79,6 @@ def test_the_keys_of_a_worker_commit_nothing(runs: Runs) -> None:
         "own data": "done",
         "own job": "done",
         "secret of another": "denied",
+        "input of another": "denied",
+        "all": "denied",
     }

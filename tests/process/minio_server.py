@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,14 +33,16 @@ class MinioServer(S3Server):
 
 
 @contextlib.contextmanager
-def running_minio(folder: Path, small: int = 0) -> Iterator[MinioServer]:
+def running_minio(
+    folder: Path, small: int = 0, binary: Callable[[], Path] = minio_binary
+) -> Iterator[MinioServer]:
     """A started server, stopped at the end; the test is skipped where Go is missing.
 
     With GOMR_NO_SKIP=1 it fails instead; with Go here a failed build is a failure. small:
-    megabytes of its disk.
+    megabytes of its disk. binary: gives the server's path.
     """
     require_go("MinIO")
-    server = MinioServer(minio_binary(), folder, small)
+    server = MinioServer(binary(), folder, small)
     try:
         server.start()
         yield server

@@ -167,8 +167,10 @@ class S3Server(ABC):
             try:
                 with urllib.request.urlopen(url, timeout=5):
                     return
-            except (urllib.error.URLError, OSError) as error:
+            except OSError as error:  # URLError, too
                 answer = error
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
             self._pause()
             if time.monotonic() > deadline:
                 self.stop()

@@ -11,8 +11,9 @@ from gomr_runtime import layout
 from gomr_runtime.errors import StorageError
 from gomr_runtime.storage import open_store, probe_create_only
 from tasks.cluster import bucket
-from tasks.cluster.bucket import check_fits, ensure_bucket, free_bytes
+from tasks.cluster.bucket import check_fits, ensure_bucket
 from tasks.cluster.clean import clean_store
+from tasks.cluster.minio_admin import free_bytes
 from tasks.cluster.store_access import StoreAccess
 from tests.process.minio_server import MinioServer, running_minio
 

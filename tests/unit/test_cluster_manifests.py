@@ -198,6 +198,23 @@ def test_workers_have_keys_of_their_own_where_there_are_some() -> None:
     assert data[mounted(master)["s3/secret-key"]] == base64.b64encode(CANARY.encode()).decode()
 
 
+def test_the_master_alone_has_keys_that_read_all_inputs() -> None:
+    own = S3Settings("http://minio:9000", access_key="a", secret_key="s", session_token="t")
+    reader = S3Settings("http://minio:9000", access_key="ra", secret_key="rs", session_token="rt")
+    pods = RunPods(**{**fields(PODS), "worker_s3": own, "reader_s3": reader})
+    data = manifests.run_secret(pods, {})["data"]
+    worker, master = manifests.worker_deployment(pods), manifests.master_job(pods)
+    names = ("access-key", "secret-key", "session-token")
+    read = [base64.b64decode(data[mounted(master)[f"reader/{name}"]]) for name in names]
+    assert read == [b"ra", b"rs", b"rt"]
+    assert not [key for key in mounted(worker).values() if key.startswith("reader-")]
+    assert not [text for text in texts(worker) if "READER" in text]
+    files = {text for text in texts(master) if "/reader/" in text}
+    assert files == {f"/run/gomr/reader/{name}" for name in names}
+    without = manifests.master_job(RunPods(**{**fields(PODS), "worker_s3": own}))
+    assert not [text for text in texts(without) if "reader" in text.lower()]
+
+
 def mounted(workload: dict[str, Any]) -> dict[str, str]:
     """Path of each file of the run's Secret, and its key there."""
     volumes = workload["spec"]["template"]["spec"]["volumes"]
@@ -232,6 +249,24 @@ def test_pods_of_a_run_reach_the_store_and_the_master_alone() -> None:
     assert ports == [9000, 53, 53]
     assert [p["port"] for r in master["spec"]["ingress"] for p in r["ports"]] == [50051]
     assert [p["port"] for r in worker["spec"]["egress"] for p in r["ports"]] == [50051]
+
+
+def test_names_are_asked_of_the_clusters_dns_alone() -> None:
+    for found in everything():
+        if found["kind"] != "NetworkPolicy":
+            continue
+        for rule in found["spec"].get("egress", ()):
+            assert rule.get("to"), f"{named(found)} lets {rule['ports']} go anywhere"
+            if 53 not in {port["port"] for port in rule["ports"]}:
+                continue
+            pods, cache = rule["to"]
+            assert pods == {
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": "kube-system"}
+                },
+                "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+            }
+            assert cache == {"ipBlock": {"cidr": "169.254.20.10/32"}}  # of NodeLocal DNSCache
 
 
 def test_the_files_are_not_changed_by_use() -> None:

@@ -202,7 +202,15 @@ def test_a_misspelt_variable_is_answered_with_the_near_name(
 
 def test_variables_of_others_are_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["CACHE", "CLUSTER", "NO_SKIP", "SIMULATED_SEEDS", "MINIO_VERSION", "HOME", "STATE"]
-    names += ["PURE", "ALIVE_FILE", "BASE_IMAGE", "MINIO_IMAGE", "PART_OF", "S3_REGION_FILE"]
+    names += [
+        "PURE",
+        "ALIVE_FILE",
+        "BASE_IMAGE",
+        "MINIO_IMAGE",
+        "MINIO_ALLOW_UNPATCHED",
+        "PART_OF",
+        "S3_REGION_FILE",
+    ]
     for name in names:
         monkeypatch.setenv(f"GOMR_{name}", "0")
     monkeypatch.setenv("GOMR", "x")

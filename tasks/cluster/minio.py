@@ -18,6 +18,7 @@ from tasks.cluster.bucket import check_fits, ensure_bucket
 from tasks.cluster.evidence import EvidenceReader
 from tasks.cluster.judgement import Judge
 from tasks.cluster.manifests import MINIO_ENDPOINT, MINIO_SELECTOR
+from tasks.cluster.minio_admin import DEFAULT_LOGIN
 from tasks.cluster.pod_state import is_ready
 from tasks.cluster.pods import error_of
 from tasks.cluster.port_forward import PortForward
@@ -33,7 +34,6 @@ BUCKET = "map-reduce-bucket"
 URL = f"s3://{BUCKET}"
 PORT = 9000
 START_SECONDS = 300.0  # an image may have to be pulled
-DEFAULT_LOGIN = "minioadmin"
 TICK = 1.0
 
 Tell = Callable[[str], None]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.cluster.minio_admin import PATCHED, released
+from gomr_runtime.storage import S3Settings
+from tasks.cluster.minio_admin import DEFAULT_LOGIN, PATCHED, check_patched, released
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,8 @@ def test_the_version_tells_the_age(version: str, patched: bool) -> None:
 )
 def test_a_version_that_does_not_tell_it(version: str) -> None:
     assert released(version) is None
+
+
+def test_a_server_with_the_login_that_everybody_knows_is_not_asked() -> None:
+    nobody = "http://127.0.0.1:1"
+    check_patched(S3Settings(nobody, access_key=DEFAULT_LOGIN, secret_key=DEFAULT_LOGIN))

@@ -10,6 +10,7 @@ import zlib
 from typing import Any
 
 from gomr_runtime.job import fields_of
+from gomr_runtime.typed_json import parse
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=fields_of).encode
 
@@ -27,4 +28,4 @@ def decode(data: bytes) -> Any:
     body = data[9:]
     if data[:9] != b"%08x\n" % zlib.crc32(body):
         raise ValueError(f"the checksum does not match its {len(data)} bytes")
-    return json.loads(body.decode("utf-8", "surrogateescape"))
+    return parse(body)

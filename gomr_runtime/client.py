@@ -14,7 +14,7 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, JobFailed
 from gomr_runtime.job import Summary
-from gomr_runtime.typed_json import from_json
+from gomr_runtime.stored_run import summary_of
 from gomr_runtime.unforeseen import unforeseen
 
 PATIENCE = 120.0  # seconds without any master before `watch` gives up
@@ -159,7 +159,7 @@ class RunClient:
                 return None
             self._judge(error)
             raise self._unreachable(error) from None
-        return from_json(Summary, reply.summary)
+        return summary_of(reply.summary)
 
     def _unary(self, method: grpc.UnaryUnaryMultiCallable[object, object], request: object) -> None:
         try:

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
-from gomr_runtime import layout
 from gomr_runtime.errors import (
     EXIT_CONFLICT,
     EXIT_ENVIRONMENT,
@@ -40,8 +39,8 @@ from gomr_runtime.program_files import ProgramFiles
 from gomr_runtime.runs import announce, scratch
 from gomr_runtime.storage import open_store
 from gomr_runtime.storage.directory import path_of
+from gomr_runtime.stored_run import read_summary, summary_of
 from gomr_runtime.submit import submit
-from gomr_runtime.typed_json import from_json
 from gomr_runtime.unforeseen import check_address_space
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ class LocalRun:
             if on_event is not None:
                 on_event(happening)
             if happening.WhichOneof("body") == "summary":
-                return self._finished(from_json(Summary, happening.summary))
+                return self._finished(summary_of(happening.summary))
 
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run; `watch` then raises Cancelled."""
@@ -310,7 +309,7 @@ class LocalRun:
     def _stored_summary(self) -> Summary | None:
         """How the run ended, as its master wrote it down."""
         with contextlib.suppress(KeyError):
-            return from_json(Summary, self._store.get(layout.summary(self.job.run)))
+            return read_summary(self._store, self.job.run)
         return None
 
     def _dead(self, process: LocalProcess | None) -> GomrError:
@@ -350,7 +349,7 @@ class LocalRun:
                 if isinstance(happening, (LocalProcess, Exception)):
                     return
                 if happening.WhichOneof("body") == "summary":
-                    self.summary = from_json(Summary, happening.summary)
+                    self.summary = summary_of(happening.summary)
                     return
 
     def _handle_sigterm(self) -> None:

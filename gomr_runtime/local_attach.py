@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gomr_runtime import layout
 from gomr_runtime.client import RunClient, error_of
 from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict
 from gomr_runtime.job import Summary
@@ -16,7 +15,7 @@ from gomr_runtime.local_folder import CLIENT_TOKEN
 from gomr_runtime.own_files import check_own_folder, read_own
 from gomr_runtime.resume import published
 from gomr_runtime.storage import open_store
-from gomr_runtime.typed_json import from_json
+from gomr_runtime.stored_run import read_summary, summary_of
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
@@ -76,12 +75,12 @@ class AttachedRun:
 
     def _tell(self, event: pb.WatchEvent, on_event: OnEvent | None) -> None:
         if event.WhichOneof("body") == "summary":
-            self.summary = from_json(Summary, event.summary)
+            self.summary = summary_of(event.summary)
         if on_event is not None:
             on_event(event)
 
     def _left_behind(self) -> Summary | None:
         """How the run ended, from its data or from its output."""
         with suppress(KeyError):
-            return from_json(Summary, open_store(self._store_url).get(layout.summary(self._run)))
+            return read_summary(open_store(self._store_url), self._run)
         return published(self._output, self._run)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from gomr_runtime import checked
 from gomr_runtime.job import MapOutput
+from gomr_runtime.typed_json import shown, take
 
 VERSION = 2
 
@@ -21,7 +23,19 @@ def decode_maps(data: bytes) -> list[MapOutput]:
     found = checked.decode(data)
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ValueError("not a list of map outputs of this version")
-    return [
-        MapOutput(int(task), str(key), int(size), int(index))
-        for task, key, size, index in found["maps"]
-    ]
+    rows = found.get("maps")
+    if not isinstance(rows, list):
+        raise ValueError(f"maps: {shown(rows)} is no list")
+    outputs = [_output(row) for row in rows]
+    if [output.task for output in outputs] != list(range(len(outputs))):
+        raise ValueError("its map outputs are not those of every map, in order")
+    return outputs
+
+
+def _output(row: Any) -> MapOutput:
+    if not isinstance(row, list) or len(row) != len(_FIELDS):
+        raise ValueError(f"{shown(row)} is no map output")
+    return take(MapOutput, dict(zip(_FIELDS, row, strict=True)))
+
+
+_FIELDS = ("task", "key", "size", "index_bytes")

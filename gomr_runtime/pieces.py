@@ -53,7 +53,7 @@ def decode_pieces(data: bytes) -> Split:
     Raises:
         ValueError: for anything else.
     """
-    try:
-        return tuple(take(Piece, row) for row in checked.decode(data))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"not a list of pieces: {error}") from None
+    rows = checked.decode(data)
+    if not isinstance(rows, list):
+        raise ValueError("not a list of pieces")
+    return tuple(take(Piece, row) for row in rows)

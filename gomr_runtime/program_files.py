@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+
+from gomr_runtime.typed_json import from_json, shown
+from gomr_runtime.wire_types import Many, Name, Sha256, Source
 
 MAIN = "__main__"
 _SITE = frozenset({"site-packages", "dist-packages"})
@@ -131,17 +133,33 @@ def decode(data: bytes, sha256: str = "") -> ProgramFiles:
     Raises:
         ValueError: the bytes are damaged, or another program's.
     """
-    try:
-        fields: dict[str, Any] = json.loads(data)
-        rows, stored = fields.pop("files"), fields.pop("sha256")
-        files = (SourceFile(r["module"], r["path"], _bytes(r["source"])) for r in rows)
-        found = ProgramFiles(files=tuple(files), **fields)
-        right = found.sha256 == stored == (sha256 or stored)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no program: {error!r}") from None
-    if not right:
+    stored = from_json(_Stored, data)
+    files = tuple(SourceFile(f.module, f.path, _bytes(f.source)) for f in stored.files)
+    if not files or files[0].module != MAIN:
+        raise ValueError("it has no worker file")
+    for file in files:
+        if PurePosixPath(file.path).is_absolute() or ".." in PurePosixPath(file.path).parts:
+            raise ValueError(f"{shown(file.path)} is no path within a program")
+    found = ProgramFiles(stored.root, stored.file, stored.package, files)
+    if not found.sha256 == stored.sha256 == (sha256 or stored.sha256):
         raise ValueError("the checksum does not match")
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredFile:
+    module: Name
+    path: Name
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    root: Name
+    file: Name
+    package: Name
+    files: Many[_StoredFile]
+    sha256: Sha256
 
 
 def _bytes(text: str) -> bytes:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gomr_runtime import layout
-from gomr_runtime.errors import EnvironmentFailed, UsageError
+from gomr_runtime.errors import CorruptBlock, UsageError
 from gomr_runtime.job import InputFile, JobSpec, Part, Summary, to_json
 from gomr_runtime.local_processes import end_marked, part_of
 from gomr_runtime.options import RunOptions
 from gomr_runtime.program_files import ProgramFiles, decode
 from gomr_runtime.storage import Store, open_store
+from gomr_runtime.stored_run import read_job, read_summary
 from gomr_runtime.success import read_success
-from gomr_runtime.typed_json import from_json
 
 
 def earlier_job(store_url: str, run: str) -> JobSpec | None:
@@ -22,13 +22,9 @@ def earlier_job(store_url: str, run: str) -> JobSpec | None:
     if "://" not in store_url and not Path(store_url).is_dir():
         return None  # opening would make it
     try:
-        return from_json(JobSpec, open_store(store_url).get(layout.job(run)))
+        return read_job(open_store(store_url), run)
     except KeyError:
         return None
-    except ValueError as error:
-        raise EnvironmentFailed(
-            f"--resume {run}: its job.json in {store_url} is not readable: {error}"
-        ) from None
 
 
 def published(output: Path, run: str) -> Summary | None:
@@ -88,7 +84,7 @@ def continued(store: Store, job: JobSpec, program: ProgramFiles, options: RunOpt
     """`job` as it goes on with the run of its name in `store`: counts that were not given are
     those of the earlier start. UsageError when there is no such run, or it was another job."""
     try:
-        earlier = from_json(JobSpec, store.get(layout.job(job.run)))
+        earlier = read_job(store, job.run)
     except KeyError:
         raise UsageError(
             f"--resume {job.run}: there is no data of such a run in {store.url}: check its name, "
@@ -106,8 +102,8 @@ def continued(store: Store, job: JobSpec, program: ProgramFiles, options: RunOpt
 def how_it_ended(store: Store, run: str) -> Summary | None:
     """The summary of a run that is over."""
     try:
-        return from_json(Summary, store.get(layout.summary(run)))
-    except (KeyError, ValueError):
+        return read_summary(store, run)
+    except (KeyError, CorruptBlock):
         return None
 
 

@@ -66,6 +66,8 @@ Name = Annotated[str, AtMost(32_768)]
 Word = Annotated[str, AtMost(1_000)]
 Text = Annotated[str, AtMost(4 << 20)]
 """For people: a message, a traceback."""
+Source = Annotated[str, AtMost(256 << 20)]
+"""A file of a program."""
 CounterName = Annotated[str, Like(re.compile(r"(?s).{1,200}"), "a counter's name")]
 Sha256 = Annotated[str, Like(re.compile(r"[0-9a-f]{64}"), "a sha256 in hex")]
 RunName = Annotated[str, Like(re.compile(r"[a-z0-9](-?[a-z0-9]){0,38}"), "a run id")]

@@ -22,7 +22,7 @@ from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
 from gomr_runtime.scheduler.events import PlanningBegan, WorkerJoined
-from gomr_runtime.typed_json import from_json
+from gomr_runtime.typed_json import Mismatch, from_json, shown
 
 
 class Refusal(Exception):
@@ -52,11 +52,7 @@ class Admission:
         if driver.feed.ended:
             raise Refusal(f"run {driver.job.run} is over", EXIT_OK)
         if register.highest_epoch > driver.journal.epoch:
-            conflict = RunConflict(
-                f"run {driver.job.run}: worker {register.worker} has seen a newer master"
-            )
-            driver.supersede(conflict)
-            raise Refusal(str(conflict))
+            raise await self._check_newer(register)
         if register.failure:
             raise self._cannot_load(register)
         if driver.sessions.is_expired(register.worker):
@@ -78,8 +74,25 @@ class Admission:
             driver.tell_workers_connected()
         return session
 
+    async def _check_newer(self, register: pb.Register) -> Refusal:
+        """End this master if there is the newer one that a worker has seen: the store knows."""
+        driver = self._driver
+        claim = f"worker {register.worker} has seen a newer master"
+        try:
+            await asyncio.to_thread(driver.journal.check_epoch)
+        except RunConflict:
+            conflict = RunConflict(f"run {driver.job.run}: {claim}")
+            driver.supersede(conflict)
+            return Refusal(str(conflict))
+        except GomrError as error:  # the fence notices as well, and says it
+            return Refusal(f"{claim}, and the store does not tell: {error}")
+        return Refusal(f"{claim}, of epoch {register.highest_epoch}, and there is none")
+
     def _cannot_load(self, register: pb.Register) -> Refusal:
-        failure = from_json(TaskFailure, register.failure)
+        try:
+            failure = from_json(TaskFailure, register.failure)
+        except Mismatch as mismatch:
+            return Refusal(f"worker {register.worker}: unreadable failure: {mismatch}")
         if self._driver.plan is None:
             error = UsageError(failure.message, detail=failure.detail)
             error.failure = Failure(error.kind, str(error), frames=failure.frames)
@@ -117,22 +130,22 @@ class Admission:
 
 def check_identity(register: pb.Register, job: JobSpec, epoch: int) -> None:
     """Refusal for a worker of another run or of another version of GoMR."""
-    if register.run != job.run:
-        raise Refusal(f"this is master {epoch} of run {job.run}, not of {register.run!r}")
-    if register.version != rpc.version():
-        raise Refusal(
-            f"worker {register.worker} has gomr_runtime {register.version}, the master "
-            f"{rpc.version()}: build both from the same version"
-        )
     if not 0 < len(register.worker) <= 200 or not register.worker.isprintable():
         raise Refusal("a worker's name is 1 to 200 printable characters")
+    if register.run != job.run:
+        raise Refusal(f"this is master {epoch} of run {job.run}, not of {shown(register.run)}")
+    if register.version != rpc.version():
+        raise Refusal(
+            f"worker {register.worker} has gomr_runtime {shown(register.version)}, the master "
+            f"{rpc.version()}: build both from the same version"
+        )
 
 
 def read_description(register: pb.Register, job: JobSpec) -> JobDescription:
     """What the worker file says of itself, from the very file that the client gave."""
     try:
         description = from_json(JobDescription, register.description)
-    except (ValueError, TypeError) as error:
+    except Mismatch as error:
         raise Refusal(f"worker {register.worker}: unreadable description: {error}") from None
     if description.worker_sha256 != job.worker_sha256:
         raise Refusal(

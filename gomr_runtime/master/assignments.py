@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from gomr_runtime import layout
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.job import JobSpec, TaskKind, TaskResult, TaskSpec
+from gomr_runtime.job import JobSpec, TaskFailure, TaskKind, TaskResult, TaskSpec
+from gomr_runtime.master.effects import Doing
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.pieces import Split
+from gomr_runtime.result_law import Asked, wrong_failure, wrong_result
 from gomr_runtime.scheduler.events import AttemptId, TaskId
-from gomr_runtime.typed_json import from_json
+from gomr_runtime.typed_json import Mismatch, from_json, shown
 
 KINDS: dict[str, TaskKind] = {"sample": "sample", "map": "map", "reduce": "reduce"}
 
@@ -107,24 +109,46 @@ class Assignments:
         return sum(done.values())
 
 
-def read_result(run: str, attempt: AttemptId, nonce: str, text: str) -> TaskResult:
-    """InvalidMessage when the result is not readable or names data that is not the attempt's."""
+def read_result(run: str, attempt: AttemptId, nonce: str, text: str, asked: Asked) -> TaskResult:
+    """InvalidMessage when the result is not readable, names data that is not the attempt's, or says
+    what no attempt that was asked for this can have done."""
     try:
         result = from_json(TaskResult, text)
-    except (ValueError, TypeError) as error:
+    except Mismatch as error:
         raise InvalidMessage(f"{attempt}: unreadable result: {error}") from None
+    if words := wrong_result(result, asked):
+        raise InvalidMessage(f"{attempt}: a result that cannot be: {words}")
     own = TaskSpec(run, attempt.task.kind, attempt.task.index, attempt.attempt, nonce)
     for file in result.files:
         if file.key != layout.attempt_data(own, file.role):
-            raise InvalidMessage(f"{attempt}: {file.key!r} is not its own data")
+            raise InvalidMessage(f"{attempt}: {shown(file.key)} is not its own data")
     return result
+
+
+def read_failure(attempt: AttemptId, text: str, asked: Asked) -> TaskFailure:
+    """InvalidMessage when the failure is not readable, or no such attempt can fail so."""
+    try:
+        failure = from_json(TaskFailure, text)
+    except Mismatch as error:
+        raise InvalidMessage(f"{attempt}: unreadable failure: {error}") from None
+    if words := wrong_failure(failure, asked):
+        raise InvalidMessage(f"{attempt}: a failure that cannot be: {words}")
+    return failure
+
+
+def read_progress(message: pb.Progress) -> Doing:
+    """InvalidMessage for what no attempt can have done."""
+    attempt = attempt_id(message.attempt)
+    if not 0 <= message.fraction <= 1 or message.done < 0:
+        raise InvalidMessage(f"{attempt}: done {message.done}, that is {message.fraction:g} of it")
+    return Doing(attempt, message.fraction, message.done)
 
 
 def attempt_id(message: pb.Attempt) -> AttemptId:
     """InvalidMessage for a kind that does not exist; the scheduler refuses unknown numbers."""
     kind = KINDS.get(message.kind)
     if kind is None:
-        raise InvalidMessage(f"no task is of kind {message.kind!r}")
+        raise InvalidMessage(f"no task is of kind {shown(message.kind)}")
     return AttemptId(TaskId(kind, message.index), message.attempt)
 
 

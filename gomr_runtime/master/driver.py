@@ -39,6 +39,8 @@ from gomr_runtime.master.journal import Journal, Manifest, Plan
 from gomr_runtime.master.sessions import Sessions
 from gomr_runtime.scheduler.events import CancelRequested, Event, Tick
 from gomr_runtime.scheduler.state import Phase
+from gomr_runtime.unforeseen import unforeseen
+from gomr_runtime.wire_types import INT64
 
 if TYPE_CHECKING:
     from gomr_runtime.storage.signed_reads import ReadGrants
@@ -135,12 +137,20 @@ class Driver:
     async def _loop(self) -> None:
         while not self.finished.is_set():
             before = KIND_OF_PHASE.get(self.core.scheduler.phase)
-            effects = self.core.handle(await self._events.get())
+            effects = self._decided(await self._events.get())
             if before not in (None, KIND_OF_PHASE.get(self.core.scheduler.phase)):
                 self.feed.progress(self._progress_of(before), now=True)  # its last word
             for effect in effects:
                 self._carry_out(effect)
             self.tell_progress(now=any(isinstance(effect, PhaseBegan) for effect in effects))
+
+    def _decided(self, event: Event) -> list[Effect]:
+        """What the core makes of it; a defect of ours ends the run in a line, not this process: the
+        next master would meet it as well."""
+        try:
+            return self.core.handle(event)
+        except Exception as error:  # noqa: BLE001
+            return self.core.handle(Failing(self.now(), unforeseen(error)))
 
     async def _tick(self) -> None:
         while True:
@@ -250,6 +260,6 @@ class Driver:
             running=counts.running,
             failed_attempts=counts.failed_attempts,
             workers=len(self.sessions),
-            done=books.done(kind) + assignments.in_flight(kind, books.committed),
-            total=books.total(kind, assignments.plan),
+            done=min(INT64, books.done(kind) + assignments.in_flight(kind, books.committed)),
+            total=min(INT64, books.total(kind, assignments.plan)),
         )

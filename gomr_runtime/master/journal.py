@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from gomr_runtime import checked, layout
 from gomr_runtime.errors import (
@@ -28,20 +28,23 @@ from gomr_runtime.job import (
     JobSpec,
     MapOutput,
     Part,
-    Piece,
     Summary,
     TaskResult,
     to_json,
 )
 from gomr_runtime.maps import encode_maps
+from gomr_runtime.master.records import Mark, PlanRecord, decode_attempt, decode_splits, encode_plan
 from gomr_runtime.pieces import Split, encode_pieces, is_large
+from gomr_runtime.result_law import asked_of, wrong_result
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.several import Several
+from gomr_runtime.stored_run import read_job
 from gomr_runtime.success import check_parts, promote
-from gomr_runtime.typed_json import from_json, take
+from gomr_runtime.typed_json import Mismatch, take
 from gomr_runtime.typed_parts import typed_parts
 
+T = TypeVar("T")
 PUT_TIMES = 3
 """For which the pieces of a task are stored, each time with the store's own retries."""
 
@@ -107,20 +110,21 @@ class Journal:
         self._clock = clock
         self._several = several
         self._first_epoch = 1
-        self._end: _End | None = None
+        self._end: Mark | None = None
+        self._job: JobSpec | None = None
+        self._plan: Plan | None = None
 
     def read_job(self) -> JobSpec:
         try:
-            job = from_json(JobSpec, self.store.get(layout.job(self.run)))
-            self._first_epoch = job.first_epoch
-            return job
+            job = read_job(self.store, self.run)
         except KeyError:
             raise EnvironmentFailed(
                 f"run {self.run}: no {layout.job(self.run)} in {self.store.url}; "
                 "start the run with the command, not the master alone"
             ) from None
-        except ValueError as error:
-            raise EnvironmentFailed(f"run {self.run}: job.json is not readable: {error}") from None
+        self._first_epoch = job.first_epoch
+        self._job = job
+        return job
 
     def take_epoch(self) -> int:
         """Become the newest master of this run; the number is nobody else's.
@@ -144,7 +148,7 @@ class Journal:
         if end is None:
             return False
         if number < self._first_epoch:  # resumed: only a complete run stays over
-            complete = end.summary.state == "succeeded" and self._has(layout.summary(self.run))
+            complete = _succeeded(end) and self._has(layout.summary(self.run))
             end = end if complete else None
         self._end = end
         return end is not None
@@ -153,8 +157,8 @@ class Journal:
         """Seconds since that master started, by the clocks of the machines."""
         if self.epoch <= first_epoch:
             return 0.0
-        first = self._load(layout.epoch(self.run, first_epoch))
-        return max(0.0, self._clock() - float(first["at"]))
+        first = self._load(layout.epoch(self.run, first_epoch), _mark)
+        return max(0.0, self._clock() - first.at)
 
     def newest_epoch(self) -> int:
         keys = [found.key for found in self.store.list(layout.epochs(self.run))]
@@ -181,9 +185,11 @@ class Journal:
 
     def read_plan(self, files: tuple[InputFile, ...]) -> Plan | None:
         try:
-            return _decode_plan(self._load(layout.plan(self.run)), files)
+            found = self._load(layout.plan(self.run), partial(_decode_plan, files=files))
         except KeyError:
             return None
+        self._plan = found
+        return found
 
     def write_plan(self, plan: Plan, files: tuple[InputFile, ...]) -> Plan:
         """The run's plan: this one, or the one that another master wrote before. The pieces of
@@ -192,9 +198,10 @@ class Journal:
         for _ in self._several(lambda task: self._write_pieces(plan, task), plan.large_tasks()):
             pass
         content = _encode_plan(plan, files)
-        if self.store.create(layout.plan(self.run), content):
-            return plan
-        return _decode_plan(self._load(layout.plan(self.run)), files)
+        if not self.store.create(layout.plan(self.run), content):
+            plan = self._load(layout.plan(self.run), partial(_decode_plan, files=files))
+        self._plan = plan
+        return plan
 
     def _write_pieces(self, plan: Plan, task: TaskId) -> None:
         key = layout.pieces(self.run, plan.pieces, str(task))
@@ -218,7 +225,7 @@ class Journal:
             if self.store.create(key, _encode_manifest(manifest)):
                 return manifest
             try:
-                winner = _decode_manifest(self._load(key))
+                winner = self._load(key, partial(self._manifest, key))
             except KeyError:
                 raise StorageError(f"{key} in {self.store.url} was there and is gone") from None
             except CorruptBlock:
@@ -243,9 +250,27 @@ class Journal:
     def _read_commit(self, key: str) -> Manifest | None:
         """None when it is damaged: its task runs again."""
         try:
-            return _decode_manifest(self._load(key))
+            return self._load(key, partial(self._manifest, key))
         except CorruptBlock:
             return None
+
+    def _manifest(self, key: str, found: Any) -> Manifest:
+        """The manifest that is stored there; ValueError when it is none, another task's, or says
+        what no attempt of this run can have done."""
+        manifest = _decode_manifest(found)
+        task = manifest.attempt.task
+        if key != layout.commit(self.run, str(task), manifest.generation):
+            raise Mismatch(f"it is of {task}, generation {manifest.generation}")
+        if self._plan is None or self._job is None:
+            return manifest
+        maps = len(self._plan.splits)
+        tasks = {"sample": 1, "map": maps, "reduce": self._job.reducers}
+        if task.index >= tasks[task.kind]:
+            raise Mismatch(f"there is no {task}")
+        asked = asked_of(task.kind, self._job, self._plan.description, maps)
+        if words := wrong_result(manifest.result, asked):
+            raise Mismatch(words)
+        return manifest
 
     def seal_maps(self, maps: Sequence[MapOutput]) -> str:
         """The key under which exactly this list stands, never to be changed."""
@@ -273,38 +298,39 @@ class Journal:
         parts = [replace(p, key=s) for p, s in zip(summary.files, sources, strict=True)]
         check_parts(self.store, self.run, parts, self._several)
         key = layout.epoch(self.run, self.epoch + 1)
-        end = _End(summary, sources)
-        if not self.store.create(key, end.encode(self._nonce(), self._clock())):
+        end = Mark(self._nonce(), self._clock(), summary, sources)
+        if not self.store.create(key, checked.encode(end)):
             found = self._read_end(self.epoch + 1)
             if found is None:
                 raise self._replaced_by(self.newest_epoch())
             end = found
+        assert end.end is not None
         try:
-            self._make_output(end)
+            self._make_output(end.end, end.sources)
         except StorageError as error:
             raise Unfinished(
                 f"run {self.run} succeeded, but its output could not be made: {error}; resume it"
             ) from None
-        return end.summary
+        return end.end
 
     def read_summary(self) -> Summary | None:
         """How the run ended; None when it goes on. What the end left to do is done."""
-        if self._end is None:
+        if self._end is None or self._end.end is None:
             return None
-        self._make_output(self._end)
+        summary = self._end.end
+        self._make_output(summary, self._end.sources)
         if not self._has(layout.summary(self.run)):
-            self.write_summary(self._end.summary)
-        return self._end.summary
+            self.write_summary(summary)
+        return summary
 
     def write_summary(self, summary: Summary) -> None:
         """For whoever asks when no master is there; the decision is in the log of epochs."""
         self.store.put(layout.summary(self.run), to_json(summary))
 
-    def _make_output(self, end: _End) -> None:
-        summary = end.summary
+    def _make_output(self, summary: Summary, sources: tuple[str, ...]) -> None:
         if summary.state != "succeeded":
             return
-        files = [replace(f, key=s) for f, s in zip(summary.files, end.sources, strict=True)]
+        files = [replace(f, key=s) for f, s in zip(summary.files, sources, strict=True)]
         parts, set_aside = files[: len(summary.parts)], files[len(summary.parts) :]
         ledger, counters = summary.ledger, summary.counters
         try:
@@ -312,12 +338,10 @@ class Journal:
         except RunConflict as error:  # not a newer master: another result stands there
             raise JobFailed(str(error)) from None
 
-    def _read_end(self, number: int) -> _End | None:
+    def _read_end(self, number: int) -> Mark | None:
         """The end that this mark of the log is; None when a master started there."""
-        found = self._load(layout.epoch(self.run, number))
-        if "end" not in found:
-            return None
-        return _End(take(Summary, found["end"]), tuple(found["sources"]))
+        mark = self._load(layout.epoch(self.run, number), _mark)
+        return mark if mark.end is not None else None
 
     def _has(self, key: str) -> bool:
         try:
@@ -326,57 +350,34 @@ class Journal:
             return False
         return True
 
-    def _load(self, key: str) -> Any:
-        """What `checked.encode` made of it; CorruptBlock when it is damaged, KeyError when it is
-        not there."""
+    def _load(self, key: str, read: Callable[[Any], T]) -> T:
+        """What `read` makes of a stored record; CorruptBlock when it is damaged or not what belongs
+        there, KeyError when it is not there."""
+        data = self.store.get(key)
         try:
-            return checked.decode(self.store.get(key))
+            return read(checked.decode(data))
         except ValueError as error:
             raise CorruptBlock(
                 f"{key} in {self.store.url} is damaged: {error}; start a new run"
             ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How a run ends, and under which keys the attempts stored the parts of its output."""
+def _mark(found: Any) -> Mark:
+    return take(Mark, found)
 
-    summary: Summary
-    sources: tuple[str, ...]
 
-    def encode(self, nonce: str, at: float) -> bytes:
-        return checked.encode(
-            {"nonce": nonce, "at": at, "end": self.summary, "sources": self.sources}
-        )
+def _succeeded(mark: Mark) -> bool:
+    return mark.end is not None and mark.end.state == "succeeded"
 
 
 def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
-    """Pieces as rows of (file number, start, end): thousands of files stay small."""
-    numbers = {file: number for number, file in enumerate(files)}
-
-    def rows(split: Split) -> list[list[int]]:
-        return [[numbers[piece.file], piece.start, piece.end] for piece in split]
-
-    return checked.encode(
-        {
-            "pieces": plan.pieces,  # a nonce, too
-            "description": plan.description,
-            "splits": [rows(split) for split in plan.splits],
-            "sample": rows(plan.sample),
-        }
-    )
+    return encode_plan(plan.description, plan.splits, plan.sample, plan.pieces, files)
 
 
 def _decode_plan(found: Any, files: tuple[InputFile, ...]) -> Plan:
-    def split(rows: list[list[int]]) -> Split:
-        return tuple(Piece(files[number], start, end) for number, start, end in rows)
-
-    return Plan(
-        take(JobDescription, found["description"]),
-        tuple(split(rows) for rows in found["splits"]),
-        split(found["sample"]),
-        found.get("pieces", ""),
-    )
+    record = take(PlanRecord, found)
+    splits, sample = decode_splits(record, files)
+    return Plan(record.description, splits, sample, record.pieces)
 
 
 def _encode_manifest(manifest: Manifest) -> bytes:
@@ -394,11 +395,5 @@ def _encode_manifest(manifest: Manifest) -> bytes:
 
 
 def _decode_manifest(found: Any) -> Manifest:
-    kind, index = found["task"]
-    return Manifest(
-        found["epoch"],
-        AttemptId(TaskId(kind, index), found["attempt"]),
-        found["nonce"],
-        take(TaskResult, found["result"]),
-        found["generation"],
-    )
+    attempt, record = decode_attempt(found)
+    return Manifest(record.epoch, attempt, record.nonce, record.result, record.generation)

@@ -14,16 +14,23 @@ from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import one_line
 from gomr_runtime.job import TaskFailure, TaskResult
 from gomr_runtime.master.admission import Admission, Expired, Refusal
-from gomr_runtime.master.assignments import InvalidMessage, attempt_id, read_result
+from gomr_runtime.master.assignments import (
+    InvalidMessage,
+    attempt_id,
+    read_failure,
+    read_progress,
+    read_result,
+)
 from gomr_runtime.master.driver import Driver
-from gomr_runtime.master.effects import Beaten, Doing, Reported
+from gomr_runtime.master.effects import Beaten, Reported
 from gomr_runtime.master.sessions import Session as WorkerSession
 from gomr_runtime.master.sessions import Stream
+from gomr_runtime.result_law import asked_of
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
-from gomr_runtime.typed_json import from_json
 
 REGISTER_SECONDS = 10.0  # from the stream's opening to the registration
 MAX_SLOTS = 1024
+LONGEST_REASON = 200  # characters of why a worker leaves
 
 Context = ServicerContext[Any, Any]
 
@@ -52,7 +59,18 @@ class MasterService(services.MasterServicer):
             reader.cancel()
             self._closed(session, outbox)
         if reader.done() and not reader.cancelled() and (error := reader.exception()):
+            self._refuse(session, error)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, one_line(str(error)))
+
+    def _refuse(self, session: WorkerSession, error: BaseException) -> None:
+        """Give up a worker that said what no worker says; what it ran runs elsewhere."""
+        driver, worker = self._driver, session.worker
+        if not isinstance(error, InvalidMessage) or driver.sessions.find(worker) is not session:
+            return
+        reason = f"it said what no worker of this version says: {error}"
+        driver.feed.log(one_line(f"worker {worker} is given up: {reason}"), "warning")
+        driver.sessions.expire(worker)
+        driver.post(WorkerLeft(driver.now(), worker, reason))
 
     async def _registered(self, context: Context) -> WorkerSession | None:
         try:
@@ -96,7 +114,7 @@ class MasterService(services.MasterServicer):
             case "report":
                 self._report(worker, message.report)
             case "leave":
-                driver.post(WorkerLeft(driver.now(), worker, message.leave.reason))
+                driver.post(WorkerLeft(driver.now(), worker, message.leave.reason[:LONGEST_REASON]))
                 driver.sessions.leave(worker)
             case other:
                 raise InvalidMessage(f"unexpected {other} of worker {worker}")
@@ -109,10 +127,7 @@ class MasterService(services.MasterServicer):
 
     def _heartbeat(self, worker: str, heartbeat: pb.Heartbeat) -> None:
         driver = self._driver
-        running = tuple(
-            Doing(attempt_id(progress.attempt), progress.fraction, progress.done)
-            for progress in heartbeat.running
-        )
+        running = tuple(map(read_progress, heartbeat.running))
         room = min(heartbeat.room, MAX_SLOTS) if heartbeat.HasField("room") else None
         driver.post(Beaten(driver.now(), worker, running, room))
 
@@ -120,13 +135,13 @@ class MasterService(services.MasterServicer):
         driver = self._driver
         attempt, nonce = attempt_id(report.attempt), report.attempt.nonce
         outcome: TaskResult | TaskFailure
+        plan = driver.plan
+        assert plan is not None  # nobody is registered before there is one
+        asked = asked_of(attempt.task.kind, driver.job, plan.description, len(plan.splits))
         if report.WhichOneof("outcome") == "result":
-            outcome = read_result(driver.job.run, attempt, nonce, report.result)
+            outcome = read_result(driver.job.run, attempt, nonce, report.result, asked)
         else:
-            try:
-                outcome = from_json(TaskFailure, report.failure)
-            except (ValueError, TypeError) as error:
-                raise InvalidMessage(f"{attempt}: unreadable failure: {error}") from None
+            outcome = read_failure(attempt, report.failure, asked)
         driver.post(Reported(driver.now(), worker, attempt, nonce, report.epoch, outcome))
 
     def _closed(self, session: WorkerSession, outbox: Stream) -> None:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
+from gomr_runtime import stored_run
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_OK, EnvironmentFailed, GomrError
 from gomr_runtime.job import JobSpec
-from gomr_runtime.layout import check_run_id, job, summary
+from gomr_runtime.layout import check_run_id, summary
 from gomr_runtime.process import hide_from_user_code, watch_for_end
 from gomr_runtime.storage import Store, open_store
 from gomr_runtime.streams import open_streams, say_error
-from gomr_runtime.typed_json import from_json
 from gomr_runtime.unforeseen import is_limit, unforeseen
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.program_copy import bring_program
@@ -73,7 +73,7 @@ def parse(argv: list[str]) -> Arguments:
 
 def read_job(store: Store, run: str) -> JobSpec:
     try:
-        return from_json(JobSpec, store.get(job(run)))
+        return stored_run.read_job(store, run)
     except KeyError:
         raise EnvironmentFailed(f"run {run} is not in {store.url}: it was removed") from None
 

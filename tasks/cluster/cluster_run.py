@@ -15,13 +15,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed, GomrError
 from gomr_runtime.job import JobSpec, Summary
 from gomr_runtime.program_files import ProgramFiles
 from gomr_runtime.storage import open_store
+from gomr_runtime.stored_run import read_summary, summary_of
 from gomr_runtime.submit import submit
-from gomr_runtime.typed_json import from_json
 from tasks.cluster import run_objects
 from tasks.cluster.manifests import (
     COMPONENT,
@@ -144,7 +143,7 @@ class ClusterRun:
                 if on_event is not None:
                     on_event(happening)
                 if happening.WhichOneof("body") == "summary":
-                    return self._finished(from_json(Summary, happening.summary), None)
+                    return self._finished(summary_of(happening.summary), None)
 
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run; `watch` then raises Cancelled."""
@@ -210,7 +209,7 @@ class ClusterRun:
 
     def _stored_summary(self) -> Summary | None:
         with contextlib.suppress(KeyError, GomrError):
-            return from_json(Summary, self._store_at_the_end.get(layout.summary(self.job.run)))
+            return read_summary(self._store_at_the_end, self.job.run)
         return None
 
     def _finished(self, summary: Summary | None, otherwise: GomrError | None) -> Summary:

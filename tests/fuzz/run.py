@@ -12,9 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from tests.fuzz import child_border
+from tests.fuzz import child_border, master_border
 
-BORDERS: dict[str, Callable[[range], Awaitable[dict[str, int]]]] = {"child": child_border.run}
+BORDERS: dict[str, Callable[[range], Awaitable[dict[str, int]]]] = {
+    "child": child_border.run,
+    "master": master_border.run,
+}
 BATCH = 500
 
 

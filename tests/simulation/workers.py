@@ -15,6 +15,7 @@ from gomr_runtime.job import TaskFailure, TaskResult, TaskSpec, to_json
 from gomr_runtime.master.assignments import read_result
 from gomr_runtime.master.effects import Abandon, Assign, Beaten, Doing, Expire, Reported
 from gomr_runtime.pieces import read_pieces
+from gomr_runtime.result_law import Asked
 from gomr_runtime.scheduler.events import AttemptId, TaskId, TaskWanted, WorkerLeft
 from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.typed_json import from_json
@@ -240,7 +241,10 @@ class Worker(Process):
         world.outcome(running.attempt, outcome)
         if isinstance(outcome, TaskResult):  # as the service reads it
             text = to_json(outcome).decode()
-            outcome = read_result(data.RUN, running.attempt, spec.nonce, text)
+            plan = world.plan
+            reducers = max(1, plan.reduces)
+            asked = Asked(spec.kind, plan.reduces == 0, reducers, "text", False, plan.maps)
+            outcome = read_result(data.RUN, running.attempt, spec.nonce, text, asked)
         report = (Reported, running.attempt, spec.nonce, running.epoch, outcome)
         if self._connected:
             self._say(*report)

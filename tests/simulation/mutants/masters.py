@@ -120,7 +120,7 @@ def a_replaced_master_may_end_the_run(original: Any) -> Any:
     """The end is decided without regard to newer masters."""
 
     def conclude(journal: Journal, summary: Any, sources: Any) -> Any:
-        journal._make_output(journal_module._End(summary, sources))
+        journal._make_output(summary, sources)
         return summary
 
     return conclude
@@ -159,10 +159,10 @@ def what_an_end_left_to_do_stays_undone(original: Any) -> Any:
     """The master that comes after a decided end tells it, and makes no output."""
 
     def read(journal: Journal) -> Any:
-        if journal._end is None:
+        if journal._end is None or journal._end.end is None:
             return None
-        journal.write_summary(journal._end.summary)
-        return journal._end.summary
+        journal.write_summary(journal._end.end)
+        return journal._end.end
 
     return read
 

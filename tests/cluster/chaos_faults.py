@@ -37,7 +37,7 @@ class Planned:
         try:
             return FAULTS[self.kind](run, random.Random(self.dice))
         except BuildFailed as error:
-            if run.over:  # what it was about to hit has gone with the run
+            if run.over or "(NotFound)" in str(error):  # what it was about to hit has gone
                 return ""
             return f"BROKEN: {error}"
 

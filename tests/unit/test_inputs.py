@@ -92,7 +92,7 @@ def test_names_of_any_bytes_survive_the_job_description() -> None:
             out.write(b"12345")
     files = resolve(["d"])
     assert [os.fsencode(file.source) for file in files] == sorted(name[2:] for name in names)
-    spec = JobSpec("r", tuple(files), 1, 1, 1, "", "")
+    spec = JobSpec("r", tuple(files), 1, 1, 1, "0" * 64, "worker.py")
     again = from_json(JobSpec, to_json(spec))
     assert again == spec
     assert all(os.stat(file.location).st_size == 5 for file in again.files)

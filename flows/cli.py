@@ -17,7 +17,6 @@ from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, UsageError
 from gomr_runtime.options import FIELDS, RunOptions, asks_for_json, parse
 from gomr_runtime.outcome import tell_failure, tell_success, unexpected
 from gomr_runtime.place import ELSEWHERE
-from gomr_runtime.process import hide_from_user_code
 from gomr_runtime.progress import output_of
 from gomr_runtime.signals import Ended, ended_by_signals
 from gomr_runtime.streams import check_results, open_streams, results_apart, say
@@ -102,7 +101,6 @@ def _is_text(word: str) -> bool:
 def run(options: RunOptions, output: Path) -> int:
     """Run the flow and tell how it ended; raises GomrError when the run failed."""
     quietly = options.quiet
-    hide_from_user_code()
     server = choose_server(os.environ, verbose=options.verbose)
     with TemporaryServer(os.environ) if server.temporary else nullcontext() as temporary:
         if not quietly:

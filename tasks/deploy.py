@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gomr_runtime.local import LocalRun
+from gomr_runtime.process import hide_from_user_code
 from gomr_runtime.runs import logs
 from tasks.session import Session
 from tasks.step import step
@@ -31,6 +32,7 @@ def start_processes(session: Session) -> LocalRun:
         python=session.python,
         log_folder=logs(Path(prepared.store), prepared.job.run) if session.claim else None,
     )
+    hide_from_user_code()
     session.processes = processes  # to be ended even if it does not start
     processes.start()
     return processes

@@ -20,6 +20,7 @@ from bench.scale.master_process import PART_BYTES
 from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
+from gomr_runtime.dataflow.index import encode_index
 from gomr_runtime.job import (
     Format,
     JobDescription,
@@ -179,12 +180,14 @@ def result_of(job: JobSpec, spec: TaskSpec) -> TaskResult:
     """A map task reads its piece as one record and writes one pair; reducers share the pairs."""
     if spec.kind == "map":
         size = sum(piece.end - piece.start for piece in spec.pieces)
-        file = ResultFile("map", "", 1000, SHA, 1, 100, layout.attempt_data(spec, "map"))
+        index = len(encode_index([[]] * job.reducers))
+        key = layout.attempt_data(spec, "map")
+        file = ResultFile("map", "", 1000 + index, SHA, 1, index, key)
         ledger = Ledger(1, size, 1, map_out=1, written=1, written_bytes=1000)
     else:
         first, last = (n * job.mappers // job.reducers for n in (spec.index, spec.index + 1))
         file = ResultFile("part", "", PART_BYTES, SHA, 1, key=layout.attempt_data(spec, "part"))
-        ledger = Ledger(reduce_in=last - first, reduce_groups=1, reduce_out=1)
+        ledger = Ledger(reduce_in=last - first, reduce_groups=min(1, last - first), reduce_out=1)
     return TaskResult((file,), ledger, cpu_seconds=1.0, peak_rss=100 << 20)
 
 

@@ -45,7 +45,7 @@ def mutated(rng: Random, message: Any) -> Any:
 def _change(rng: Random, message: Any) -> Any:
     places = list(_places(message))
     if not places or len(places) > 20_000:
-        return rng.choice(WRONG)
+        return _wrong(rng)
     holder, key = rng.choice(places)
     act = rng.random()
     if act < 0.6:
@@ -64,13 +64,18 @@ def _change(rng: Random, message: Any) -> Any:
     return message
 
 
+def _wrong(rng: Random) -> Any:
+    """A copy, for the next change may be inside it."""
+    return copy.deepcopy(rng.choice(WRONG))
+
+
 def _wrong_for(rng: Random, value: Any) -> Any:
     """Another value: often one that is nearly right."""
     if type(value) is int and abs(value) < 2**63 and rng.random() < 0.3:
         return rng.choice((value + 1, value - 1, -value, value * 2**40, float(value), str(value)))
     if type(value) is str and rng.random() < 0.3:
         return rng.choice((value + "x", value[1:], value * 200, [value], value.upper()))
-    return rng.choice(WRONG)
+    return _wrong(rng)
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:

@@ -217,7 +217,7 @@ class MasterBorder:
                 raise Violated(f"the master died: {error!r}")
             if not json.loads(self.driver.feed.last_summary)["run"]:
                 raise Violated("a run without a summary")
-            if "defect" in self.driver.feed.last_summary:
+            if "defect in " in self.driver.feed.last_summary:
                 raise Violated(self.driver.feed.last_summary[:500])
             await self.start()
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -217,7 +218,15 @@ def test_a_run_whose_workers_have_keys_to_it_alone(minio: MinioServer, folder: P
 
 
 def run_with_keys(server: MinioServer, spec: JobSpec, job: Job, folder: Path) -> Summary:
-    """A master with the store's own keys and a worker with its own, as in a cluster."""
+    """A master with the store's own keys and a worker with its own, as in a cluster. The scratch
+    folder holds sockets, whose paths have to be short."""
+    with tempfile.TemporaryDirectory(prefix="t-") as scratch:
+        return run_in_scratch(server, spec, job, folder, scratch)
+
+
+def run_in_scratch(
+    server: MinioServer, spec: JobSpec, job: Job, folder: Path, scratch: str
+) -> Summary:
     truth = open_store(URL, server.settings)
     submit(truth, spec, job.program)
     workers, reader = logins(StoreAccess(URL, server.settings, server.settings), spec.run)
@@ -232,7 +241,7 @@ def run_with_keys(server: MinioServer, spec: JobSpec, job: Job, folder: Path) ->
     of_worker = [
         f"--token-file={folder / 'worker-token'}",
         f"--master=unix:{socket}",
-        f"--scratch={folder / 'scratch'}",
+        f"--scratch={scratch}",
     ]
     with (
         process("master", [*usual, *of_master], server.settings, reader) as master,
@@ -246,6 +255,7 @@ def run_with_keys(server: MinioServer, spec: JobSpec, job: Job, folder: Path) ->
             for each in (worker, master):
                 if each.poll() is None:
                     each.kill()
+            print(worker.communicate()[0])
     return from_json(Summary, truth.get(layout.summary(spec.run)))
 
 

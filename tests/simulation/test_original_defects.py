@@ -37,7 +37,8 @@ def test_B1_map_outputs_are_kept_apart_by_task_and_attempt(name: str) -> None:
 
 def test_B2_reducers_read_one_output_of_each_map() -> None:
     """They listed whatever was there, so a task issued twice counted twice."""
-    assert hunt("B2_reducers_read_every_output_that_was_reported", range(20)) is not None
+    name = "B2_reducers_read_every_output_that_was_reported"
+    assert hunt(name, [seeds_known()[name]]) is not None
     twice = 0
     for seed in range(40):  # slow workers are given up, and their maps run elsewhere too
         world = finished(replace(MANY, pause=0.1, heal=1000.0), seed)

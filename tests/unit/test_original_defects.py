@@ -86,7 +86,7 @@ def test_B11_the_default_login_is_for_a_cluster_of_this_machine_alone() -> None:
         if (file.suffix in {".py", ".yaml"} and '"minioadmin"' in file.read_text())
         or (file.suffix == ".yaml" and re.search(r": minioadmin$", file.read_text(), re.MULTILINE))
     }
-    assert holders == {"tasks/cluster/minio.py", "k8s/overlays/local/secret.yaml"}
+    assert holders == {"tasks/cluster/minio_admin.py", "k8s/overlays/local/secret.yaml"}
 
 
 def test_B11_the_image_of_the_store_is_pinned() -> None:

@@ -56,9 +56,7 @@ def _change(rng: Random, message: Any) -> Any:
         other, there = rng.choice(places)
         holder[key] = copy.deepcopy(other[there])
     elif isinstance(holder, dict):
-        holder[rng.choice(("x", "", "__class__", "path", "key", "nonce", "\ud800"))] = rng.choice(
-            WRONG
-        )
+        holder[rng.choice(("x", "", "__class__", "path", "key", "nonce", "\ud800"))] = _wrong(rng)
     elif len(holder) < 50:
         holder.extend(copy.deepcopy(holder) * rng.choice((1, 3, 400)))
     return message

@@ -17,6 +17,7 @@ import json
 import types
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -220,11 +221,8 @@ def _mapping(take_key: Taker, take_value: Taker, size: int) -> Taker:
             raise Mismatch(f"{shown(value)} is no object")
         if len(value) > size:
             raise Mismatch(f"an object of {len(value):,}, at most {size:,} belong there")
-        key: Any = ""
-        try:
+        with suppress(Mismatch):
             return {take_key(key): take_value(item) for key, item in value.items()}
-        except Mismatch:
-            pass
         for key, item in value.items():  # once more, to say where
             try:
                 take_key(key), take_value(item)

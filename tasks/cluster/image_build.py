@@ -44,7 +44,7 @@ _BUILDERS = re.compile(
 def find_base(tell: Tell, reference: str = "") -> BaseImage:
     """The image that all others start from, fetched if need be.
 
-    reference: by default `$GOMR_BASE_IMAGE`, else python:3.11-slim. Raises EnvironmentFailed.
+    reference: by default `$GOMR_BASE_IMAGE`, else `DEFAULT_BASE`. Raises EnvironmentFailed.
     """
     reference = reference or os.environ.get(BASE_VARIABLE, "") or DEFAULT_BASE
     found = _inspect(reference)

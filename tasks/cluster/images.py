@@ -18,7 +18,10 @@ from typing import Literal
 
 from gomr_runtime.workerfile import WorkerFile
 
-DEFAULT_BASE = "python:3.11-slim"
+DEFAULT_BASE = (
+    "python:3.11.15-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff"
+)
+"""As in the Dockerfiles: whoever moves the tag changes nothing of ours."""
 MASTER_FILE, WORKER_FILE = "Dockerfile.master", "Dockerfile.worker"
 ENTRYPOINT = ("python", "-m", "gomr_runtime.worker")
 WORKER_PATH = "app/worker.py"  # in the image, from its root

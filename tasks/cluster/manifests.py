@@ -87,6 +87,11 @@ def minio_objects(image: str, size: int) -> list[Object]:
     return found
 
 
+def image_of(workload: Object) -> str:
+    """What the only container of a Deployment or Job runs."""
+    return str(_container(workload)["image"])
+
+
 def minio_secret(user: str, password: str) -> Object:
     (secret,) = _read("overlays/local/secret.yaml")
     secret["stringData"] = {"root-user": user, "root-password": password}

@@ -18,7 +18,7 @@ from tasks.cluster.bucket import check_fits, ensure_bucket
 from tasks.cluster.evidence import EvidenceReader
 from tasks.cluster.judgement import Judge
 from tasks.cluster.manifests import MINIO_ENDPOINT, MINIO_SELECTOR
-from tasks.cluster.minio_admin import DEFAULT_LOGIN
+from tasks.cluster.minio_admin import DEFAULT_LOGIN, known_as_unpatched
 from tasks.cluster.pod_state import is_ready
 from tasks.cluster.pods import error_of
 from tasks.cluster.port_forward import PortForward
@@ -103,6 +103,12 @@ async def _ensure(api: Api, local: bool, size: int, image: str, tell: Tell) -> t
             f"default login, which everybody knows: kubectl -n {api.namespace} delete "
             f"secret/{NAME} deployment/{NAME}, then run again"
         )
+    if running := _unpatched_image(deployment, image):
+        tell(
+            f"MinIO of namespace {api.namespace}, {running}, has known faults "
+            "(docs/kubernetes.md, Which MinIO): delete deployment/minio for a newer one; "
+            "its data stays"
+        )
     if deployment is None or not deployment.get("status", {}).get("readyReplicas"):
         if deployment is None:
             tell(f"start MinIO in namespace {api.namespace} of cluster {api.cluster}")
@@ -169,6 +175,13 @@ async def _around(api: Api, reader: EvidenceReader, pods: list[Object]) -> list[
         return [refused_pods(deployment, ())] if deployment else []
     claim = await api.get("PersistentVolumeClaim", CLAIM)
     return [volume_trouble(claim, await reader.events(claim))] if claim else []
+
+
+def _unpatched_image(deployment: Object | None, image: str) -> str:
+    """The image that runs, or the one that is to run, where its tag says that it is too old."""
+    if deployment is not None:
+        image = manifests.image_of(deployment)
+    return image if known_as_unpatched(image) else ""
 
 
 def _is_ours(deployment: Object) -> bool:

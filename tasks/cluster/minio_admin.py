@@ -47,9 +47,15 @@ def check_patched(settings: S3Settings) -> None:
                 f"the cluster's MinIO, {version}, "
                 + ("is older than" if found else "does not say whether it has")
                 + " the fix of CVE-2025-62506 (2025-10-15), by which user code becomes its "
-                "administrator: delete deployment/minio (its data stays) and name a newer image "
-                f"in GOMR_MINIO_IMAGE (k8s/minio/Dockerfile), or set {ALLOW_UNPATCHED}=1"
+                "administrator: delete deployment/minio (its data stays) and run again without "
+                f"GOMR_MINIO_IMAGE, or with one that has it, or set {ALLOW_UNPATCHED}=1"
             )
+
+
+def known_as_unpatched(image: str) -> bool:
+    """Whether an image's tag says that its server is older than `PATCHED`."""
+    found = released(image)
+    return found is not None and found < PATCHED
 
 
 def released(version: str) -> datetime | None:

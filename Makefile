@@ -101,6 +101,8 @@ $(READY): uv.lock pyproject.toml $(wildcard native/pyproject.toml native/src/*) 
 		$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
-.tools/uv/bin/uv:
+.tools/uv/bin/uv: build-tools.txt
 	python3 -m venv .tools/uv
-	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<0.14'
+	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check \
+		--only-binary :all: --require-hashes -r build-tools.txt
+	@touch $@

@@ -28,7 +28,10 @@ WORKER_PATH = "app/worker.py"  # in the image, from its root
 
 # What the images take from a checkout.
 FOLDERS = ("gomr_runtime", "native")
-FILES = (MASTER_FILE, WORKER_FILE, "pyproject.toml", "uv.lock", "README.md", "LICENSE")
+FILES = (
+    *(MASTER_FILE, WORKER_FILE, "build-tools.txt"),
+    *("pyproject.toml", "uv.lock", "README.md", "LICENSE"),
+)
 
 PullPolicy = Literal["Never", "IfNotPresent"]
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from gomr_runtime.storage import S3Settings
+from tasks.cluster.worker_login import VALID_SECONDS
 from tasks.cluster.yaml_files import documents
 
 Object = dict[str, Any]
@@ -26,6 +27,7 @@ COMPONENT = "app.kubernetes.io/component"
 RUN = "gomr/run"
 SUPERVISOR_MEMORY = 192 * 10**6  # bytes of a worker pod beside the child that runs user code
 DEADLINE_SLACK = 120  # seconds: the master notices --timeout first and says so
+DEPLOY_SECONDS = 600  # after which a Job ends whose other objects nobody has made
 MINIO_SELECTOR = f"app.kubernetes.io/name=minio,{PART_OF}"
 MINIO_ENDPOINT = "http://minio:9000"  # for pods, as the manifests have it
 S3_PORTS = {"http": 80, "https": 443}
@@ -104,11 +106,18 @@ def master_job(pods: RunPods) -> Object:
     spec = job["spec"]
     _fill(_container(job), pods, pods.master_image)
     _leave_out_absent(job, pods, pods.s3, pods.reader_s3)
-    if pods.timeout is not None:
-        spec["activeDeadlineSeconds"] = math.ceil(pods.timeout) + DEADLINE_SLACK
+    spec["activeDeadlineSeconds"] = DEPLOY_SECONDS
     if pods.keep:
         del spec["ttlSecondsAfterFinished"]
     return job
+
+
+def deadline(pods: RunPods) -> Object:
+    """The change of the Job once all that it owns is there: it may take as long as the run."""
+    seconds = None if pods.timeout is None else math.ceil(pods.timeout) + DEADLINE_SLACK
+    if seconds is None and pods.worker_s3 is not None:
+        seconds = VALID_SECONDS
+    return {"spec": {"activeDeadlineSeconds": seconds}}
 
 
 def run_secret(pods: RunPods, values: Mapping[str, bytes]) -> Object:

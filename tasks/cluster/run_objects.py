@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gomr_runtime.errors import EnvironmentFailed, NotPermitted
+from gomr_runtime.errors import EnvironmentFailed
 from tasks.cluster import manifests
 from tasks.cluster.api import Api, Object
 from tasks.cluster.manifests import RunPods, master_name, of_run, secret_name
-from tasks.cluster.pod_state import grace_of, how_ended, is_going, is_lost
-from tasks.cluster.pods import GRACE_SLACK, give_up
+from tasks.cluster.pod_state import how_ended, is_going
 from tasks.cluster.tls import make_certificates
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ class Deployed:
 
 def deploy(cluster: Cluster, pods: RunPods) -> Deployed:
     """Make the Job, then all it owns. What is there already of the same run is left as it is; a
-    Job that is over is replaced."""
+    Job that is over is replaced. Whoever is killed in between leaves a Job that ends by itself."""
     return cluster.run(_deploy(cluster.api, pods))
 
 
@@ -53,7 +51,7 @@ def is_running(cluster: Cluster, run: str) -> bool:
 
 def delete(cluster: Cluster, run: str, timeout: float = GONE_SECONDS) -> None:
     """One DELETE for all of it; EnvironmentFailed when some of it is still there after
-    `timeout` seconds. Pods of a node that does not answer are given up."""
+    `timeout` seconds."""
     cluster.run(_delete(cluster.api, run, timeout))
 
 
@@ -72,6 +70,7 @@ async def _deploy(api: Api, pods: RunPods) -> Deployed:
     stored, *_ = await asyncio.gather(
         _make(api, secret), *(_make(api, wanted) for wanted in manifests.run_objects(pods, job))
     )
+    await api.patch("Job", master_name(pods.run), manifests.deadline(pods))
     return _deployed(stored)
 
 
@@ -116,21 +115,12 @@ async def _make(api: Api, wanted: Object) -> Object:
 
 async def _delete(api: Api, run: str, patience: float) -> None:
     deadline = time.monotonic() + patience
-    given_up: set[str] = set()
-    since: dict[str, float] = {}
     await api.delete("Job", master_name(run))
     while True:
         found = await asyncio.gather(*(api.select(kind, of_run(run)) for kind in LEFT))
         left = [item["metadata"]["name"] for items in found for item in items]
         if not left:
             return
-        for pod in found[0]:
-            uid, now = pod["metadata"]["uid"], time.monotonic()
-            overdue = now - since.setdefault(uid, now) > grace_of(pod) + GRACE_SLACK
-            if is_going(pod) and uid not in given_up and (overdue or is_lost(pod)):
-                given_up.add(uid)
-                with contextlib.suppress(NotPermitted):
-                    await give_up(api, pod)
         await _pause(
             deadline,
             f"run {run}: {', '.join(left)} did not go away; "

@@ -188,8 +188,9 @@ class Runs:
         """The objects of the run that are in the cluster."""
         return self.kubectl("get", KINDS, "-l", of_run(run), "--output=name").split()
 
-    def kubectl(self, *arguments: str) -> str:
-        return self.administrator.kubectl(f"--namespace={self.cluster.namespace}", *arguments)
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
+        place = f"--namespace={self.cluster.namespace}"
+        return self.administrator.kubectl(place, *arguments, given=given)
 
     def wait_until_gone(self, run: str, seconds: float) -> None:
         """Until it is by itself."""

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,9 @@ from gomr_runtime import layout
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed
 from gomr_runtime.job import Summary
 from gomr_runtime.typed_json import from_json
-from tasks.cluster import run_objects
+from tasks.cluster import manifests, run_objects
 from tasks.cluster.cluster_run import ClusterRun
-from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, of_run
+from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, RunPods, of_run
 from tests.cluster import held_runs
 from tests.cluster.held_runs import HeldRun
 from tests.cluster.runs_on_cluster import (
@@ -30,6 +31,8 @@ from tests.cluster.runs_on_cluster import (
 MOST_SECONDS = 120.0  # from the fault to the end of the run
 OUTAGE = 60.0  # of MinIO's node
 RECOVERY_SECONDS = 180.0  # from the fault to the end of the run that nobody watches
+GONE_SECONDS = 60.0  # from there until nothing is left
+NODES_OF = "jsonpath={.items[*].spec.nodeName}"
 PATIENCE = 30.0  # with MinIO, instead of minutes
 Record = Callable[[str, object], None]
 
@@ -77,6 +80,7 @@ def test_W9_M2_a_node_without_minio_is_lost(
         held = HeldRun(runs, phase, lose)
         summary = held.finish()
         report(held, record_property, f"node {fault}")
+        assert [line for line in held.lines if line.startswith("node ") and " is lost: " in line]
         assert runs.parts(summary) == expected
         assert held.seconds < MOST_SECONDS
 
@@ -125,34 +129,66 @@ class _Seen(Exception):
 def test_M2_the_master_comes_back_while_no_client_watches(
     runs: Runs, expected: dict[str, bytes], record_property: Record
 ) -> None:
-    """The node that is lost has all pods of the run."""
+    """The node that is lost has all pods of the run, and stays away: then nothing is left."""
+    node = other_node(runs)
+    with left_alone(runs, node) as held, runs.administrator.stopped(node):
+        run = held.run.job.run
+        began = time.monotonic()
+        held.open()
+        runs.wait_until_over(run, RECOVERY_SECONDS)
+        over = time.monotonic() - began
+        runs.wait_until_gone(run, GONE_SECONDS)
+        gone = time.monotonic() - began
+    summary = from_json(Summary, runs.store.get(layout.summary(run)))
+    record_property("seconds", round(over, 1))
+    print(f"node of the master stopped, no client: over {over:.1f} s later, gone {gone:.1f} s")
+    assert runs.parts(summary) == expected
+
+
+def test_a_run_without_its_store_goes_while_no_client_watches(
+    runs: Runs, record_property: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MinIO's node is lost with all pods of the run, and stays away. Masters are fewer, and wait
+    for seconds in place of minutes."""
+    usual = manifests.master_job
+
+    def impatient(pods: RunPods) -> dict[str, Any]:
+        job = usual(pods)
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        container["env"].append({"name": "GOMR_S3_RETRY_SECONDS", "value": "5"})
+        job["spec"]["backoffLimit"] = 2
+        return job
+
+    monkeypatch.setattr(manifests, "master_job", impatient)
+    node = node_of(runs, MINIO_SELECTOR)
+    with left_alone(runs, node) as held, runs.administrator.stopped(node):
+        began = time.monotonic()
+        runs.wait_until_gone(held.run.job.run, RECOVERY_SECONDS + GONE_SECONDS)
+        took = time.monotonic() - began
+    record_property("seconds", round(took, 1))
+    print(f"node of MinIO and all pods stopped, no client: gone {took:.1f} s later")
+
+
+@contextlib.contextmanager
+def left_alone(runs: Runs, node: str) -> Iterator[HeldRun]:
+    """A run that is held in its map, with all pods on the node, and that nobody watches."""
 
     def stop_watching(_: ClusterRun) -> None:
         raise _Seen
 
     held = HeldRun(runs, "map", stop_watching)
-    run, node = held.run, other_node(runs)
-    master = f"{of_run(run.job.run)},{COMPONENT}=master"
+    run = held.run
     try:
         with only_on(runs, node):
             run.start()
             with pytest.raises(_Seen):
                 run.watch(held.hear)
         run.leave()
-        assert node_of(runs, master) == node
-        with runs.administrator.stopped(node):
-            began = time.monotonic()
-            held.open()
-            runs.wait_until_over(run.job.run, RECOVERY_SECONDS)
-            took = time.monotonic() - began
-            run_objects.delete(runs.cluster, run.job.run)
-            assert runs.left(run.job.run) == []
+        where = runs.kubectl("get", "pods", "-l", of_run(run.job.run), f"--output={NODES_OF}")
+        assert set(where.split()) == {node}
+        yield held
     finally:
         run_objects.delete(runs.cluster, run.job.run)
-    summary = from_json(Summary, runs.store.get(layout.summary(run.job.run)))
-    record_property("seconds", round(took, 1))
-    print(f"node of the master stopped, no client: over {took:.1f} s later")
-    assert runs.parts(summary) == expected
 
 
 @contextlib.contextmanager

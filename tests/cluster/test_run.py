@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, EnvironmentFailed, RunConflict
 from gomr_runtime.job import Summary
-from tasks.cluster import run_objects
+from tasks.cluster import manifests, run_objects
+from tasks.cluster.manifests import RunPods
+from tasks.cluster.worker_login import VALID_SECONDS
+from tests.cluster.progress import wait_for
 from tests.cluster.runs_on_cluster import (
     SLOW,
     TEXT,
@@ -107,6 +111,35 @@ def test_a_client_that_dies_is_no_cancel(runs: Runs, expected: dict[str, bytes])
     runs.wait_until_over(run, 30)
     assert not runs.make(run=run, params=SLOW).attach()
     runs.wait_until_gone(run, 90)
+
+
+def test_what_a_client_leaves_that_dies_while_it_deploys_goes_by_itself(runs: Runs) -> None:
+    """The pod waits for a Secret that nobody will make."""
+    pods = RunPods("half", runs.images.master, "", 1, 10**8, "s3://b", runs.minio.access.pods)
+    job = manifests.master_job(pods)
+    job["spec"] |= {"activeDeadlineSeconds": 5, "ttlSecondsAfterFinished": 1}
+    runs.kubectl("create", "--filename=-", given=json.dumps(job))
+    wait_for(
+        "pod that is told to start",
+        lambda: any(name.startswith("pod/") for name in runs.left("half")),
+        30,
+        lambda: str(runs.left("half")),
+    )
+    runs.wait_until_gone("half", 30)
+
+
+def test_a_run_may_take_as_long_as_it_likes_once_it_is_deployed(runs: Runs) -> None:
+    limits = {}
+    for timeout in (None, 500.0):
+        run = runs.make(params=SLOW, timeout=timeout, pods={"timeout": timeout})
+        try:
+            run.start()
+            job = runs.cluster.get("Job", manifests.master_name(run.job.run))
+            assert job is not None
+            limits[timeout] = job["spec"]["activeDeadlineSeconds"]
+        finally:
+            run.close()
+    assert limits == {None: VALID_SECONDS, 500.0: 500 + manifests.DEADLINE_SLACK}
 
 
 def test_a_run_that_is_over_is_told_by_the_store(runs: Runs, expected: dict[str, bytes]) -> None:

@@ -82,7 +82,13 @@ def test_K5_a_run_with_the_documented_role_where_pod_security_is_restricted(
 
 @pytest.mark.parametrize(
     ("verb", "resource"),
-    [("create", "jobs"), ("create", "secrets"), ("list", "pods"), ("create", "deployments")],
+    [
+        ("create", "jobs"),
+        ("patch", "jobs"),
+        ("create", "secrets"),
+        ("list", "pods"),
+        ("create", "deployments"),
+    ],
 )
 def test_a_missing_right_is_named(
     cluster: RunningCluster, namespace: str, runs: Runs, verb: str, resource: str

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from gomr_runtime.storage import S3Settings
+from gomr_runtime.storage.settings import RETRY_SECONDS
 from tasks.cluster import manifests
 from tasks.cluster.api import KINDS
 from tasks.cluster.capacity import quantity
@@ -151,16 +152,33 @@ def test_everything_belongs_to_the_job() -> None:
 def test_the_job_says_when_it_gives_up() -> None:
     spec = manifests.master_job(PODS)["spec"]
     assert "suspend" not in spec
-    assert "activeDeadlineSeconds" not in spec
+    assert spec["activeDeadlineSeconds"] == 600, "until it is deployed"
+    assert manifests.deadline(PODS) == {"spec": {"activeDeadlineSeconds": None}}
     assert spec["ttlSecondsAfterFinished"] <= 60
-    assert spec["backoffLimit"] == 10
+    assert spec["backoffLimit"] == 6
     assert "podFailurePolicy" not in spec, "it would wait for pods of lost nodes"
     assert spec["podReplacementPolicy"] == "TerminatingOrFailed"
     assert "--zero-when-over" in spec["template"]["spec"]["containers"][0]["args"]
     timed = RunPods(**{**fields(PODS), "timeout": 90.5, "keep": True})
-    spec = manifests.master_job(timed)["spec"]
-    assert spec["activeDeadlineSeconds"] > 90.5
-    assert "ttlSecondsAfterFinished" not in spec
+    assert "ttlSecondsAfterFinished" not in manifests.master_job(timed)["spec"]
+    assert manifests.deadline(timed)["spec"]["activeDeadlineSeconds"] > 90.5
+    with_keys = RunPods(**{**fields(PODS), "worker_s3": PODS.s3})
+    assert manifests.deadline(with_keys) == {"spec": {"activeDeadlineSeconds": 7 * 86_400}}
+
+
+def test_a_run_whose_store_never_comes_back_goes_within_an_hour() -> None:
+    """Nobody watches it: its masters wait for the store, and Kubernetes between them."""
+    spec = manifests.master_job(PODS)["spec"]
+    pauses = sum(min(10 * 2**n, 600) for n in range(spec["backoffLimit"]))
+    waits = (spec["backoffLimit"] + 1) * RETRY_SECONDS
+    assert pauses + waits + spec["ttlSecondsAfterFinished"] < 3000
+
+
+@pytest.mark.parametrize("file", ["run/master.yaml", "run/worker.yaml"])
+def test_no_node_has_to_confirm_the_end_of_a_pod(file: str) -> None:
+    """One that never returns would not, and the pod would stay with all that it keeps."""
+    (workload,) = workloads(list(yaml.safe_load_all((K8S / file).read_text())))
+    assert workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 0
 
 
 def test_workers_get_the_memory_that_was_asked_for() -> None:
@@ -297,6 +315,8 @@ def test_the_role_has_no_right_too_many() -> None:
             assert set(rule["verbs"]) == {"create", "get"}
         assert not set(rule["verbs"]) & {"escalate", "bind", "impersonate", "deletecollection"}
         assert not set(rule["resources"]) & {"pods/exec", "nodes/proxy", "roles", "rolebindings"}
+        if "delete" in rule["verbs"]:
+            assert rule["resources"] == ["jobs"], "all else goes with it"
 
 
 def fields(pods: RunPods) -> dict[str, Any]:

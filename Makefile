@@ -49,11 +49,11 @@ fuzz: $(READY)
 
 # Real processes under seeded mixes of faults: `make chaos N=100`, `make chaos SEED=17` to see one.
 chaos: $(READY)
-	@$(RUN) tests.process.chaos $(if $(SEED),--seed $(SEED),--count $(or $(N),10) $(ARGS))
+	@$(RUN) tests.process.chaos.run $(if $(SEED),--seed $(SEED),--count $(or $(N),10) $(ARGS))
 
 # The same on the test cluster, with pods, nodes, the network, the API server and the client.
 cluster-chaos: $(READY)
-	@$(RUN) tests.cluster.chaos $(if $(SEED),--seed $(SEED),--count $(or $(N),10) $(ARGS))
+	@$(RUN) tests.cluster.chaos.run $(if $(SEED),--seed $(SEED),--count $(or $(N),10) $(ARGS))
 
 # The same seeds on every Python that we support: their traces must be equal. Where pyenv has the
 # Pythons, all of them are made visible.

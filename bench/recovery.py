@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.job import Summary
-from gomr_runtime.local import LocalRun
-from tests.process.crawl import STEPS, Crawl
-from tests.process.local_runs import WAIT, Job, word_count
+from gomr_runtime.model.job import Summary
+from gomr_runtime.runs.local import LocalRun
+from tests.process.support.crawl import STEPS, Crawl
+from tests.process.support.local_runs import WAIT, Job, word_count
 
 LEASE = 10.0
 WORKERS, TASKS, LINES = 4, 40, 2_000

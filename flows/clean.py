@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gomr_runtime.arguments import Parser, add_argument, read_environment, read_settings
 from gomr_runtime.errors import EXIT_OK, UsageError, one_line
-from gomr_runtime.options import FIELDS, FLOW, SETTINGS_FILE
-from gomr_runtime.runs import DEFAULT_STORE, KEPT_SECONDS, clean
-from gomr_runtime.streams import answer, say
+from gomr_runtime.options.arguments import Parser, add_argument, read_environment, read_settings
+from gomr_runtime.options.declared import FIELDS, FLOW, SETTINGS_FILE
+from gomr_runtime.runs.claims import DEFAULT_STORE, KEPT_SECONDS, clean
+from gomr_runtime.system.streams import answer, say
 
 if TYPE_CHECKING:
-    from tasks.cluster.connection import Cluster
+    from k8s.api.connection import Cluster
 
 SHARED = ("store", "context", "namespace", "load")  # the options that runs have as well
 
@@ -84,8 +84,8 @@ def _parser() -> Parser:
 
 
 def _clean_cluster(given: argparse.Namespace, kept: float) -> Iterator[str]:
-    from tasks.cluster.clean import clean_runs, delete_store
-    from tasks.cluster.connection import connect
+    from k8s.api.connection import connect
+    from k8s.run.clean import clean_runs, delete_store
 
     with connect(given.context, given.namespace) as cluster:
         yield from (f"run {run}" for run in clean_runs(cluster, running=given.everything))
@@ -97,8 +97,8 @@ def _clean_cluster(given: argparse.Namespace, kept: float) -> Iterator[str]:
 
 
 def _clean_store(cluster: Cluster, kept: float) -> Iterator[str]:
-    from tasks.cluster.clean import clean_store, live_runs
-    from tasks.cluster.minio import find_or_start
+    from k8s.run.clean import clean_store, live_runs
+    from k8s.store.minio import find_or_start
 
     with find_or_start(cluster, 0) as minio:
         removed = clean_store(minio.access, live_runs(cluster), kept)
@@ -107,8 +107,8 @@ def _clean_store(cluster: Cluster, kept: float) -> Iterator[str]:
 
 def _clean_images(cluster: Cluster, load: str) -> Iterator[str]:
     """Images that no pod of the namespace uses, from Docker and the nodes of a local cluster."""
-    from tasks.cluster.image_load import loader_for
-    from tasks.cluster.image_prune import prune_images
+    from k8s.images.load import loader_for
+    from k8s.images.prune import prune_images
 
     if cluster.local or load:
         pods = cluster.select("Pod")

@@ -12,14 +12,14 @@ from pathlib import Path
 from flows.clean import clean_command
 from flows.server import choose_server
 from flows.temporary_server import TemporaryServer
-from gomr_runtime.arguments import flag
+from gomr_runtime.cli.outcome import tell_failure, tell_success, unexpected
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, UsageError
-from gomr_runtime.options import FIELDS, RunOptions, asks_for_json, parse
-from gomr_runtime.outcome import tell_failure, tell_success, unexpected
-from gomr_runtime.place import ELSEWHERE
-from gomr_runtime.progress import output_of
-from gomr_runtime.signals import Ended, ended_by_signals
-from gomr_runtime.streams import check_results, open_streams, results_apart, say
+from gomr_runtime.options.arguments import flag
+from gomr_runtime.options.declared import FIELDS, RunOptions, asks_for_json, parse
+from gomr_runtime.runs.place import ELSEWHERE
+from gomr_runtime.runs.progress import output_of
+from gomr_runtime.system.signals import Ended, ended_by_signals
+from gomr_runtime.system.streams import check_results, open_streams, results_apart, say
 
 
 def main(argv: list[str]) -> int:
@@ -61,8 +61,8 @@ def _command(argv: list[str], as_json: bool) -> int:
 def checked(options: RunOptions) -> tuple[RunOptions, Path]:
     """The options with a run id, and where the output goes. Whatever can be refused without
     asking a cluster is refused here, before anything is started or imported."""
-    from gomr_runtime.prepare import DEFAULT_OUTPUTS, new_run_id, prepare  # not for --help
-    from tasks.cluster.contexts import check_named, may_go_to_cluster, read_contexts
+    from gomr_runtime.runs.prepare import DEFAULT_OUTPUTS, new_run_id, prepare  # not for --help
+    from k8s.api.contexts import check_named, may_go_to_cluster, read_contexts
 
     check_text(options)
     if options.worker.startswith("s3://"):

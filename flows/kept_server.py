@@ -18,7 +18,7 @@ from flows.listeners import listening_users
 from flows.server import LOOPBACK, QUIET, answers
 from flows.temporary_server import TAIL
 from gomr_runtime.errors import EXIT_OK, EnvironmentFailed, GomrError
-from gomr_runtime.streams import say_error
+from gomr_runtime.system.streams import say_error
 
 STARTUP_SECONDS = 300.0  # its database is made on the first start; on a busy machine that takes
 LOG, PID = "server.log", "server.pid"  # the second is where `prefect server stop` looks

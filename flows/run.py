@@ -12,8 +12,8 @@ from prefect.settings import PREFECT_API_URL
 from flows.gomr import gomr
 from flows.server import without_login
 from gomr_runtime.errors import EnvironmentFailed
-from gomr_runtime.job import Summary
-from gomr_runtime.options import RunOptions
+from gomr_runtime.model.job import Summary
+from gomr_runtime.options.declared import RunOptions
 from tasks.engine import close_outbox, outbox
 from tasks.outcome import outcome_of_run
 from tasks.prefect_api import cause_of

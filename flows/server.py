@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from flows.listeners import listening_users
 from gomr_runtime.errors import UsageError
-from gomr_runtime.storage.causes import os_cause
+from gomr_runtime.system.os_errors import os_cause
 
 LOCAL_API = "http://127.0.0.1:4200/api"
 PROBE_SECONDS = 1.0

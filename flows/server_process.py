@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 
-from gomr_runtime.process import die_with_parent, hide_from_user_code
+from gomr_runtime.system.lifeline import die_with_parent, hide_from_user_code
 
 
 def main(listener: int, parent: int) -> None:

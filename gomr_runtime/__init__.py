@@ -1,6 +1,6 @@
 """GoMR: MapReduce in Python. In a worker file: `import gomr_runtime as gomr`."""
 
-from gomr_runtime.name_clashes import guard_start
+from gomr_runtime.user_code.name_clashes import guard_start
 
 guard_start()  # before anything that the files beside a worker file could stand in for
 
@@ -8,11 +8,11 @@ guard_start()  # before anything that the files beside a worker file could stand
 
 from typing import TYPE_CHECKING
 
-from gomr_runtime.aggregates import count, distinct, identity, max, min, sum, top
-from gomr_runtime.api import MapReduceConfig, run, total_order
-from gomr_runtime.context import Context, Counter
-from gomr_runtime.formats import batches, chunk, csv, jsonl, lines, raw_bytes, whole_file
-from gomr_runtime.user_errors import did_you_mean
+from gomr_runtime.api.aggregates import count, distinct, identity, max, min, sum, top
+from gomr_runtime.api.config import MapReduceConfig, run, total_order
+from gomr_runtime.api.context import Context, Counter
+from gomr_runtime.api.formats import batches, chunk, csv, jsonl, lines, raw_bytes, whole_file
+from gomr_runtime.api.user_frames import did_you_mean
 
 __version__ = "0.1.0"
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from unicodedata import category
 
-from gomr_runtime.job import Failure, Place, Summary
+from gomr_runtime.model.job import Failure, Place, Summary
 
 EXIT_OK = 0
 EXIT_JOB_FAILED = 1

@@ -22,26 +22,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from gomr_runtime.aggregates import Aggregate
-from gomr_runtime.api import MapReduceConfig
-from gomr_runtime.compatibility import check_content, check_output_format, check_skipping
-from gomr_runtime.context import Context
+from gomr_runtime.api.aggregates import Aggregate
+from gomr_runtime.api.config import MapReduceConfig
+from gomr_runtime.api.context import Context
 from gomr_runtime.dataflow import stages
-from gomr_runtime.dataflow.batch import check_pairs, weight
-from gomr_runtime.dataflow.block import Block
-from gomr_runtime.dataflow.groups import Window
-from gomr_runtime.dataflow.mapper import MapTask
-from gomr_runtime.dataflow.output import PartWriter, normal_keys
-from gomr_runtime.dataflow.pair_law import PairLaw
-from gomr_runtime.dataflow.reducer import ReduceTask
-from gomr_runtime.dataflow.set_aside import read_set_aside
+from gomr_runtime.dataflow.execute import SLOTS, Blobs, HashedFile, Monitor, execute
+from gomr_runtime.dataflow.input.block import Block
+from gomr_runtime.dataflow.map.map_task import MapTask
+from gomr_runtime.dataflow.map.set_aside import read_set_aside
+from gomr_runtime.dataflow.output.part import PartWriter, normal_keys
+from gomr_runtime.dataflow.pairs.pair_batch import check_pairs, weight
+from gomr_runtime.dataflow.pairs.pair_law import PairLaw
+from gomr_runtime.dataflow.pairs.values import freeze, thaw
+from gomr_runtime.dataflow.reduce.groups import Window
+from gomr_runtime.dataflow.reduce.reduce_task import ReduceTask
 from gomr_runtime.dataflow.task_context import check_ctx, law_of
-from gomr_runtime.dataflow.values import freeze, thaw
 from gomr_runtime.errors import UsageError
-from gomr_runtime.execution import SLOTS, Blobs, HashedFile, Monitor, execute
-from gomr_runtime.inline import Fresh, InlineRun
-from gomr_runtime.inputs import resolve
-from gomr_runtime.job import (
+from gomr_runtime.model.compatibility import check_content, check_output_format, check_skipping
+from gomr_runtime.model.job import (
     MEMORY,
     BadRecord,
     InputFile,
@@ -51,14 +49,16 @@ from gomr_runtime.job import (
     TaskResult,
     TaskSpec,
 )
-from gomr_runtime.loading import Loader, write_folder
-from gomr_runtime.program import Program, program_of
-from gomr_runtime.program_state import ProgramState
-from gomr_runtime.progress import reporter
-from gomr_runtime.signals import Ending
+from gomr_runtime.runs.inline import Fresh, InlineRun
+from gomr_runtime.runs.progress import reporter
 from gomr_runtime.storage.directory import DirectoryStore
+from gomr_runtime.storage.input_files import resolve
 from gomr_runtime.storage.memory import MemoryStore
-from gomr_runtime.workerfile import inspect_worker
+from gomr_runtime.system.signals import Ending
+from gomr_runtime.user_code.loading import Loader, write_folder
+from gomr_runtime.user_code.program import Program, program_of
+from gomr_runtime.user_code.program_state import ProgramState
+from gomr_runtime.user_code.worker_file import inspect_worker
 
 __all__ = ["MemoryStore", "Pair", "Result", "config_of", "run_local", "run_mapper", "run_reducer"]
 

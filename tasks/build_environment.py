@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gomr_runtime.environment import python_for
+from gomr_runtime.user_code.environment import python_for
 from tasks.console import tell
 from tasks.session import Session
 from tasks.step import step

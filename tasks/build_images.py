@@ -9,11 +9,11 @@ from prefect import task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 
-from gomr_runtime.environment import CHECKOUT
-from gomr_runtime.options import RunOptions
-from tasks.cluster.image_build import build, find_base
-from tasks.cluster.image_load import Loader, Missing, loader_for, run_images
-from tasks.cluster.images import ImagePlan, RunImages, plan_images, read_sources
+from gomr_runtime.options.declared import RunOptions
+from gomr_runtime.user_code.environment import CHECKOUT
+from k8s.images.build import build, find_base
+from k8s.images.load import Loader, Missing, loader_for, run_images
+from k8s.images.plan import ImagePlan, RunImages, plan_images, read_sources
 from tasks.console import tell
 from tasks.session import Session
 from tasks.step import without_tags

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gomr_runtime.publish import publish
+from gomr_runtime.publishing.publish import publish
 from tasks.session import Session
 from tasks.step import step
 

@@ -10,8 +10,8 @@ from prefect import runtime
 from prefect.logging import get_run_logger
 
 from gomr_runtime.errors import one_line
-from gomr_runtime.options import RunOptions
-from gomr_runtime.progress import Reporter, Silent, reporter
+from gomr_runtime.options.declared import RunOptions
+from gomr_runtime.runs.progress import Reporter, Silent, reporter
 
 LEVELS = {"warning": logging.WARNING, "error": logging.ERROR}
 _reporter: Reporter = Silent()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gomr_runtime.local import LocalRun
-from gomr_runtime.process import hide_from_user_code
-from gomr_runtime.runs import logs
+from gomr_runtime.runs.claims import logs
+from gomr_runtime.runs.local import LocalRun
+from gomr_runtime.system.lifeline import hide_from_user_code
 from tasks.session import Session
 from tasks.step import step
 

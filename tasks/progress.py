@@ -7,15 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.job import Summary
-from gomr_runtime.progress import PhaseState, describe, fraction
+from gomr_runtime.model.job import Summary
+from gomr_runtime.runs.progress import PhaseState, describe, fraction
 from tasks.artifacts import show_artifact
 from tasks.console import console, tell
 
 if TYPE_CHECKING:
-    from gomr_runtime.local import LocalRun
-    from gomr_runtime.local_attach import AttachedRun
-    from tasks.cluster.cluster_run import ClusterRun
+    from gomr_runtime.runs.attached import AttachedRun
+    from gomr_runtime.runs.local import LocalRun
+    from k8s.run.cluster_run import ClusterRun
 
 UPDATE_SECONDS = 2.0
 UPDATE_SHARE = 0.01

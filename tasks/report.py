@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from gomr_runtime.errors import one_line
-from gomr_runtime.job import Summary
-from gomr_runtime.progress import books, costs
-from gomr_runtime.quantities import format_size
+from gomr_runtime.model.job import Summary
+from gomr_runtime.model.quantities import format_size
+from gomr_runtime.runs.progress import books, costs
 from tasks.artifacts import show_artifact
 from tasks.markdown import as_markdown
 from tasks.session import Session

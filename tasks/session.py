@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import Cancelled
-from gomr_runtime.host_lock import HostLock
-from gomr_runtime.job import Summary
-from gomr_runtime.local import LocalRun
-from gomr_runtime.local_attach import AttachedRun
-from gomr_runtime.prepare import Prepared
-from gomr_runtime.runs import Claim
-from gomr_runtime.storage import Store
+from gomr_runtime.model.job import Summary
+from gomr_runtime.runs.attached import AttachedRun
+from gomr_runtime.runs.claims import Claim
+from gomr_runtime.runs.local import LocalRun
+from gomr_runtime.runs.prepare import Prepared
+from gomr_runtime.storage.base import Store
+from gomr_runtime.system.host_lock import HostLock
 
 if TYPE_CHECKING:
+    from k8s.run.cluster_run import ClusterRun
     from tasks.build_images import Images
-    from tasks.cluster.cluster_run import ClusterRun
     from tasks.target import Target
 
 

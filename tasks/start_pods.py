@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gomr_runtime.resume import continued, how_it_ended, reopen
-from tasks.cluster.cluster_run import ClusterRun
-from tasks.cluster.manifests import RunPods
+from gomr_runtime.runs.resume import continued, how_it_ended, reopen
+from k8s.manifest_objects import RunPods
+from k8s.run.cluster_run import ClusterRun
 from tasks.console import tell
 from tasks.session import Session
 

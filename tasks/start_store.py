@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gomr_runtime import layout
 from gomr_runtime.errors import RunConflict
-from gomr_runtime.host_lock import claim_output
-from gomr_runtime.local_attach import AttachedRun
-from gomr_runtime.resume import reopen
-from gomr_runtime.runs import RunInProgress, claim
-from gomr_runtime.storage import Store, open_store, probe_create_only
+from gomr_runtime.model import layout
+from gomr_runtime.runs.attached import AttachedRun
+from gomr_runtime.runs.claims import RunInProgress, claim
+from gomr_runtime.runs.resume import reopen
+from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.open_store import open_store, probe_create_only
+from gomr_runtime.system.host_lock import claim_output
 from tasks.console import tell
 from tasks.session import Session
 from tasks.step import step

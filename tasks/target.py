@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.job import InputFile
-from gomr_runtime.local_imports import imports_not_found
-from gomr_runtime.options import RunOptions
-from gomr_runtime.place import Place, this_machine
-from gomr_runtime.quantities import parse_size
-from gomr_runtime.s3_inputs import list_inputs
-from gomr_runtime.storage import S3Settings, Store, open_store, split_s3_url
-from tasks.cluster.connection import Cluster, connect, why_unreachable
-from tasks.cluster.contexts import choose, contexts_of, in_cluster_namespace, read_contexts
-from tasks.cluster.fit import fitting_workers
-from tasks.cluster.manifests import RunPods
-from tasks.cluster.minio import URL, Minio, find_or_start
-from tasks.cluster.minio_admin import check_patched
-from tasks.cluster.store_access import StoreAccess, outside
+from gomr_runtime.model.job import InputFile
+from gomr_runtime.model.quantities import parse_size
+from gomr_runtime.options.declared import RunOptions
+from gomr_runtime.runs.place import Place, this_machine
+from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.open_store import open_store
+from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
+from gomr_runtime.storage.s3_input_files import list_inputs
+from gomr_runtime.user_code.local_imports import imports_not_found
+from k8s.api.connection import Cluster, connect, why_unreachable
+from k8s.api.contexts import choose, contexts_of, in_cluster_namespace, read_contexts
+from k8s.manifest_objects import RunPods
+from k8s.run.fit import fitting_workers
+from k8s.store.access import StoreAccess, outside
+from k8s.store.minio import URL, Minio, find_or_start
+from k8s.store.minio_admin import check_patched
 
 Tell = Callable[[str], None]
 MINIO_IMAGE = "GOMR_MINIO_IMAGE"  # a server image of one's own, for clusters without the default

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from gomr_runtime.progress import Transfer
-from gomr_runtime.quantities import format_size
-from gomr_runtime.storage.s3 import S3Store
-from tasks.cluster.inputs import Upload, upload
+from gomr_runtime.model.quantities import format_size
+from gomr_runtime.runs.progress import Transfer
+from gomr_runtime.storage.s3.store import S3Store
+from k8s.store.uploads import Upload, upload
 from tasks.console import console, tell
 from tasks.session import Session
 from tasks.step import step

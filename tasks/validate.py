@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gomr_runtime.options import RunOptions
-from gomr_runtime.prepare import prepare
+from gomr_runtime.options.declared import RunOptions
+from gomr_runtime.runs.prepare import prepare
 from tasks.console import tell
 from tasks.session import Session
 from tasks.step import shown_as_task

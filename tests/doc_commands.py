@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.options import parse
+from gomr_runtime.options.declared import parse
 from tests.doc_blocks import ROOT, words_of
 
 CLUSTER = "needs a cluster: tests/cluster runs the like"
@@ -15,7 +15,7 @@ BENCH = "takes minutes and other systems; the rows are run by hand"
 NOT_RUN: dict[str, str] = {
     "make test": "it is what runs this test",
     "python -m flows.gomr --input big.txt --workers 8 --resume wordcount-1122-171105-k3f9 "
-    "worker.py": "the run it goes on with has to fail first: tests/process/test_resume.py",
+    "worker.py": "the run it goes on with has to fail first: tests/process/masters/test_resume.py",
     "docker build -f Dockerfile.master -t mr-master:latest .": IMAGES,
     "docker build -f Dockerfile.worker --build-arg WORKER_FILE=examples/wordcount/worker.py "
     "-t mr-worker:latest .": IMAGES,
@@ -30,7 +30,7 @@ NOT_RUN: dict[str, str] = {
     ),
     "kubectl port-forward --address 127.0.0.1 service/minio 39000:9000": CLUSTER,
     "minikube start": "needs minikube",
-    "kubectl -n my-namespace apply -k k8s/rbac": CLUSTER,
+    "kubectl -n my-namespace apply -k k8s/manifests/rbac": CLUSTER,
     "python -m flows.gomr --context prod --namespace my-namespace "
     "--load registry:registry.example.com/team --input s3://bucket/texts worker.py": CLUSTER,
     "docker build -f Dockerfile.master -t registry.example.com/mr-master:1 .": IMAGES,
@@ -54,7 +54,7 @@ NOT_RUN: dict[str, str] = {
     "prefect deployment schedule create gomr/start --interval 3600": (
         "an hour is long: tests/flow/test_deployment.py makes one of 15 seconds"
     ),
-    "kubectl apply -k k8s/overlays/shared": CLUSTER,
+    "kubectl apply -k k8s/manifests/overlays/shared": CLUSTER,
     "prefect work-pool create gomr-kubernetes --type kubernetes": CLUSTER,
     "prefect deploy --all --prefect-file k8s/flow/prefect.yaml": CLUSTER,
     "prefect worker start --pool gomr-kubernetes": CLUSTER,

@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from gomr_runtime import layout
-from gomr_runtime.job import InputFile, JobSpec, to_json
-from gomr_runtime.storage import open_store
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import InputFile, JobSpec, to_json
+from gomr_runtime.storage.open_store import open_store
 
 SECONDS = 1200.0  # for a run
 START_SECONDS = 60.0

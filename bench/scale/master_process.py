@@ -10,11 +10,12 @@ import asyncio
 import sys
 from pathlib import Path
 
-from gomr_runtime import layout
-from gomr_runtime.job import JobSpec
+from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.master.server import Arguments, serve
-from gomr_runtime.storage import MemoryStore, ObjectInfo
-from gomr_runtime.typed_json import from_json
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.storage.base import ObjectInfo
+from gomr_runtime.storage.memory import MemoryStore
 
 PART_BYTES = 4  # what simulated workers say of every part
 

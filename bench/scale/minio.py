@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.process.minio_server import MinioServer, running_minio
+from tests.process.support.minio_server import MinioServer, running_minio
 
 BUCKET = "bench"
 

@@ -30,10 +30,10 @@ EMPTY, FLOW = (
 )
 STEPS = {
     "the worker file's imports": "gomr_runtime",
-    "what the command needs beside": "gomr_runtime, gomr_runtime.inline",
+    "what the command needs beside": "gomr_runtime, gomr_runtime.runs.inline",
     "what a master needs": "gomr_runtime.master.__main__",
     "what a worker needs": "gomr_runtime.worker.__main__, gomr_runtime.worker.supervisor",
-    "what a follower needs": "gomr_runtime.client",
+    "what a follower needs": "gomr_runtime.rpc.client",
     "Prefect": "prefect",
 }
 

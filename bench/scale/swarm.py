@@ -17,11 +17,12 @@ from pathlib import Path
 import grpc
 
 from bench.scale.master_process import PART_BYTES
-from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
-from gomr_runtime.dataflow.index import encode_index
-from gomr_runtime.job import (
+from gomr_runtime.codec.typed_json import from_json
+from gomr_runtime.dataflow.shuffle.run_index import encode_index
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import (
     Format,
     JobDescription,
     JobSpec,
@@ -31,9 +32,10 @@ from gomr_runtime.job import (
     TaskSpec,
     to_json,
 )
-from gomr_runtime.outbox import Outbox
-from gomr_runtime.storage import Store, open_store
-from gomr_runtime.typed_json import from_json
+from gomr_runtime.rpc import connection
+from gomr_runtime.rpc.outbox import Outbox
+from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.open_store import open_store
 
 CONNECTING_AT_ONCE = 50
 SHA = "0" * 64
@@ -77,10 +79,10 @@ class SimulatedWorker:
 
     async def run(self, address: str, token: str, door: asyncio.Semaphore) -> None:
         tally = self._tally
-        async with grpc.aio.insecure_channel(address, options=rpc.CLIENT_OPTIONS) as channel:
+        async with grpc.aio.insecure_channel(address, options=connection.CLIENT_OPTIONS) as channel:
             stub = services.MasterStub(channel)  # type: ignore[no-untyped-call]
             async with door:
-                call = stub.Session(metadata=rpc.bearer(token))
+                call = stub.Session(metadata=connection.bearer(token))
                 register = self._numbered(register=self._register())
                 await call.write(pb.WorkerMessages(messages=[register]))
                 await call.read()
@@ -104,7 +106,7 @@ class SimulatedWorker:
             run=self._job.run,
             worker=self._name,
             description=to_json(description).decode(),
-            version=rpc.version(),
+            version=connection.version(),
         )
 
     def _numbered(self, **body: object) -> pb.WorkerMessage:
@@ -210,7 +212,7 @@ def main() -> None:
     given = parser.parse_args()
     job = from_json(JobSpec, given.job.read_bytes())
     began = time.perf_counter()
-    token = rpc.read_token(given.token_file)
+    token = connection.read_token(given.token_file)
     store = open_store(given.store) if given.store else None
     tally = asyncio.run(swarm(job, given.address, token, Way(given.slots, given.pause), store))
     trips = sorted(tally.round_trips)

@@ -7,13 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from gomr_runtime.aggregates import Aggregate
-from gomr_runtime.blobs import check_unchanged, open_input
-from gomr_runtime.context import Context
-from gomr_runtime.dataflow.batch import check_ones, check_pairs
-from gomr_runtime.dataflow.block import Block
-from gomr_runtime.dataflow.column_types import CheckPair
-from gomr_runtime.dataflow.combine import (
+from gomr_runtime.api.aggregates import Aggregate
+from gomr_runtime.api.context import Context
+from gomr_runtime.dataflow.emit.emitter import Drain
+from gomr_runtime.dataflow.execute import TOTAL, Blobs, HashedFile, Monitor, budget_of
+from gomr_runtime.dataflow.input.block import Block
+from gomr_runtime.dataflow.input.decompress import window_of
+from gomr_runtime.dataflow.input.open import check_unchanged, open_input
+from gomr_runtime.dataflow.input.reader import offset_of_record, read_blocks
+from gomr_runtime.dataflow.map.combine import (
     Collector,
     CombineFunction,
     GroupFold,
@@ -21,18 +23,21 @@ from gomr_runtime.dataflow.combine import (
     SumFold,
     aggregate_function,
 )
-from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
-from gomr_runtime.dataflow.decompress import window_of
-from gomr_runtime.dataflow.direct import Direct, direct_emit
-from gomr_runtime.dataflow.direct_text import DirectText, direct_text
-from gomr_runtime.dataflow.emitter import Drain
-from gomr_runtime.dataflow.fan_in import Group, StoredRun, grouped
-from gomr_runtime.dataflow.index import decode_partition
-from gomr_runtime.dataflow.mapper import MapTask
-from gomr_runtime.dataflow.output import PartWriter
-from gomr_runtime.dataflow.pair_law import PairLaw
-from gomr_runtime.dataflow.partition_law import in_own_partition
-from gomr_runtime.dataflow.partitioner import (
+from gomr_runtime.dataflow.map.map_task import MapTask
+from gomr_runtime.dataflow.map.native_emit import Direct, direct_emit
+from gomr_runtime.dataflow.map.set_aside import SetAside
+from gomr_runtime.dataflow.map.user_combiner import user_combine
+from gomr_runtime.dataflow.output.column_types import CheckPair
+from gomr_runtime.dataflow.output.native_text import DirectText, direct_text
+from gomr_runtime.dataflow.output.part import PartWriter
+from gomr_runtime.dataflow.pairs.pair_batch import check_ones, check_pairs
+from gomr_runtime.dataflow.pairs.pair_law import PairLaw
+from gomr_runtime.dataflow.reduce.fan_in import Group, StoredRun, grouped
+from gomr_runtime.dataflow.reduce.reduce_task import ReduceTask
+from gomr_runtime.dataflow.shuffle.cut_points import read_cuts, write_cuts
+from gomr_runtime.dataflow.shuffle.gather import Gatherer, RunWriter
+from gomr_runtime.dataflow.shuffle.partition_law import in_own_partition
+from gomr_runtime.dataflow.shuffle.partitioner import (
     CutPartitioner,
     HashPartitioner,
     KeySample,
@@ -40,24 +45,13 @@ from gomr_runtime.dataflow.partitioner import (
     UserPartitioner,
     choose_cuts,
 )
-from gomr_runtime.dataflow.records import offset_of_record, read_blocks
-from gomr_runtime.dataflow.reducer import ReduceTask
-from gomr_runtime.dataflow.set_aside import SetAside
-from gomr_runtime.dataflow.shuffle import Gatherer, RunWriter
+from gomr_runtime.dataflow.shuffle.run_index import decode_partition
 from gomr_runtime.dataflow.task_context import law_of, task_context
-from gomr_runtime.dataflow.user_combiner import user_combine
 from gomr_runtime.errors import CorruptBlock, DataError
-from gomr_runtime.execution import (
-    TOTAL,
-    Blobs,
-    HashedFile,
-    Monitor,
-    budget_of,
-)
-from gomr_runtime.job import JobSpec, Ledger, MapOutput, ResultFile, TaskResult, TaskSpec
-from gomr_runtime.layout import part_name
-from gomr_runtime.maps import decode_maps
-from gomr_runtime.program import Program
+from gomr_runtime.model.job import JobSpec, Ledger, MapOutput, ResultFile, TaskResult, TaskSpec
+from gomr_runtime.model.layout import part_name
+from gomr_runtime.model.map_list import decode_maps
+from gomr_runtime.user_code.program import Program
 
 NewPart = Callable[[str, str, HashedFile], PartWriter]
 """(output format, file name, file) to the part's writer; `PartWriter`, or what also keeps the
@@ -296,7 +290,7 @@ def _map(
 def _map_task_type(program: Program) -> type[MapTask]:
     if not program.description.format.batches:
         return MapTask
-    from gomr_runtime.dataflow.batch_mapper import BatchMapTask
+    from gomr_runtime.dataflow.map.batch_map_task import BatchMapTask
 
     return BatchMapTask
 
@@ -304,7 +298,7 @@ def _map_task_type(program: Program) -> type[MapTask]:
 def _reduce_task_type(program: Program) -> type[ReduceTask]:
     if program.delivery != "batch":
         return ReduceTask
-    from gomr_runtime.dataflow.batch_reducer import BatchReduceTask
+    from gomr_runtime.dataflow.reduce.batch_reduce_task import BatchReduceTask
 
     return BatchReduceTask
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gomr_runtime.aggregates import Aggregate
-from gomr_runtime.context import Context, ContextMisused
-from gomr_runtime.dataflow.pair_law import PairLaw, types_named
+from gomr_runtime.api.aggregates import Aggregate
+from gomr_runtime.api.context import Context, ContextMisused
+from gomr_runtime.api.user_frames import user_frames
+from gomr_runtime.dataflow.execute import MISUSED, Monitor
+from gomr_runtime.dataflow.pairs.pair_law import PairLaw, types_named
 from gomr_runtime.errors import RecordFailed
-from gomr_runtime.execution import MISUSED, Monitor
-from gomr_runtime.job import JobSpec, TaskSpec
-from gomr_runtime.program import Program
-from gomr_runtime.user_errors import user_frames
+from gomr_runtime.model.job import JobSpec, TaskSpec
+from gomr_runtime.user_code.program import Program
 
 
 @contextmanager

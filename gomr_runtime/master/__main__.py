@@ -10,11 +10,11 @@ from pathlib import Path
 from setproctitle import setproctitle
 
 from gomr_runtime.errors import EXIT_ENVIRONMENT, GomrError
-from gomr_runtime.layout import check_run_id
 from gomr_runtime.master.server import Arguments, serve
-from gomr_runtime.process import hide_from_user_code, keep_memory_together
-from gomr_runtime.streams import open_streams, say_error
-from gomr_runtime.unforeseen import is_limit, unforeseen
+from gomr_runtime.model.layout import check_run_id
+from gomr_runtime.system.lifeline import hide_from_user_code, keep_memory_together
+from gomr_runtime.system.streams import open_streams, say_error
+from gomr_runtime.system.unforeseen import is_limit, unforeseen
 
 
 def parse(argv: list[str]) -> Arguments:

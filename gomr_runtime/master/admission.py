@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from gomr_runtime import rpc
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.compatibility import check_content, check_output_format, check_skipping
-from gomr_runtime.dataflow.splits import plan_splits, sample_pieces
+from gomr_runtime.codec.typed_json import Mismatch, from_json, shown
+from gomr_runtime.dataflow.input.splits import plan_splits, sample_pieces
 from gomr_runtime.errors import (
     EXIT_ENVIRONMENT,
     EXIT_OK,
@@ -17,12 +16,13 @@ from gomr_runtime.errors import (
     UsageError,
     one_line,
 )
-from gomr_runtime.job import Failure, JobDescription, JobSpec, Piece, TaskFailure, difference
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
+from gomr_runtime.model.compatibility import check_content, check_output_format, check_skipping
+from gomr_runtime.model.job import Failure, JobDescription, JobSpec, Piece, TaskFailure, difference
+from gomr_runtime.rpc import connection
 from gomr_runtime.scheduler.events import PlanningBegan, WorkerJoined
-from gomr_runtime.typed_json import Mismatch, from_json, shown
 
 
 class Refusal(Exception):
@@ -134,10 +134,10 @@ def check_identity(register: pb.Register, job: JobSpec, epoch: int) -> None:
         raise Refusal("a worker's name is 1 to 200 printable characters")
     if register.run != job.run:
         raise Refusal(f"this is master {epoch} of run {job.run}, not of {shown(register.run)}")
-    if register.version != rpc.version():
+    if register.version != connection.version():
         raise Refusal(
             f"worker {register.worker} has gomr_runtime {shown(register.version)}, the master "
-            f"{rpc.version()}: build both from the same version"
+            f"{connection.version()}: build both from the same version"
         )
 
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from gomr_runtime.errors import GomrError, JobFailed
-from gomr_runtime.master.duties import Answer, Duty
+from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.journal import Journal
-from gomr_runtime.storage.several import AT_ONCE
+from gomr_runtime.storage.parallel import AT_ONCE
 
 
 class Clerks:

@@ -11,13 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.codec.wire_types import INT64
 from gomr_runtime.errors import GomrError, RunConflict, one_line
-from gomr_runtime.job import JobSpec, Summary, TaskKind, to_json
-from gomr_runtime.master.assignments import attempt_message
 from gomr_runtime.master.clerks import Clerks
-from gomr_runtime.master.core import Core
-from gomr_runtime.master.duties import Answer, Duty
-from gomr_runtime.master.effects import (
+from gomr_runtime.master.core.assignments import attempt_message
+from gomr_runtime.master.core.core import Core
+from gomr_runtime.master.core.duties import Answer, Duty
+from gomr_runtime.master.core.effects import (
     Abandon,
     Announce,
     Answered,
@@ -33,17 +33,17 @@ from gomr_runtime.master.effects import (
     Replaced,
     Yield,
 )
-from gomr_runtime.master.ending import with_advice
+from gomr_runtime.master.core.ending import with_advice
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal, Manifest, Plan
 from gomr_runtime.master.sessions import Sessions
+from gomr_runtime.model.job import JobSpec, Summary, TaskKind, to_json
 from gomr_runtime.scheduler.events import CancelRequested, Event, Tick
 from gomr_runtime.scheduler.state import Phase
-from gomr_runtime.unforeseen import unforeseen
-from gomr_runtime.wire_types import INT64
+from gomr_runtime.system.unforeseen import unforeseen
 
 if TYPE_CHECKING:
-    from gomr_runtime.storage.signed_reads import ReadGrants
+    from gomr_runtime.storage.s3.signed_reads import ReadGrants
 
 TICK = 0.25  # seconds
 FENCE_EVERY = 5.0  # seconds between two looks for a newer master

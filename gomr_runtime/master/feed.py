@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import one_line
-from gomr_runtime.streams import say
+from gomr_runtime.system.streams import say
 
 BACKLOG = 4096  # events kept for clients that come back
 TRANSCRIPT = 10_000  # log lines kept for the store

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from gomr_runtime import checked, layout
+from gomr_runtime.codec import checked
+from gomr_runtime.codec.typed_json import Mismatch, take
 from gomr_runtime.errors import (
     CorruptBlock,
     EnvironmentFailed,
@@ -21,7 +22,16 @@ from gomr_runtime.errors import (
     RunConflict,
     StorageError,
 )
-from gomr_runtime.job import (
+from gomr_runtime.master.core.records import (
+    Mark,
+    PlanRecord,
+    decode_attempt,
+    decode_splits,
+    encode_plan,
+)
+from gomr_runtime.master.typed_parts import typed_parts
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import (
     ColumnType,
     InputFile,
     JobDescription,
@@ -32,17 +42,14 @@ from gomr_runtime.job import (
     TaskResult,
     to_json,
 )
-from gomr_runtime.maps import encode_maps
-from gomr_runtime.master.records import Mark, PlanRecord, decode_attempt, decode_splits, encode_plan
-from gomr_runtime.pieces import Split, encode_pieces, is_large
-from gomr_runtime.result_law import asked_of, wrong_result
+from gomr_runtime.model.map_list import encode_maps
+from gomr_runtime.model.result_law import asked_of, wrong_result
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.base import Store
-from gomr_runtime.storage.several import Several
-from gomr_runtime.stored_run import read_job
-from gomr_runtime.success import check_parts, promote
-from gomr_runtime.typed_json import Mismatch, take
-from gomr_runtime.typed_parts import typed_parts
+from gomr_runtime.storage.parallel import Several
+from gomr_runtime.storage.pieces import Split, encode_pieces, is_large
+from gomr_runtime.storage.stored_run import read_job
+from gomr_runtime.storage.success import check_parts, promote
 
 T = TypeVar("T")
 PUT_TIMES = 3

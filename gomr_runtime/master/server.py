@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2_grpc as services
-from gomr_runtime.client import error_of
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError, UsageError
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.gate import Gate
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.service import MasterService, RunService
-from gomr_runtime.process import watch_for_end, write_atomically
-from gomr_runtime.storage import S3Settings, Store, open_store
-from gomr_runtime.storage.several import at_once
+from gomr_runtime.model import layout
+from gomr_runtime.rpc import connection
+from gomr_runtime.rpc.client import error_of
+from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.open_store import open_store
+from gomr_runtime.storage.parallel import at_once
+from gomr_runtime.storage.s3.settings import S3Settings
+from gomr_runtime.system.lifeline import watch_for_end, write_atomically
 
 if TYPE_CHECKING:
-    from gomr_runtime.storage.signed_reads import ReadGrants
+    from gomr_runtime.storage.s3.signed_reads import ReadGrants
 
 LINGER = 5.0  # seconds at most for workers and client to hear of the end
 SOCKET_GRACE = 1.0  # a worker on this machine whose socket closed is back by then, or dead
@@ -62,7 +65,7 @@ class Arguments:
 async def serve(arguments: Arguments, store: Store | None = None) -> int:
     """Drive the run to its end; the exit code of the process. Raises GomrError before serving.
     store: None opens the one at `arguments.store`."""
-    if arguments.tls_cert is None and not rpc.stays_on_this_machine(arguments.listen):
+    if arguments.tls_cert is None and not connection.stays_on_this_machine(arguments.listen):
         raise UsageError(
             f"--listen {arguments.listen} can be reached from other machines: give --tls-cert and "
             "--tls-key, or listen on 127.0.0.1 or unix:/path"
@@ -73,8 +76,8 @@ async def serve(arguments: Arguments, store: Store | None = None) -> int:
     watch_for_end(loop, arguments.lifeline, terminated.set)
     gate = Gate(
         {
-            rpc.RUN_SERVICE: rpc.read_token(arguments.token_file),
-            rpc.MASTER_SERVICE: rpc.read_token(arguments.worker_token_file),
+            connection.RUN_SERVICE: connection.read_token(arguments.token_file),
+            connection.MASTER_SERVICE: connection.read_token(arguments.worker_token_file),
         }
     )
     if store is None:
@@ -114,7 +117,7 @@ def _grants(store: str) -> ReadGrants | None:
     settings = S3Settings.of_reader()
     if settings is None or not store.startswith("s3://"):
         return None
-    from gomr_runtime.storage.signed_reads import ReadGrants  # obstore, only when it is needed
+    from gomr_runtime.storage.s3.signed_reads import ReadGrants  # obstore, only when it is needed
 
     return ReadGrants(settings, store)
 
@@ -166,7 +169,7 @@ async def _start_server(
     arguments: Arguments, gate: Gate, master: MasterService, run_service: RunService
 ) -> grpc.aio.Server:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    server = grpc.aio.server(interceptors=[gate], options=rpc.server_options(files))
+    server = grpc.aio.server(interceptors=[gate], options=connection.server_options(files))
     services.add_MasterServicer_to_server(master, server)  # type: ignore[no-untyped-call]
     services.add_RunServicer_to_server(run_service, server)  # type: ignore[no-untyped-call]
     port = _listen(server, arguments)
@@ -183,7 +186,7 @@ def _listen(server: grpc.aio.Server, arguments: Arguments) -> int:
     listen, cert, key = arguments.listen, arguments.tls_cert, arguments.tls_key
     try:
         if cert is not None and key is not None:
-            pair = (rpc.read_pem(key), rpc.read_pem(cert))
+            pair = (connection.read_pem(key), connection.read_pem(cert))
             return server.add_secure_port(listen, grpc.ssl_server_credentials([pair]))
         return server.add_insecure_port(listen)
     except RuntimeError as error:

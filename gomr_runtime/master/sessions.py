@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.outbox import Outbox
+from gomr_runtime.rpc.outbox import Outbox
 
 
 class Stream(Outbox[pb.MasterMessage]):

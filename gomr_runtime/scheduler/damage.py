@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gomr_runtime.errors import CorruptBlock
-from gomr_runtime.job import TaskFailure
+from gomr_runtime.model.job import TaskFailure
 from gomr_runtime.scheduler.state import Attempt, SchedulerConfig, Task, TaskState
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gomr_runtime.job import TaskFailure, TaskKind
+from gomr_runtime.model.job import TaskFailure, TaskKind
 
 
 @dataclass(frozen=True, slots=True, order=True)

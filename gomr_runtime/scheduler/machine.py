@@ -15,7 +15,7 @@ from gomr_runtime.errors import (
     GomrError,
     StorageError,
 )
-from gomr_runtime.job import TaskFailure, TaskKind
+from gomr_runtime.model.job import TaskFailure, TaskKind
 from gomr_runtime.scheduler.backups import RunningMedian, stragglers, worth_watching
 from gomr_runtime.scheduler.commands import (
     Command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gomr_runtime.errors import GomrError
-from gomr_runtime.job import TaskKind
+from gomr_runtime.model.job import TaskKind
 from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.scheduler.matching import Matching
 from gomr_runtime.scheduler.state import (

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from gomr_runtime.blobs import FileBlob
+from gomr_runtime.dataflow.input.open import FileBlob
 from gomr_runtime.errors import DataError
-from gomr_runtime.layout import map_data, uploaded
-from gomr_runtime.storage.ahead import AheadBlob
+from gomr_runtime.model.layout import map_data, uploaded
 from gomr_runtime.storage.base import ObjectInfo, Store, Viewing
-from gomr_runtime.storage.settings import S3Settings, split_s3_url
+from gomr_runtime.storage.read_ahead import AheadBlob
+from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
 
 if TYPE_CHECKING:
-    from gomr_runtime.execution import Blob
-    from gomr_runtime.job import TaskSpec
-    from gomr_runtime.storage.s3 import S3Store
+    from gomr_runtime.dataflow.execute import Blob
+    from gomr_runtime.model.job import TaskSpec
+    from gomr_runtime.storage.s3.store import S3Store
 
 
 INPUTS = uploaded("")
@@ -109,7 +109,7 @@ class StoreBlobs:
         return AheadBlob(StoredBlob(location, info.size, look, info.version), until)
 
     def _bucket(self, name: str) -> S3Store:
-        from gomr_runtime.storage.s3 import S3Store  # obstore, only when it is needed
+        from gomr_runtime.storage.s3.store import S3Store  # obstore, only when it is needed
 
         if name not in self._buckets:
             settings = self._settings or S3Settings.from_env()

@@ -21,11 +21,11 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from gomr_runtime.errors import StorageError
-from gomr_runtime.own_files import make_private
 from gomr_runtime.storage.base import ObjectInfo, Pieces
-from gomr_runtime.storage.causes import os_cause
-from gomr_runtime.storage.file_system import UNSUPPORTED, place_new, sync
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
+from gomr_runtime.system.file_system import UNSUPPORTED, place_new, sync
+from gomr_runtime.system.os_errors import os_cause
+from gomr_runtime.system.own_files import make_private
 
 IN_THE_MAKING = ".tmp"  # below the root, so on its file system; no key can name it
 STALE_SECONDS = 24 * 3600.0

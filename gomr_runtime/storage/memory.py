@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gomr_runtime.errors import StorageError
-from gomr_runtime.own_files import read_regular
 from gomr_runtime.storage.base import ObjectInfo, Pieces
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
+from gomr_runtime.system.own_files import read_regular
 
 
 class MemoryStore:

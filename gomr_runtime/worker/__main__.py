@@ -17,14 +17,15 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
-from gomr_runtime import stored_run
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_OK, EnvironmentFailed, GomrError
-from gomr_runtime.job import JobSpec
-from gomr_runtime.layout import check_run_id, summary
-from gomr_runtime.process import hide_from_user_code, watch_for_end
-from gomr_runtime.storage import Store, open_store
-from gomr_runtime.streams import open_streams, say_error
-from gomr_runtime.unforeseen import is_limit, unforeseen
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.layout import check_run_id, summary
+from gomr_runtime.storage import stored_run
+from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.open_store import open_store
+from gomr_runtime.system.lifeline import hide_from_user_code, watch_for_end
+from gomr_runtime.system.streams import open_streams, say_error
+from gomr_runtime.system.unforeseen import is_limit, unforeseen
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.program_copy import bring_program
 
@@ -88,7 +89,10 @@ def preload_for(spec: JobSpec) -> list[str]:
     """What children have from the start: Arrow only where the input is worth its import."""
     preload = ["gomr_runtime.worker.preload"]
     if sum(file.size for file in spec.files) >= ARROW_BYTES:
-        preload += ["gomr_runtime.dataflow.columns", "gomr_runtime.dataflow.merge"]
+        preload += [
+            "gomr_runtime.dataflow.shuffle.columns",
+            "gomr_runtime.dataflow.reduce.arrow_merge",
+        ]
     return preload
 
 
@@ -108,7 +112,7 @@ async def supervise(
     arguments: Arguments, store: Store, spec: JobSpec, terminated: asyncio.Event
 ) -> int:
     # Imports gRPC while the forkserver starts.
-    from gomr_runtime.rpc import Trust, read_pem, read_token
+    from gomr_runtime.rpc.connection import Trust, read_pem, read_token
     from gomr_runtime.worker.supervisor import Settings, Supervisor
 
     await asyncio.to_thread(

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from multiprocessing import forkserver, resource_tracker
 from signal import SIGKILL
 
-from gomr_runtime.process import PR_SET_CHILD_SUBREAPER, prctl
-from gomr_runtime.worker import tree
+from gomr_runtime.system import process_tree
+from gomr_runtime.system.lifeline import PR_SET_CHILD_SUBREAPER, prctl
 
 SECRET = re.compile(r"(SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY|SESSION)", re.IGNORECASE)
 HASH_SEED = "0"
@@ -42,22 +42,22 @@ def ensure() -> None:
 def end() -> None:
     """Kill it: it does not answer. The next child gets a new one."""
     if (server := _pid()) is not None:
-        tree.kill_one(server, SIGKILL)
+        process_tree.kill_one(server, SIGKILL)
 
 
 def sweep(active: set[int], describe: Callable[[str], None]) -> None:
     """End what children left running, all but the `active` ones: the forkserver took it in, or
     we did after its death."""
     server, tracker = _pid(), resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]
-    adopted = [pid for pid in tree.children_of(os.getpid()) if pid not in {server, tracker}]
-    left = [] if server is None else tree.children_of(server)
+    adopted = [pid for pid in process_tree.children_of(os.getpid()) if pid not in {server, tracker}]
+    left = [] if server is None else process_tree.children_of(server)
     left = [pid for pid in (*left, *adopted) if pid not in active]
-    family = [other for pid in left for other in [pid, *tree.descendants_of(pid)]]
+    family = [other for pid in left for other in [pid, *process_tree.descendants_of(pid)]]
     if family:
-        tree.kill(family)
+        process_tree.kill(family)
         describe(f"ended {len(family)} processes that user code left behind")
     for pid in adopted:
-        tree.reap(pid)
+        process_tree.reap(pid)
 
 
 def _pid() -> int | None:

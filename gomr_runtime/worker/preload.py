@@ -10,8 +10,8 @@ import os
 import signal
 from types import FrameType
 
-from gomr_runtime.process import PR_SET_CHILD_SUBREAPER, die_with_parent, prctl
-from gomr_runtime.worker.tree import end_all_below
+from gomr_runtime.system.lifeline import PR_SET_CHILD_SUBREAPER, die_with_parent, prctl
+from gomr_runtime.system.process_tree import end_all_below
 
 SERVER = os.getpid()
 
@@ -26,9 +26,9 @@ prctl(PR_SET_CHILD_SUBREAPER, 1)
 signal.signal(signal.SIGTERM, end)
 die_with_parent(os.getppid(), signal.SIGTERM)  # before the imports below, which take their time
 
-import gomr_runtime.blobs  # noqa: E402
+import gomr_runtime.dataflow.execute  # noqa: E402
+import gomr_runtime.dataflow.input.open  # noqa: E402
 import gomr_runtime.dataflow.stages  # noqa: E402
-import gomr_runtime.execution  # noqa: E402
-import gomr_runtime.loading  # noqa: E402
 import gomr_runtime.storage  # noqa: E402
-import gomr_runtime.worker.child  # noqa: E402, F401
+import gomr_runtime.user_code.loading  # noqa: E402
+import gomr_runtime.worker.child_main  # noqa: E402, F401

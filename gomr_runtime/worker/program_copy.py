@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gomr_runtime import layout
 from gomr_runtime.errors import EnvironmentFailed
-from gomr_runtime.job import JobSpec
-from gomr_runtime.loading import write_folder
-from gomr_runtime.program_files import ProgramFiles, decode
-from gomr_runtime.storage import Store
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.storage.base import Store
+from gomr_runtime.user_code.loading import write_folder
+from gomr_runtime.user_code.program_files import ProgramFiles, decode
 
 
 def bring_program(store: Store, job: JobSpec, worker_file: Path | None, folder: Path) -> None:

@@ -16,27 +16,37 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from gomr_runtime import layout, rpc
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.codec.typed_json import Mismatch, from_json
+from gomr_runtime.dataflow.execute import Blobs, failure_of
+from gomr_runtime.dataflow.profile import stored
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError
-from gomr_runtime.execution import Blobs, failure_of
-from gomr_runtime.job import JobDescription, JobSpec, TaskFailure, TaskResult, TaskSpec, to_json
-from gomr_runtime.pieces import read_pieces
-from gomr_runtime.profile import stored
-from gomr_runtime.result_law import asked_of
-from gomr_runtime.storage import S3Settings, Store, StoreBlobs, TaskBlobs
-from gomr_runtime.streams import say
-from gomr_runtime.typed_json import Mismatch, from_json
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import (
+    JobDescription,
+    JobSpec,
+    TaskFailure,
+    TaskResult,
+    TaskSpec,
+    to_json,
+)
+from gomr_runtime.model.result_law import asked_of
+from gomr_runtime.rpc import connection
+from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
+from gomr_runtime.storage.pieces import read_pieces
+from gomr_runtime.storage.s3.settings import S3Settings
+from gomr_runtime.system.streams import say
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.answers import progress_of, read_answer, read_description
-from gomr_runtime.worker.child import Request
-from gomr_runtime.worker.children import Child, Ended, Limits, NotStarted
+from gomr_runtime.worker.channel import BadFrame
+from gomr_runtime.worker.child_handle import Child, Ended, Limits, NotStarted
+from gomr_runtime.worker.child_main import Request
 from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, record_in_flight, whereabouts
-from gomr_runtime.worker.frames import BadFrame
-from gomr_runtime.worker.session import Identity, Lost, Session
+from gomr_runtime.worker.master_link import Identity, Lost, Session
 
 if TYPE_CHECKING:
-    from gomr_runtime.storage.signed_reads import GrantedReads, TaskReads
+    from gomr_runtime.storage.s3.signed_reads import GrantedReads, TaskReads
 
 MOST_MAPS = 2**32 - 1  # in a run: a worker does not know how many there are
 LOADS = 2  # of the worker file, where the first one crashes
@@ -54,7 +64,7 @@ class Settings:
     program: Path
     scratch: Path
     slots: int
-    trust: rpc.Trust | None = None
+    trust: connection.Trust | None = None
     name: str = field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     )
@@ -340,7 +350,9 @@ class Supervisor:
         if not running.reads_query:
             return None
         if self._reads is None:
-            from gomr_runtime.storage.signed_reads import GrantedReads  # obstore, where it is used
+            from gomr_runtime.storage.s3.signed_reads import (
+                GrantedReads,  # obstore, where it is used
+            )
 
             self._reads = GrantedReads(S3Settings.from_env(), self._store.url)
         pieces, signatures = running.spec.pieces, running.reads

@@ -1,4 +1,4 @@
-/* Rows as columns of a frame (see gomr_runtime.dataflow.frames) and as Python objects. */
+/* Rows as columns of a frame (see gomr_runtime.dataflow.pairs.frames) and as Python objects. */
 #include "gomr_native.h"
 
 static inline int has_cells(int kind)

@@ -20,7 +20,7 @@
 #error "GoMR's frames need a little-endian machine"
 #endif
 
-/* Numbers of gomr_runtime.dataflow.keys.Kind. */
+/* Numbers of gomr_runtime.dataflow.pairs.keys.Kind. */
 enum {
     KIND_ANY = 0,
     KIND_NONE = 1,

@@ -40,7 +40,7 @@ static inline uint64_t load_padded(const char *p, size_t size)
     return size ? w & (~0ull >> (64 - 8 * size)) : 0;
 }
 
-/* The fixed hash of gomr_runtime.dataflow.hashing: the same in every process and version, so that
+/* The fixed hash of gomr_runtime.dataflow.pairs.hashing: the same in every process and version, so that
  * anybody can choose keys that it maps to one number. Nothing but partitions may depend on it. */
 static inline uint64_t fixed_hash(uint64_t kind, const char *p, size_t size)
 {

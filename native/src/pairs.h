@@ -4,7 +4,7 @@
 
 #include "gomr_native.h"
 
-#define TICKS 4 /* of gomr_runtime.execution: its slot in the monitor */
+#define TICKS 4 /* of gomr_runtime.dataflow.execute: its slot in the monitor */
 #define MOST_CELL (1u << 30) /* bytes of a key or value; `other` takes larger ones */
 #define MOST_ARENA ((size_t)3 << 30)
 

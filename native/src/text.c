@@ -1,4 +1,4 @@
-/* Lines of text parts, `key<TAB>value`, as gomr_runtime.dataflow.output writes them. */
+/* Lines of text parts, `key<TAB>value`, as gomr_runtime.dataflow.output.part writes them. */
 #include "column.h"
 
 static int make_room(Arena *text, size_t more)

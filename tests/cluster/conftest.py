@@ -14,11 +14,11 @@ import pytest
 
 from tests.build_cache import BuildFailed
 from tests.cluster.bring_up import bring_up, cannot_run
-from tests.cluster.diagnosis import diagnosis
-from tests.cluster.images import ensure_image
-from tests.cluster.progress import wait_for
-from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import (
+from tests.cluster.support.diagnosis import diagnosis
+from tests.cluster.support.images import ensure_image
+from tests.cluster.support.progress import wait_for
+from tests.cluster.support.running_cluster import RunningCluster
+from tests.cluster.support.runs_on_cluster import (
     NAMESPACE,
     WORD_COUNT,
     Program,
@@ -29,7 +29,7 @@ from tests.cluster.runs_on_cluster import (
     parts_here,
     runs_in,
 )
-from tests.cluster.usage import in_use
+from tests.cluster.support.usage import in_use
 from tests.flow.command import Server
 from tests.flow.prefect_server import running_server
 

@@ -9,11 +9,11 @@ import shutil
 import sys
 
 from tests.build_cache import BuildFailed, cache_folder, locked, output
-from tests.cluster import engine
-from tests.cluster.layout import CLUSTER, CLUSTER_LABEL, cluster_folder
-from tests.cluster.nodes import DOCKER_SECONDS, remove_nodes
-from tests.cluster.progress import say
-from tests.cluster.usage import refuse_while_in_use
+from tests.cluster.support import engine
+from tests.cluster.support.layout import CLUSTER, CLUSTER_LABEL, cluster_folder
+from tests.cluster.support.nodes import DOCKER_SECONDS, remove_nodes
+from tests.cluster.support.progress import say
+from tests.cluster.support.usage import refuse_while_in_use
 
 
 def take_down() -> list[str]:

@@ -12,15 +12,15 @@ from typing import IO
 
 import psutil
 
-from gomr_runtime.storage import open_store
-from tasks.cluster.connection import connect
-from tasks.cluster.images import on_node
-from tasks.cluster.manifests import secret_name
-from tasks.cluster.minio import find_or_start
+from gomr_runtime.storage.open_store import open_store
+from k8s.api.connection import connect
+from k8s.images.plan import on_node
+from k8s.manifest_objects import secret_name
+from k8s.store.minio import find_or_start
 from tests.build_cache import output
-from tests.cluster.layout import CONTEXT
-from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import STORE_SIZE
+from tests.cluster.support.layout import CONTEXT
+from tests.cluster.support.running_cluster import RunningCluster
+from tests.cluster.support.runs_on_cluster import STORE_SIZE
 from tests.flow.command import Server, start, wait_for_line
 
 USER, PASSWORD = "canary-user-52f0c8", "canary-password-d41f9e77b0"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.build_cache import output
 from tests.cluster.bring_up import cannot_run
-from tests.cluster.engine_remains import end_processes, remove
+from tests.cluster.support.engine_remains import end_processes, remove
 
 WAITS = "import sys; print('here', flush=True); sys.stdin.read()"
 

@@ -14,19 +14,17 @@ from typing import Any
 
 import pytest
 
-from gomr_runtime import layout
+from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed
-from gomr_runtime.job import Summary
-from gomr_runtime.typed_json import from_json
-from tasks.cluster import manifests, run_objects
-from tasks.cluster.cluster_run import ClusterRun
-from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, RunPods, of_run
-from tests.cluster import held_runs
-from tests.cluster.held_runs import HeldRun
-from tests.cluster.runs_on_cluster import (
-    Program,
-    Runs,
-)
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import Summary
+from k8s import manifest_objects
+from k8s.manifest_objects import COMPONENT, MINIO_SELECTOR, RunPods, of_run
+from k8s.run import run_objects
+from k8s.run.cluster_run import ClusterRun
+from tests.cluster.support import held_runs
+from tests.cluster.support.held_runs import HeldRun
+from tests.cluster.support.runs_on_cluster import Program, Runs
 
 MOST_SECONDS = 120.0  # from the fault to the end of the run
 OUTAGE = 60.0  # of MinIO's node
@@ -109,7 +107,7 @@ def test_S1_the_node_of_minio_is_away_for_a_minute(
 
 
 def test_S1_the_node_of_minio_stays_away(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.cluster.trouble.STORE_PATIENCE", PATIENCE)
+    monkeypatch.setattr("k8s.pods.trouble.STORE_PATIENCE", PATIENCE)
     with contextlib.ExitStack() as until_then:
 
         def lose(_: ClusterRun) -> None:
@@ -150,7 +148,7 @@ def test_a_run_without_its_store_goes_while_no_client_watches(
 ) -> None:
     """MinIO's node is lost with all pods of the run, and stays away. Masters are fewer, and wait
     for seconds in place of minutes."""
-    usual = manifests.master_job
+    usual = manifest_objects.master_job
 
     def impatient(pods: RunPods) -> dict[str, Any]:
         job = usual(pods)
@@ -159,7 +157,7 @@ def test_a_run_without_its_store_goes_while_no_client_watches(
         job["spec"]["backoffLimit"] = 2
         return job
 
-    monkeypatch.setattr(manifests, "master_job", impatient)
+    monkeypatch.setattr(manifest_objects, "master_job", impatient)
     node = node_of(runs, MINIO_SELECTOR)
     with left_alone(runs, node) as held, runs.administrator.stopped(node):
         began = time.monotonic()

@@ -10,14 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.cluster.cluster_run import ClusterRun
-from tasks.cluster.manifests import COMPONENT, MINIO_SELECTOR, of_run
-from tests.cluster import held_runs
-from tests.cluster.held_runs import HeldRun
-from tests.cluster.runs_on_cluster import (
-    Program,
-    Runs,
-)
+from k8s.manifest_objects import COMPONENT, MINIO_SELECTOR, of_run
+from k8s.run.cluster_run import ClusterRun
+from tests.cluster.support import held_runs
+from tests.cluster.support.held_runs import HeldRun
+from tests.cluster.support.runs_on_cluster import Program, Runs
 
 WORKERS = 2
 MOST_SECONDS = 120.0  # from the fault to the end of the run, whose own work takes a few of them

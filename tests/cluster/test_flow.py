@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.kubectl import succeeds
-from tests.cluster.progress import wait_for
-from tests.cluster.running_cluster import RunningCluster
+from tests.cluster.support.kubectl import succeeds
+from tests.cluster.support.progress import wait_for
+from tests.cluster.support.running_cluster import RunningCluster
 from tests.flow.command import Server, call, flow_run_of, run, start, state_of, wait_for_line
 
 WORDCOUNT = Path(__file__).parents[2] / "examples" / "wordcount"
@@ -140,8 +140,8 @@ def test_two_runs_at_once_with_the_documented_rights_alone(
 
 
 def user(cluster: RunningCluster, namespace: str, folder: Path) -> Path:
-    """A kubeconfig for somebody who has the Role of `k8s/rbac` and nothing else."""
-    rbac = WORDCOUNT.parents[1] / "k8s" / "rbac"
+    """A kubeconfig for somebody who has the Role of `k8s/manifests/rbac` and nothing else."""
+    rbac = WORDCOUNT.parents[1] / "k8s" / "manifests" / "rbac"
     place, account = f"--namespace={namespace}", f"--serviceaccount={namespace}:gomr-flow"
     cluster.kubectl("apply", place, f"--filename={rbac / 'role.yaml'}")
     cluster.kubectl("create", "serviceaccount", "gomr-flow", place)

@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from gomr_runtime.environment import CHECKOUT
 from gomr_runtime.errors import EnvironmentFailed
-from tasks.cluster.engine import ask
-from tasks.cluster.image_build import absent, build, find_base
-from tests.cluster.image_parts import base_image, docker, in_container, plan_for, worker_file
+from gomr_runtime.user_code.environment import CHECKOUT
+from k8s.images.build import absent, build, find_base
+from k8s.images.docker import ask
+from tests.cluster.support.image_parts import (
+    base_image,
+    docker,
+    in_container,
+    plan_for,
+    worker_file,
+)
 
 MASTER, WORKER = "mr-master:by-hand", "mr-worker:by-hand"
 EXAMPLE = "examples/wordcount/worker.py"

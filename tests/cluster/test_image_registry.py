@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import EnvironmentFailed
-from tasks.cluster.image_build import build
-from tasks.cluster.image_load import loader_for, run_images
-from tasks.cluster.images import ImagePlan
+from k8s.images.build import build
+from k8s.images.load import loader_for, run_images
+from k8s.images.plan import ImagePlan
 from tests.build_cache import BuildFailed
-from tests.cluster.image_parts import base_image, docker, plan_for, worker_file
-from tests.cluster.images import ensure_image
-from tests.cluster.registry import registry
+from tests.cluster.support.image_parts import base_image, docker, plan_for, worker_file
+from tests.cluster.support.images import ensure_image
+from tests.cluster.support.registry import registry
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cluster.image_build import build
-from tasks.cluster.image_load import NodeLoader, loader_for, run_images
-from tasks.cluster.image_prune import removable
-from tasks.cluster.images import ImagePlan, on_node
-from tests.cluster.image_parts import base_image, docker, plan_for, worker_file
-from tests.cluster.images import ensure_image
-from tests.cluster.layout import CONTEXT
-from tests.cluster.running_cluster import RunningCluster
+from k8s.images.build import build
+from k8s.images.load import NodeLoader, loader_for, run_images
+from k8s.images.plan import ImagePlan, on_node
+from k8s.images.prune import removable
+from tests.cluster.support.image_parts import base_image, docker, plan_for, worker_file
+from tests.cluster.support.images import ensure_image
+from tests.cluster.support.layout import CONTEXT
+from tests.cluster.support.running_cluster import RunningCluster
 
 RunPod = Callable[[str, str, str], str]  # image, node, Python code: the log
 

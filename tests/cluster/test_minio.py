@@ -15,16 +15,16 @@ import pytest
 import yaml
 
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed
-from gomr_runtime.storage import open_store, probe_create_only
-from tasks.cluster.connection import Cluster, connect
-from tasks.cluster.manifests import MINIO_SELECTOR
-from tasks.cluster.minio import BUCKET, URL, Minio, find_or_start
-from tasks.cluster.port_forward import PortForward
-from tests.cluster.kubectl import program_path
-from tests.cluster.layout import CONTEXT, kubeconfig_path
-from tests.cluster.progress import wait_for
-from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import STORE_SIZE, minio_image, namespace_for, within
+from gomr_runtime.storage.open_store import open_store, probe_create_only
+from k8s.api.connection import Cluster, connect
+from k8s.api.port_forward import PortForward
+from k8s.manifest_objects import MINIO_SELECTOR
+from k8s.store.minio import BUCKET, URL, Minio, find_or_start
+from tests.cluster.support.kubectl import program_path
+from tests.cluster.support.layout import CONTEXT, kubeconfig_path
+from tests.cluster.support.progress import wait_for
+from tests.cluster.support.running_cluster import RunningCluster
+from tests.cluster.support.runs_on_cluster import STORE_SIZE, minio_image, namespace_for, within
 
 FAR = "far-away"
 
@@ -131,7 +131,7 @@ def test_the_port_stays_when_the_pod_goes(minio: Minio, shared: Cluster) -> None
 
 
 def test_a_port_without_a_pod_says_so(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.cluster.port_forward.POD_SECONDS", 1.0)
+    monkeypatch.setattr("k8s.api.port_forward.POD_SECONDS", 1.0)
     with PortForward(shared, "app=nothing", 9000) as forward:
         with socket.create_connection(("127.0.0.1", forward.port), timeout=30) as connection:
             assert connection.recv(1) == b"", "hung up"
@@ -182,7 +182,7 @@ def test_somebody_elses_minio_is_left_alone(namespace: str, cluster: RunningClus
 
 
 def test_the_manifests_are_valid_by_themselves(cluster: RunningCluster, namespace: str) -> None:
-    k8s = Path(__file__).parents[2] / "k8s"
+    k8s = Path(__file__).parents[2] / "k8s" / "manifests"
     for folder in ("overlays/local", "run", "rbac"):
         done = cluster.kubectl(
             f"--namespace={namespace}", "apply", "--dry-run=server", "-k", str(k8s / folder)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gomr_runtime.storage import open_store
-from tests.cluster.layout import GATEWAY
-from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import TEXT, WORKER, counted, words
+from gomr_runtime.storage.open_store import open_store
+from tests.cluster.support.layout import GATEWAY
+from tests.cluster.support.running_cluster import RunningCluster
+from tests.cluster.support.runs_on_cluster import TEXT, WORKER, counted, words
 from tests.flow.command import Server, run
-from tests.process.s3_server import BUCKET
-from tests.process.tls_minio_server import TlsMinioServer, running_tls_minio
+from tests.process.support.s3_server import BUCKET
+from tests.process.support.tls_minio_server import TlsMinioServer, running_tls_minio
 
 JOB = ("--input", "text.txt", "--workers", "2", "--mappers", "4", "--reducers", "3")
 

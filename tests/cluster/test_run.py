@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, EnvironmentFailed, RunConflict
-from gomr_runtime.job import Summary
-from tasks.cluster import manifests, run_objects
-from tasks.cluster.manifests import RunPods
-from tasks.cluster.worker_login import VALID_SECONDS
-from tests.cluster.progress import wait_for
-from tests.cluster.runs_on_cluster import (
+from gomr_runtime.model.job import Summary
+from k8s import manifest_objects
+from k8s.manifest_objects import RunPods
+from k8s.run import run_objects
+from k8s.store.worker_login import VALID_SECONDS
+from tests.cluster.support.progress import wait_for
+from tests.cluster.support.runs_on_cluster import (
     SLOW,
     TEXT,
     Log,
@@ -116,7 +117,7 @@ def test_a_client_that_dies_is_no_cancel(runs: Runs, expected: dict[str, bytes])
 def test_what_a_client_leaves_that_dies_while_it_deploys_goes_by_itself(runs: Runs) -> None:
     """The pod waits for a Secret that nobody will make."""
     pods = RunPods("half", runs.images.master, "", 1, 10**8, "s3://b", runs.minio.access.pods)
-    job = manifests.master_job(pods)
+    job = manifest_objects.master_job(pods)
     job["spec"] |= {"activeDeadlineSeconds": 5, "ttlSecondsAfterFinished": 1}
     runs.kubectl("create", "--filename=-", given=json.dumps(job))
     wait_for(
@@ -134,12 +135,12 @@ def test_a_run_may_take_as_long_as_it_likes_once_it_is_deployed(runs: Runs) -> N
         run = runs.make(params=SLOW, timeout=timeout, pods={"timeout": timeout})
         try:
             run.start()
-            job = runs.cluster.get("Job", manifests.master_name(run.job.run))
+            job = runs.cluster.get("Job", manifest_objects.master_name(run.job.run))
             assert job is not None
             limits[timeout] = job["spec"]["activeDeadlineSeconds"]
         finally:
             run.close()
-    assert limits == {None: VALID_SECONDS, 500.0: 500 + manifests.DEADLINE_SLACK}
+    assert limits == {None: VALID_SECONDS, 500.0: 500 + manifest_objects.DEADLINE_SLACK}
 
 
 def test_a_run_that_is_over_is_told_by_the_store(runs: Runs, expected: dict[str, bytes]) -> None:

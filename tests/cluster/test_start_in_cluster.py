@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.cluster.image_build import index_arguments
+from k8s.images.build import index_arguments
 from tests.build_cache import output
-from tests.cluster.images import ensure_image, load_on_nodes
-from tests.cluster.layout import GATEWAY
-from tests.cluster.progress import wait_for
-from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import TEXT, Runs, counted, images_for, runs_in, words
+from tests.cluster.support.images import ensure_image, load_on_nodes
+from tests.cluster.support.layout import GATEWAY
+from tests.cluster.support.progress import wait_for
+from tests.cluster.support.running_cluster import RunningCluster
+from tests.cluster.support.runs_on_cluster import TEXT, Runs, counted, images_for, runs_in, words
 from tests.flow.command import ROOT, Server, call
 from tests.flow.prefect_server import running_server
 
@@ -136,7 +136,7 @@ def state(server: Server) -> str:
 
 
 def give_rights(cluster: RunningCluster, namespace: str) -> None:
-    """k8s/rbac, with the account and its binding in this namespace."""
+    """k8s/manifests/rbac, with the account and its binding in this namespace."""
     place = f"--namespace={namespace}"
     cluster.kubectl("apply", place, f"--filename={ROOT / 'k8s' / 'rbac' / 'role.yaml'}")
     cluster.kubectl("create", "serviceaccount", "gomr-flow", place)

@@ -11,16 +11,16 @@ import pytest
 import yaml
 
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed, JobFailed, NotPermitted
-from gomr_runtime.storage import S3Settings
-from tasks.cluster.cluster_run import ClusterRun
-from tasks.cluster.connection import Cluster, connect
-from tasks.cluster.fit import fitting_workers
-from tasks.cluster.manifests import RunPods
-from tasks.cluster.minio import find_or_start
-from tests.cluster.images import ensure_on_nodes
-from tests.cluster.layout import CONTEXT, kubeconfig_path
-from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import (
+from gomr_runtime.storage.s3.settings import S3Settings
+from k8s.api.connection import Cluster, connect
+from k8s.manifest_objects import RunPods
+from k8s.run.cluster_run import ClusterRun
+from k8s.run.fit import fitting_workers
+from k8s.store.minio import find_or_start
+from tests.cluster.support.images import ensure_on_nodes
+from tests.cluster.support.layout import CONTEXT, kubeconfig_path
+from tests.cluster.support.running_cluster import RunningCluster
+from tests.cluster.support.runs_on_cluster import (
     STORE_SIZE,
     TEXT,
     Log,
@@ -32,7 +32,7 @@ from tests.cluster.runs_on_cluster import (
     words,
 )
 
-RBAC = Path(__file__).parents[2] / "k8s" / "rbac"
+RBAC = Path(__file__).parents[2] / "k8s" / "manifests" / "rbac"
 CANARY = "canary-S3cr3t-0123456789"
 SECONDS = 60.0  # far less than a person waits in silence; patience and a loaded machine included
 
@@ -101,7 +101,7 @@ def test_a_missing_right_is_named(
         ):
             see_through(run)
         assert caught.value.exit_code == EXIT_ENVIRONMENT
-        assert "k8s/rbac/role.yaml" in str(caught.value)
+        assert "k8s/manifests/rbac/role.yaml" in str(caught.value)
 
 
 def see_through(run: ClusterRun) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.running_cluster import RunningCluster
-from tests.cluster.runs_on_cluster import Runs, images_for, namespace_for, runs_in
+from tests.cluster.support.running_cluster import RunningCluster
+from tests.cluster.support.runs_on_cluster import Runs, images_for, namespace_for, runs_in
 
 THIEF = """
 from pathlib import Path
 
 import gomr_runtime as gomr
 from gomr_runtime.errors import StorageError
-from gomr_runtime.storage import S3Settings, open_store
+from gomr_runtime.storage.open_store import open_store
+from gomr_runtime.storage.s3.settings import S3Settings
 
 RUN = "thief"
 

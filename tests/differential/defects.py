@@ -10,56 +10,56 @@ import pytest
 
 def _equal_keys_are_one(patch: pytest.MonkeyPatch) -> None:
     """1, 1.0 and True become one key in a combiner."""
-    from gomr_runtime.dataflow import batch
+    from gomr_runtime.dataflow.pairs import pair_batch
 
-    patch.setattr(batch, "_native", lambda kind, key: int(key) if key in (0, 1) else key)
+    patch.setattr(pair_batch, "_native", lambda kind, key: int(key) if key in (0, 1) else key)
 
 
 def _values_come_backwards(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.dataflow import reducer
+    from gomr_runtime.dataflow.reduce import reduce_task
 
-    real = reducer.user_call
+    real = reduce_task.user_call
 
     def backwards(*given: Any) -> Any:
         call = real(*given)
         return lambda key, values: call(key, values[::-1])
 
-    patch.setattr(reducer, "user_call", backwards)
+    patch.setattr(reduce_task, "user_call", backwards)
 
 
 def _counters_are_lost_in_reducers(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.context import Context
+    from gomr_runtime.api.context import Context
 
     patch.setattr(Context, "counters", {})
 
 
 def _backslashes_are_not_escaped(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.dataflow import output
+    from gomr_runtime.dataflow.output import part
 
-    patch.setattr(output, "_ESCAPES", str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"}))
+    patch.setattr(part, "_ESCAPES", str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"}))
 
 
 def _numbers_are_not_converted(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.dataflow import pair_law
+    from gomr_runtime.dataflow.pairs import pair_law
 
     patch.setattr(pair_law, "converted", lambda value, types: value)
 
 
 def _an_iterator_is_read_twice(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.dataflow.one_pass import OnePass
+    from gomr_runtime.dataflow.reduce.one_pass import OnePass
 
     patch.setattr(OnePass, "__iter__", lambda self: self)
 
 
 def _a_line_is_lost_at_a_cut(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.dataflow import splits
+    from gomr_runtime.dataflow.input import splits
 
     real = splits._cut
     patch.setattr(splits, "_cut", lambda *given: list(real(*given))[:2])
 
 
 def _the_hash_is_another(patch: pytest.MonkeyPatch) -> None:
-    from gomr_runtime.dataflow import partitioner
+    from gomr_runtime.dataflow.shuffle import partitioner
 
     patch.setattr(partitioner, "partition_one", lambda kind, raw, n: sum(raw) % n)
 

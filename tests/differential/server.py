@@ -86,7 +86,7 @@ def engine(request: Request) -> Answer:
     import pytest
 
     from tests.differential.defects import DEFECTS
-    from tests.unit.dataflow_job import Limits
+    from tests.unit.support.dataflow_job import Limits
 
     with contextlib.ExitStack() as stack:
         if request.tight:

@@ -68,7 +68,7 @@ def turn_before(steps: dict[str, Any], name: str, turns: dict[str, str], proxy: 
 def run(case: Case) -> dict[str, Any]:
     from flows.run import run_flow
     from gomr_runtime.errors import GomrError
-    from gomr_runtime.options import RunOptions
+    from gomr_runtime.options.declared import RunOptions
     from tasks import engine, outbox
 
     engine.AWAY_SECONDS = engine.DEPLOYED_SECONDS = outbox.AWAY_SECONDS = case.patience

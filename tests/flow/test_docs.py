@@ -1,7 +1,7 @@
 """README.md and docs/, typed to the letter on a machine where HOME is empty.
 
-`tests/doc_commands.py` lists what is not, with the reasons; `tests/unit/test_docs.py` checks that
-nothing is left out in silence.
+`tests/doc_commands.py` lists what is not, with the reasons; `tests/unit/rules/test_docs.py` checks
+that nothing is left out in silence.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from tests.flow.command import (
     steps_of,
     wait_for_line,
 )
-from tests.process.clashes import FEW, write_clashing
+from tests.process.support.clashes import FEW, write_clashing
 
 SOURCES = Path(json.__file__).parents[1]
 SLOW = """\
@@ -278,7 +278,7 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-@pytest.mark.parametrize("name", ["flows.cli", "gomr_runtime.prepare"])
+@pytest.mark.parametrize("name", ["flows.cli", "gomr_runtime.runs.prepare"])
 def test_an_interrupt_in_code_that_a_library_compiles(
     server: Server, folder: Path, name: str
 ) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gomr_runtime.storage import open_store
+from gomr_runtime.storage.open_store import open_store
 from tests.flow.command import Server, run
-from tests.process.minio_server import running_minio
+from tests.process.support.minio_server import running_minio
 
 BUCKET = "map-reduce-bucket"
 

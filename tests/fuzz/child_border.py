@@ -18,14 +18,14 @@ from typing import Any
 from unittest.mock import patch
 
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.dataflow.execute import SLOTS
 from gomr_runtime.errors import GomrError
-from gomr_runtime.execution import SLOTS
-from gomr_runtime.job import Piece, TaskSpec, to_json
+from gomr_runtime.model.job import Piece, TaskSpec, to_json
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.worker import supervisor as module
-from gomr_runtime.worker.brokered import RANGE
-from gomr_runtime.worker.children import Child, Ended
-from gomr_runtime.worker.frames import HEADER, Kind, frame
+from gomr_runtime.worker.channel import HEADER, Kind, frame
+from gomr_runtime.worker.channel_blobs import RANGE
+from gomr_runtime.worker.child_handle import Child, Ended
 from gomr_runtime.worker.supervisor import Settings, Supervisor
 from tests.fuzz import honest
 from tests.fuzz.grammar import WRONG, conforms, mutated, spoilt, text_of

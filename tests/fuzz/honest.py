@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gomr_runtime import layout
-from gomr_runtime.dataflow.index import encode_index
-from gomr_runtime.job import (
+from gomr_runtime.dataflow.shuffle.run_index import encode_index
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import (
     BadRecord,
     ColumnType,
     Format,

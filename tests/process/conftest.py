@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.local_runs import Job
-from tests.process.minio_server import MinioServer, running_minio
-from tests.process.s3_runs import sequential_parts
-from tests.process.s3_server import BUCKET, S3Server
-from tests.process.versitygw_server import running_versitygw
+from tests.process.support.local_runs import Job
+from tests.process.support.minio_server import MinioServer, running_minio
+from tests.process.support.s3_runs import sequential_parts
+from tests.process.support.s3_server import BUCKET, S3Server
+from tests.process.support.versitygw_server import running_versitygw
 
 
 @pytest.fixture

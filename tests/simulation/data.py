@@ -13,17 +13,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gomr_runtime import layout
 from gomr_runtime.dataflow import stages
-from gomr_runtime.dataflow.cuts import read_cuts, write_cuts
-from gomr_runtime.dataflow.fan_in import grouped
-from gomr_runtime.dataflow.frames import encode_keys, encode_values, write_frame
-from gomr_runtime.dataflow.groups import Window
-from gomr_runtime.dataflow.index import Run, encode_index
-from gomr_runtime.dataflow.keys import Kind
+from gomr_runtime.dataflow.execute import Blobs
+from gomr_runtime.dataflow.pairs.frames import encode_keys, encode_values, write_frame
+from gomr_runtime.dataflow.pairs.keys import Kind
+from gomr_runtime.dataflow.reduce.fan_in import grouped
+from gomr_runtime.dataflow.reduce.groups import Window
+from gomr_runtime.dataflow.shuffle.cut_points import read_cuts, write_cuts
+from gomr_runtime.dataflow.shuffle.run_index import Run, encode_index
 from gomr_runtime.errors import CorruptBlock, DataError
-from gomr_runtime.execution import Blobs
-from gomr_runtime.job import (
+from gomr_runtime.master.journal import Plan as Splits
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import (
     Format,
     InputFile,
     JobDescription,
@@ -34,8 +35,7 @@ from gomr_runtime.job import (
     TaskResult,
     TaskSpec,
 )
-from gomr_runtime.master.journal import Plan as Splits
-from gomr_runtime.pieces import LARGE_BYTES
+from gomr_runtime.storage.pieces import LARGE_BYTES
 from tests.simulation.swarm import LEASE, MAX_ATTEMPTS, MAX_LOST, Plan
 
 RUN = "sim"

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gomr_runtime.errors import BY_EXIT_CODE, GomrError, RunConflict
-from gomr_runtime.job import Summary
-from gomr_runtime.master.core import Core
-from gomr_runtime.master.duties import Answer, Duty
-from gomr_runtime.master.effects import (
+from gomr_runtime.master.core.core import Core
+from gomr_runtime.master.core.duties import Answer, Duty
+from gomr_runtime.master.core.effects import (
     Abandon,
     Announce,
     Answered,
@@ -24,6 +23,7 @@ from gomr_runtime.master.effects import (
     Yield,
 )
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.model.job import Summary
 from gomr_runtime.scheduler.events import (
     CancelRequested,
     Event,

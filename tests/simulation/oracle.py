@@ -14,13 +14,15 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from gomr_runtime import checked, layout
+from gomr_runtime.codec import checked
+from gomr_runtime.codec.typed_json import take
 from gomr_runtime.errors import GomrError
-from gomr_runtime.job import Summary, TaskSpec
-from gomr_runtime.maps import decode_maps
-from gomr_runtime.master.duties import Conclude
-from gomr_runtime.master.effects import Announce, Answered, Assign, Effect, Expire, Perform
+from gomr_runtime.master.core.duties import Conclude
+from gomr_runtime.master.core.effects import Announce, Answered, Assign, Effect, Expire, Perform
 from gomr_runtime.master.journal import Manifest, _decode_manifest
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import Summary, TaskSpec
+from gomr_runtime.model.map_list import decode_maps
 from gomr_runtime.scheduler.commands import Command, ExpireWorker, RepeatMap, StartAttempt
 from gomr_runtime.scheduler.events import (
     CancelRequested,
@@ -30,11 +32,10 @@ from gomr_runtime.scheduler.events import (
     Tick,
     WorkerJoined,
 )
-from gomr_runtime.scheduler.invariants import InvariantViolated, Watch
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import AttemptState, InvalidTransition, Phase
-from gomr_runtime.typed_json import take
 from tests.simulation.data import RUN, expected_parts, records_of
+from tests.simulation.invariants import InvariantViolated, Watch
 from tests.simulation.kernel import Kernel
 from tests.simulation.swarm import LEASE, Plan
 

@@ -11,13 +11,13 @@ from functools import cache
 
 import pytest
 
-from gomr_runtime import layout
 from gomr_runtime.errors import (
     Cancelled,
     DeadlineExceeded,
     EnvironmentFailed,
     StorageError,
 )
+from gomr_runtime.model import layout
 from tests.simulation.data import RUN
 from tests.simulation.swarm import LEASE, Plan
 from tests.simulation.world import World

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gomr_runtime import layout
 from gomr_runtime.errors import GomrError
-from gomr_runtime.job import Summary, TaskFailure, TaskResult, to_json
-from gomr_runtime.master.effects import Effect, PhaseBegan, Planned
+from gomr_runtime.master.core.effects import Effect, PhaseBegan, Planned
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import Summary, TaskFailure, TaskResult, to_json
 from gomr_runtime.scheduler.events import AttemptId, Event
 from tests.simulation.data import RUN, job_of
 from tests.simulation.kernel import Kernel

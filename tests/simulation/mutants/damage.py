@@ -7,13 +7,14 @@ import zlib
 from collections import Counter
 from typing import Any
 
-from gomr_runtime import checked, layout
-from gomr_runtime.dataflow import cursor, index
-from gomr_runtime.maps import encode_maps
-from gomr_runtime.master.books import Books
-from gomr_runtime.master.core import Core
-from gomr_runtime.master.duties import Seal
+from gomr_runtime.codec import checked
+from gomr_runtime.dataflow.shuffle import run_index, run_reader
+from gomr_runtime.master.core.books import Books
+from gomr_runtime.master.core.core import Core
+from gomr_runtime.master.core.duties import Seal
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.model import layout
+from gomr_runtime.model.map_list import encode_maps
 from gomr_runtime.scheduler import machine
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import TaskState
@@ -22,7 +23,7 @@ from tests.simulation.mutants.registry import mutant
 # Damage.
 
 
-@mutant(cursor, "read_body")
+@mutant(run_reader, "read_body")
 def checksums_of_frames_are_skipped(original: Any) -> Any:
     """A block is delivered whatever its checksum says."""
 
@@ -33,7 +34,7 @@ def checksums_of_frames_are_skipped(original: Any) -> Any:
     return read
 
 
-@mutant(index, "_crc")
+@mutant(run_index, "_crc")
 def checksums_of_the_index_are_skipped(original: Any) -> Any:
     """An index is believed whatever its checksum says."""
     return lambda partitions, body: 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gomr_runtime import checked, layout
+from gomr_runtime.codec import checked
 from gomr_runtime.master import journal as journal_module
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.model import layout
 from gomr_runtime.scheduler.events import (
     AttemptFailed,
     CancelRequested,
@@ -14,7 +15,7 @@ from gomr_runtime.scheduler.events import (
 )
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import KIND_OF_PHASE, Phase, TaskState
-from gomr_runtime.success import success_bytes, success_of
+from gomr_runtime.storage.success import success_bytes, success_of
 from tests.simulation.mutants.registry import EVENTS, mutant
 
 # Phases.

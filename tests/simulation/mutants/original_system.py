@@ -6,11 +6,11 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from gomr_runtime import layout
 from gomr_runtime.errors import StorageError
-from gomr_runtime.job import MapOutput, TaskResult
-from gomr_runtime.master.core import Core
-from gomr_runtime.master.effects import Reported
+from gomr_runtime.master.core.core import Core
+from gomr_runtime.master.core.effects import Reported
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import MapOutput, TaskResult
 from gomr_runtime.scheduler import machine
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.matching import Matching

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gomr_runtime.master import core as core_module
+from gomr_runtime.master.core import core as core_module
 from gomr_runtime.scheduler import machine
 
 Make = Callable[[Any], Any]

@@ -7,13 +7,13 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from gomr_runtime import layout
 from gomr_runtime.errors import GomrError
-from gomr_runtime.job import TaskResult
 from gomr_runtime.master import journal as journal_module
-from gomr_runtime.master.core import Core
-from gomr_runtime.master.effects import Reported
+from gomr_runtime.master.core.core import Core
+from gomr_runtime.master.core.effects import Reported
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.model import layout
+from gomr_runtime.model.job import TaskResult
 from gomr_runtime.scheduler.commands import CommitAttempt
 from gomr_runtime.scheduler.events import (
     AttemptId,

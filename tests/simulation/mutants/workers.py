@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gomr_runtime.errors import GomrError
-from gomr_runtime.master.assignments import Assignments
-from gomr_runtime.master.core import Core
-from gomr_runtime.master.effects import Answered, Assign, Perform
+from gomr_runtime.master.core.assignments import Assignments
+from gomr_runtime.master.core.core import Core
+from gomr_runtime.master.core.effects import Answered, Assign, Perform
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.scheduler.events import (
     WorkerHeard,

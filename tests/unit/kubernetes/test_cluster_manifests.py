@@ -176,7 +176,7 @@ def test_a_run_whose_store_never_comes_back_goes_within_an_hour() -> None:
 @pytest.mark.parametrize("file", ["run/master.yaml", "run/worker.yaml"])
 def test_no_node_has_to_confirm_the_end_of_a_pod(file: str) -> None:
     """One that never returns would not, and the pod would stay with all that it keeps."""
-    (workload,) = workloads(list(yaml.safe_load_all((K8S / file).read_text())))
+    (workload,) = workloads(list(yaml.safe_load_all((MANIFESTS / file).read_text())))
     assert workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 0
 
 

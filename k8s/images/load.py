@@ -137,7 +137,7 @@ class NodeLoader:
             waiting = {node: found for node, found in seen.items() if plan.worker not in found}
             if waiting:
                 self._add_worker(plan, waiting, tell)
-            self._check(plan)
+            self._check(self.missing(plan))
 
     def _add_lower(
         self, plan: ImagePlan, references: Collection[str], missing: Missing, tell: Tell
@@ -162,19 +162,24 @@ class NodeLoader:
             build(plan, {plan.worker}, tell, alone=True)
             self._load_whole({plan.worker}, list(waiting), tell)
 
-    def _check(self, plan: ImagePlan) -> None:
-        for node, references in self.missing(plan).items():
-            raise EnvironmentFailed(
-                f"node {node} has no {', '.join(sorted(references))} although it was loaded: "
-                f"look at its space (docker exec {node} df -h /) and start again"
-            )
+    def _check(self, missing: Missing) -> None:
+        """k3d ends with 0 although a node did not take an image."""
+        for node, references in missing.items():
+            if references:
+                raise EnvironmentFailed(
+                    f"node {node} has no {', '.join(sorted(references))} although it was loaded: "
+                    f"look at its space (docker exec {node} df -h /) and start again"
+                )
 
     def load_given(self, references: Collection[str], tell: Tell) -> None:
-        ours = _in_engine(references)
+        ours = _to_load(references)
         with one_at_a_time(tell):
             for reference in sorted(ours):
                 if lacking := self.nodes.without(reference):
                     self._load_whole({reference}, lacking, tell)
+            if ours:
+                seen = self.nodes.look(ours)
+                self._check({node: frozenset(ours - found.keys()) for node, found in seen.items()})
 
     def _load_whole(self, references: Collection[str], nodes: list[str], tell: Tell) -> None:
         wanted = sorted(references)
@@ -204,10 +209,15 @@ def _missing(plan: ImagePlan, seen: Seen) -> Missing:
     return lacking
 
 
-def _in_engine(references: Collection[str]) -> set[str]:
-    """Those that Docker has; none without Docker, which images that are there do not need."""
+def _to_load(references: Collection[str]) -> set[str]:
+    """Those that Docker has; none without Docker, which images that are there do not need.
+
+    What is named by its digest is pulled: a digest is that of an image in a registry, and neither
+    `docker save` nor the clusters' commands bring the name along.
+    """
+    tagged = {reference for reference in references if "@" not in reference}
     try:
-        return set(references) - set(absent(references))
+        return tagged - set(absent(tagged))
     except EnvironmentFailed:
         return set()
 
@@ -222,9 +232,12 @@ class Minikube:
         self.profile = profile
 
     def missing(self, plan: ImagePlan) -> Missing:
-        listed = call("minikube", "--profile", self.profile, "image", "ls").decode().split()
-        lacking = {r for r in plan.references if on_node(r) not in listed and r not in listed}
-        return {self.profile: frozenset(lacking)} if lacking else {}
+        lacking = self._lacking(plan.references)
+        return {self.profile: lacking} if lacking else {}
+
+    def _lacking(self, references: Collection[str]) -> frozenset[str]:
+        listed = set(call("minikube", "--profile", self.profile, "image", "ls").decode().split())
+        return frozenset(r for r in references if listed.isdisjoint(_names_in_minikube(r)))
 
     def to_build(self, plan: ImagePlan, missing: Missing) -> frozenset[str]:
         return frozenset().union(*missing.values())
@@ -235,16 +248,29 @@ class Minikube:
 
     def load_given(self, references: Collection[str], tell: Tell) -> None:
         with one_at_a_time(tell):
-            self._load(_in_engine(references), tell)
+            self._load(_to_load(references), tell)
 
     def _load(self, references: Collection[str], tell: Tell) -> None:
         for reference in sorted(references):
             tell(f"loading {reference} into {self.profile}")
             arguments = ["--profile", self.profile, "image", "load", reference]
             call("minikube", *arguments, seconds=LOAD_SECONDS)
+        # It ends with 0 whatever became of it.
+        if references and (lacking := self._lacking(references)):
+            raise EnvironmentFailed(
+                f"minikube {self.profile} has no {', '.join(sorted(lacking))} although it was "
+                f"loaded: look at its space (minikube --profile {self.profile} ssh -- df -h) and "
+                "at what `minikube image load --alsologtostderr` says"
+            )
 
     def pulled_as(self, reference: str) -> str:
         return reference
+
+
+def _names_in_minikube(reference: str) -> set[str]:
+    """How `minikube image ls` may call it: of CRI-O, what has no registry is `localhost/`."""
+    whole = on_node(reference)
+    return {reference, whole, whole.replace("docker.io/library/", "localhost/", 1)}
 
 
 class Registry:

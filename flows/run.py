@@ -9,7 +9,7 @@ from prefect.client.schemas import State
 from prefect.exceptions import Abort, Pause, PrefectException
 from prefect.settings import PREFECT_API_URL
 
-from flows.gomr import gomr
+from flows.flow import gomr
 from flows.server import without_login
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.model.job import Summary

@@ -9,12 +9,12 @@ guard_start()  # before anything that the files beside a worker file could stand
 from typing import TYPE_CHECKING
 
 from gomr_runtime.api.aggregates import count, distinct, identity, max, min, sum, top
-from gomr_runtime.api.config import MapReduceConfig, run, total_order
+from gomr_runtime.api.config import MapReduceConfig, total_order
 from gomr_runtime.api.context import Context, Counter
 from gomr_runtime.api.formats import batches, chunk, csv, jsonl, lines, raw_bytes, whole_file
 from gomr_runtime.api.user_frames import did_you_mean
-
-__version__ = "0.1.0"
+from gomr_runtime.cli.run import run
+from gomr_runtime.version import __version__ as __version__
 
 if not TYPE_CHECKING:  # which would take it for every name
 

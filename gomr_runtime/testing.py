@@ -26,7 +26,7 @@ from gomr_runtime.api.aggregates import Aggregate
 from gomr_runtime.api.config import MapReduceConfig
 from gomr_runtime.api.context import Context
 from gomr_runtime.dataflow import stages
-from gomr_runtime.dataflow.execute import SLOTS, Blobs, HashedFile, Monitor, execute
+from gomr_runtime.dataflow.execute import execute
 from gomr_runtime.dataflow.input.block import Block
 from gomr_runtime.dataflow.map.map_task import MapTask
 from gomr_runtime.dataflow.map.set_aside import read_set_aside
@@ -36,9 +36,11 @@ from gomr_runtime.dataflow.pairs.pair_law import PairLaw
 from gomr_runtime.dataflow.pairs.values import freeze, thaw
 from gomr_runtime.dataflow.reduce.groups import Window
 from gomr_runtime.dataflow.reduce.reduce_task import ReduceTask
+from gomr_runtime.dataflow.scratch import HashedFile
 from gomr_runtime.dataflow.task_context import check_ctx, law_of
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.compatibility import check_content, check_output_format, check_skipping
+from gomr_runtime.laws.compatibility import check_content, check_output_format, check_skipping
+from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import (
     MEMORY,
     BadRecord,
@@ -49,6 +51,7 @@ from gomr_runtime.model.job import (
     TaskResult,
     TaskSpec,
 )
+from gomr_runtime.model.monitor import SLOTS, Monitor
 from gomr_runtime.runs.inline import Fresh, InlineRun
 from gomr_runtime.runs.progress import reporter
 from gomr_runtime.storage.directory import DirectoryStore

@@ -1,4 +1,4 @@
-"""The compiled part of GoMR; `gomr_runtime.dataflow.compiled` says when it is used."""
+"""The compiled part of GoMR; `gomr_runtime.system.compiled` says when it is used."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import task
@@ -12,20 +11,12 @@ from prefect.context import TaskRunContext
 from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.user_code.environment import CHECKOUT
 from k8s.images.build import build, find_base
-from k8s.images.load import Loader, Missing, loader_for, run_images
-from k8s.images.plan import ImagePlan, RunImages, plan_images, read_sources
+from k8s.images.chosen import Images
+from k8s.images.load import Missing, loader_for, run_images
+from k8s.images.plan import RunImages, plan_images, read_sources
 from tasks.console import tell
 from tasks.session import Session
 from tasks.step import without_tags
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """What pods run and how it gets to their nodes. plan: None where both images were named."""
-
-    run: RunImages
-    loader: Loader
-    plan: ImagePlan | None
 
 
 def build_images(session: Session) -> None:

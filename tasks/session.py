@@ -16,8 +16,8 @@ from gomr_runtime.storage.base import Store
 from gomr_runtime.system.host_lock import HostLock
 
 if TYPE_CHECKING:
+    from k8s.images.chosen import Images
     from k8s.run.cluster_run import ClusterRun
-    from tasks.build_images import Images
     from tasks.target import Target
 
 

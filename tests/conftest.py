@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gomr_runtime.dataflow import compiled
+from gomr_runtime.system import compiled
 
 NATIVE = compiled.load()
 

@@ -20,11 +20,11 @@ import pyarrow.fs
 from minio import Minio
 
 from bench.scale.minio import BUCKET, minio
-from gomr_runtime.storage.blobs import StoredBlob
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.read_ahead import AheadBlob
 from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.storage.s3.store import S3Store
+from gomr_runtime.storage.stored_blob import StoredBlob
 
 LARGE, SMALL = 64 << 20, 20_000  # bytes
 BLOCK = 256 << 10  # bytes that a task reads at once

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -105,21 +104,3 @@ def set_mode(wanted: Mode) -> None:
     """Let `run` start a job, hand its config to a loader, or refuse since a task calls it."""
     global _mode
     _mode = wanted
-
-
-def run(config: MapReduceConfig) -> None:
-    """Run the job as the surroundings ask, then end the process with the job's exit code.
-
-    `python worker.py --input f` runs it in this process, with `--workers N` on local processes.
-    Where the engine loads the file, this only hands over the config.
-    """
-    if _mode == "load":
-        raise ConfigCaptured(config)
-    if _mode == "task":
-        raise RuntimeError("gomr.run is called inside a task: it belongs at the end of the file")
-    from gomr_runtime.system.streams import open_streams
-
-    open_streams()
-    from gomr_runtime.runs.inline import main
-
-    sys.exit(main(config, sys.argv[1:]))

@@ -8,8 +8,8 @@ from typing import Any, Final, NoReturn, Protocol
 from weakref import WeakSet
 
 from gomr_runtime.api.user_frames import did_you_mean
+from gomr_runtime.laws.results import MAX_COUNTERS
 
-MAX_COUNTERS = 120
 MOST_DIGITS = 4_000  # so that the sum over a million tasks is below Python's own limit of 4,300
 LARGEST_COUNT = 10**MOST_DIGITS
 FORKED: Final = (

@@ -9,7 +9,7 @@ decompressed in every format.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import Format
@@ -86,3 +86,6 @@ def _check_schema(value: BatchFormat) -> None:
             "input=gomr.batches(gomr.jsonl): name the columns and their types, as in "
             'gomr.batches(gomr.jsonl, schema={"path": pyarrow.string()})'
         )
+
+
+Frames = Literal["arrow", "polars"]

@@ -9,8 +9,8 @@ import json
 import zlib
 from typing import Any
 
+from gomr_runtime.codec.fields import fields_of
 from gomr_runtime.codec.typed_json import parse
-from gomr_runtime.model.job import fields_of
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=fields_of).encode
 

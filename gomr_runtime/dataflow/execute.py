@@ -7,17 +7,15 @@ through `Blobs`, writes files into its scratch folder and never talks to a store
 from __future__ import annotations
 
 import errno
-import hashlib
 import resource
 import sys
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
-from weakref import WeakSet
+from typing import TYPE_CHECKING
 
 from gomr_runtime.api.user_frames import calls, describe, user_frames
-from gomr_runtime.dataflow.profile import profiled, timed
+from gomr_runtime.dataflow.profile import profiled
 from gomr_runtime.errors import (
     CorruptBlock,
     DataError,
@@ -26,48 +24,15 @@ from gomr_runtime.errors import (
     RecordFailed,
     ScratchFailed,
 )
+from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import JobSpec, TaskFailure, TaskResult, TaskSpec
+from gomr_runtime.model.monitor import BLOCK_RECORD, Monitor
 
 if TYPE_CHECKING:
     from gomr_runtime.user_code.program import Program
 
-# Slots of a monitor: what the parent can read even after the child was killed.
-PIECE = 0  # index into TaskSpec.pieces of the input being read
-BLOCK_OFFSET = 1  # offset in the (uncompressed) file of the block in hand
-BLOCK_RECORD = 2  # the record in flight, counted from 0 in that block; -1 between records
-RECORD = 3  # number in the task of the block's first record; for a reduce, of its first group
-TICKS = 4  # grows with every block, pair emitted in bulk, ctx.progress(): a sign of life
-DONE = 5  # bytes of input (map) or pairs (reduce) done so far
-TOTAL = 6  # the same at the end; 0 while unknown
-MISUSED = 7  # how often a ctx was used where what it takes is lost
-SLOTS = 8
 
 BROKEN_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV}
-
-Monitor = MutableSequence[int]
-"""`SLOTS` signed 64-bit words; a memoryview over shared memory in a worker, a list inline."""
-
-
-class Blob(Protocol):
-    """One readable thing of known size, a file or a stored object."""
-
-    size: int
-
-    @property
-    def version(self) -> str:
-        """As `InputFile.version`, of what is read now; "" where nobody can tell."""
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset`; fewer only at the end."""
-
-    def close(self) -> None: ...
-
-
-class Blobs(Protocol):
-    """How a task reads. `location` is `InputFile.location` or `store:<key>` of the run's store."""
-
-    def open(self, location: str) -> Blob:
-        """Raises `DataError` when it is not there or may not be read."""
 
 
 def execute(
@@ -134,62 +99,3 @@ def usage() -> tuple[float, int]:
     """CPU seconds and peak RSS in bytes of this process so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
-
-
-OPENED: WeakSet[BinaryIO] = WeakSet()
-"""The scratch files that are open: a process that user code forks must not write to them."""
-
-
-def open_scratch(path: Path) -> BinaryIO:
-    """A file in the scratch folder, for writing from its beginning."""
-    file = path.open("wb")
-    OPENED.add(file)
-    return file
-
-
-class HashedFile:
-    """A file in the scratch folder that knows its size and sha256 when it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self._sha = hashlib.sha256()
-        self._file = open_scratch(path)
-
-    def __enter__(self) -> HashedFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, data: Any, /) -> int:
-        with timed("store"):
-            self._sha.update(data)
-            self.size += len(data)
-            return self._file.write(data)
-
-    def set_aside(self) -> Path:
-        """Begin the file anew; what was written so far is at the path that is returned."""
-        self._file.close()
-        aside = self.path.with_name(f"{self.path.name}.aside")
-        self.path.rename(aside)
-        self.size = 0
-        self._sha = hashlib.sha256()
-        self._file = open_scratch(self.path)
-        return aside
-
-    def close(self) -> str:
-        """The sha256 of everything written, in hex."""
-        self._file.close()
-        return self._sha.hexdigest()
-
-
-def budget_of(memory: int) -> int:
-    """Bytes of pairs a task may gather: a fifth of what --memory leaves beside the interpreter,
-    since sorting and taking hold up to four copies for a moment."""
-    return max(8 << 20, min(512 << 20, (memory - base_of(memory)) // 5))
-
-
-def base_of(memory: int) -> int:
-    """Bytes of `memory` that the interpreter takes, with what it has loaded."""
-    return 170 << 20 if "pyarrow" in sys.modules or memory > 512 << 20 else 130 << 20

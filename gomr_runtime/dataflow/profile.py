@@ -17,11 +17,9 @@ from types import TracebackType
 from typing import Any, Final
 
 from gomr_runtime.api.context import Context
+from gomr_runtime.laws.results import KINDS
 from gomr_runtime.model.job import TaskResult
 
-KINDS: Final = ("user", "emit", "sort", "store", "other")
-"""User's functions; taking and checking pairs; sorting, partitioning, merging; reading and writing;
-all else of a task, such as making records."""
 SAMPLED: Final = 32
 """One of so many blocks of records is sampled, beginning with the first."""
 _CALLS: Final = "calls"  # of ctx.emit and its likes, of a sampled block; in the end they are emit

@@ -10,11 +10,11 @@ from typing import Any
 from gomr_runtime.api.aggregates import Aggregate
 from gomr_runtime.api.context import Context
 from gomr_runtime.dataflow.emit.emitter import Drain
-from gomr_runtime.dataflow.execute import TOTAL, Blobs, HashedFile, Monitor, budget_of
 from gomr_runtime.dataflow.input.block import Block
 from gomr_runtime.dataflow.input.decompress import window_of
 from gomr_runtime.dataflow.input.open import check_unchanged, open_input
 from gomr_runtime.dataflow.input.reader import offset_of_record, read_blocks
+from gomr_runtime.dataflow.limits import budget_of
 from gomr_runtime.dataflow.map.combine import (
     Collector,
     CombineFunction,
@@ -34,6 +34,7 @@ from gomr_runtime.dataflow.pairs.pair_batch import check_ones, check_pairs
 from gomr_runtime.dataflow.pairs.pair_law import PairLaw
 from gomr_runtime.dataflow.reduce.fan_in import Group, StoredRun, grouped
 from gomr_runtime.dataflow.reduce.reduce_task import ReduceTask
+from gomr_runtime.dataflow.scratch import HashedFile
 from gomr_runtime.dataflow.shuffle.cut_points import read_cuts, write_cuts
 from gomr_runtime.dataflow.shuffle.gather import Gatherer, RunWriter
 from gomr_runtime.dataflow.shuffle.partition_law import in_own_partition
@@ -45,12 +46,14 @@ from gomr_runtime.dataflow.shuffle.partitioner import (
     UserPartitioner,
     choose_cuts,
 )
-from gomr_runtime.dataflow.shuffle.run_index import decode_partition
 from gomr_runtime.dataflow.task_context import law_of, task_context
 from gomr_runtime.errors import CorruptBlock, DataError
+from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import JobSpec, Ledger, MapOutput, ResultFile, TaskResult, TaskSpec
 from gomr_runtime.model.layout import part_name
 from gomr_runtime.model.map_list import decode_maps
+from gomr_runtime.model.monitor import TOTAL, Monitor
+from gomr_runtime.model.run_index import decode_partition
 from gomr_runtime.user_code.program import Program
 
 NewPart = Callable[[str, str, HashedFile], PartWriter]

@@ -16,10 +16,10 @@ from gomr_runtime.errors import (
     UsageError,
     one_line,
 )
+from gomr_runtime.laws.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
-from gomr_runtime.model.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.model.job import Failure, JobDescription, JobSpec, Piece, TaskFailure, difference
 from gomr_runtime.rpc import connection
 from gomr_runtime.scheduler.events import PlanningBegan, WorkerJoined

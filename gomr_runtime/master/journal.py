@@ -22,6 +22,7 @@ from gomr_runtime.errors import (
     RunConflict,
     StorageError,
 )
+from gomr_runtime.laws.results import asked_of, wrong_result
 from gomr_runtime.master.core.records import (
     Mark,
     PlanRecord,
@@ -31,6 +32,7 @@ from gomr_runtime.master.core.records import (
 )
 from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import (
     ColumnType,
     InputFile,
@@ -43,8 +45,6 @@ from gomr_runtime.model.job import (
     to_json,
 )
 from gomr_runtime.model.map_list import encode_maps
-from gomr_runtime.model.result_law import asked_of, wrong_result
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.parallel import Several
 from gomr_runtime.storage.pieces import Split, encode_pieces, is_large

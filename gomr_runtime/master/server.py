@@ -19,8 +19,8 @@ from gomr_runtime.master.gate import Gate
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.service import MasterService, RunService
 from gomr_runtime.model import layout
+from gomr_runtime.model.errors_of import error_of
 from gomr_runtime.rpc import connection
-from gomr_runtime.rpc.client import error_of
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.parallel import at_once

@@ -12,6 +12,7 @@ from grpc.aio import EOF, ServicerContext
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import one_line
+from gomr_runtime.laws.results import asked_of
 from gomr_runtime.master.admission import Admission, Expired, Refusal
 from gomr_runtime.master.core.assignments import (
     InvalidMessage,
@@ -25,7 +26,6 @@ from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.sessions import Session as WorkerSession
 from gomr_runtime.master.sessions import Stream
 from gomr_runtime.model.job import TaskFailure, TaskResult
-from gomr_runtime.model.result_law import asked_of
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
 
 REGISTER_SECONDS = 10.0  # from the stream's opening to the registration

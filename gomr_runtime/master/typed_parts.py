@@ -21,21 +21,6 @@ from gomr_runtime.storage.parallel import Several
 CHUNK = 4 << 20
 
 
-def untyped(parts: Sequence[Sequence[ColumnType]], types: Sequence[ColumnType]) -> list[int]:
-    """Return the numbers of the parts that lack a type which their column has elsewhere.
-
-    Args:
-        parts: The columns of each part.
-        types: Those of the job (`column_types.unified`).
-    """
-    wanted = {column.name for column in types if column.type}
-    return [
-        number
-        for number, columns in enumerate(parts)
-        if any(not column.type and column.name in wanted for column in columns)
-    ]
-
-
 def typed_parts(
     store: Store,
     parts: Sequence[Part],

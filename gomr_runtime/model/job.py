@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal
 
+from gomr_runtime.codec.fields import fields_of
 from gomr_runtime.codec.wire_types import (
     Count,
     Counters,
@@ -410,20 +411,4 @@ def to_json(value: Any) -> bytes:
     return _to_json(value).encode()
 
 
-def fields_of(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass above by name, those that are dataclasses as they are: for JSON
-    encoders, which call this for each (`dataclasses.asdict` copies every string)."""
-    return {name: getattr(value, name) for name in _names(type(value))}
-
-
 _to_json = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=fields_of).encode
-
-
-_NAMES: dict[type, tuple[str, ...]] = {}
-
-
-def _names(kind: type) -> tuple[str, ...]:
-    """The names of a dataclass's fields; TypeError for anything else."""
-    if kind not in _NAMES:
-        _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
-    return _NAMES[kind]

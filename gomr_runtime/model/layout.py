@@ -19,10 +19,12 @@ inputs-used/<run>                        which uploaded inputs a run uses, and s
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Sequence
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.job import TaskSpec
+from gomr_runtime.model.job import Part, TaskSpec
 
 RUN_ID = re.compile(r"[a-z0-9](-?[a-z0-9]){0,38}")
 SUFFIX = {"text": "txt", "jsonl": "jsonl", "csv": "csv", "parquet": "parquet"}
@@ -134,3 +136,9 @@ def uploaded(sha256: str) -> str:
 
 def inputs_used(run: str = "") -> str:
     return f"inputs-used/{run}"
+
+
+def promoted(run: str, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts with the keys that `promote` gives them."""
+    prefix = output_prefix(run)
+    return tuple(dataclasses.replace(part, key=prefix + part.name) for part in parts)

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import gomr_runtime
-from gomr_runtime.dataflow import compiled
 from gomr_runtime.errors import UsageError, one_line
+from gomr_runtime.system import compiled
 from gomr_runtime.system.own_files import read_settings_file
 from gomr_runtime.system.streams import answer
+from gomr_runtime.version import __version__
 
 Option = dataclasses.Field[Any]
 MOST_SETTINGS = 1 << 20  # bytes of a gomr.toml
@@ -137,7 +137,7 @@ def _installed() -> str:
     """All that decides about behaviour and speed."""
     part = "with" if compiled.native else "without"
     python = ".".join(str(number) for number in sys.version_info[:3])
-    return f"gomr {gomr_runtime.__version__} ({part} its compiled part), Python {python}"
+    return f"gomr {__version__} ({part} its compiled part), Python {python}"
 
 
 def add_argument(group: argparse._ActionsContainer, option: Option) -> None:

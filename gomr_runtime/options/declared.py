@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from gomr_runtime.errors import UsageError
+from gomr_runtime.model.addresses import check_input, check_output, check_store
 from gomr_runtime.model.job import DEFAULT_MAX_RECORD, DEFAULT_MEMORY, DEFAULT_TASK_TIMEOUT
 from gomr_runtime.model.layout import check_run_id
 from gomr_runtime.model.quantities import parse_duration, parse_size
-from gomr_runtime.options.addresses import check_input, check_output, check_store
 from gomr_runtime.options.arguments import (
     Option,
     build_parser,

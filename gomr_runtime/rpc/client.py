@@ -11,10 +11,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
-from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, JobFailed
+from gomr_runtime.codec.typed_json import Mismatch, from_json
+from gomr_runtime.errors import EnvironmentFailed, GomrError
 from gomr_runtime.model.job import Summary
 from gomr_runtime.rpc import connection
-from gomr_runtime.storage.stored_run import summary_of
 from gomr_runtime.system.unforeseen import unforeseen
 
 PATIENCE = 120.0  # seconds without any master before `watch` gives up
@@ -192,11 +192,11 @@ class RunClient:
         )
 
 
-def error_of(summary: Summary) -> GomrError | None:
-    """The error a run ended with; None for success."""
-    if summary.exit_code == 0:
-        return None
-    kind = BY_EXIT_CODE.get(summary.exit_code, JobFailed)
-    error = kind(summary.message, detail=summary.detail)
-    error.failure, error.summary = summary.failure or error.failure, summary
-    return error
+def summary_of(text: str) -> Summary:
+    """The summary that a master tells of. Raises EnvironmentFailed when it is none."""
+    try:
+        return from_json(Summary, text)
+    except Mismatch as error:
+        raise EnvironmentFailed(
+            f"the master told no summary: {error}; use one version of GoMR for client and master"
+        ) from None

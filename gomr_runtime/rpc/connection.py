@@ -9,13 +9,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gomr_runtime.version import __version__
+
 # Forking is left to the forkserver, which never sees grpc; its own handlers only cost time.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
-import gomr_runtime
 from gomr_runtime.errors import EnvironmentFailed
 
 MESSAGE_LIMIT = 4 << 20  # bytes the master takes in one message
@@ -128,4 +129,4 @@ def read_pem(path: Path) -> bytes:
 
 def version() -> str:
     """The version of gomr_runtime; master and workers must have the same."""
-    return gomr_runtime.__version__
+    return __version__

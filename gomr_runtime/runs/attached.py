@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict
+from gomr_runtime.model.errors_of import error_of
 from gomr_runtime.model.job import Summary
-from gomr_runtime.rpc.client import RunClient, error_of
+from gomr_runtime.rpc.client import RunClient, summary_of
 from gomr_runtime.runs.local import OnEvent
 from gomr_runtime.runs.local_folder import CLIENT_TOKEN
 from gomr_runtime.runs.resume import published
 from gomr_runtime.storage.open_store import open_store
-from gomr_runtime.storage.stored_run import read_summary, summary_of
+from gomr_runtime.storage.stored_run import read_summary
 from gomr_runtime.system.own_files import check_own_folder, read_own
 
 if TYPE_CHECKING:

@@ -32,12 +32,13 @@ from gomr_runtime.errors import (
     RunConflict,
 )
 from gomr_runtime.model.job import JobSpec, Summary
+from gomr_runtime.rpc.client import summary_of
 from gomr_runtime.runs.claims import announce, scratch
 from gomr_runtime.runs.local_folder import CLIENT_TOKEN, WORKER_TOKEN, make_folder
 from gomr_runtime.runs.submit import submit
 from gomr_runtime.storage.directory import path_of
 from gomr_runtime.storage.open_store import open_store
-from gomr_runtime.storage.stored_run import read_summary, summary_of
+from gomr_runtime.storage.stored_run import read_summary
 from gomr_runtime.system.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.system.own_files import make_private
 from gomr_runtime.system.unforeseen import check_address_space
@@ -315,7 +316,7 @@ class LocalRun:
     def _dead(self, process: LocalProcess | None) -> GomrError:
         if (summary := self._stored_summary()) is not None:
             self.summary = summary
-            from gomr_runtime.rpc.client import error_of
+            from gomr_runtime.model.errors_of import error_of
 
             if error := error_of(summary):
                 return error
@@ -327,7 +328,7 @@ class LocalRun:
         )
 
     def _finished(self, summary: Summary) -> Summary:
-        from gomr_runtime.rpc.client import error_of
+        from gomr_runtime.model.errors_of import error_of
 
         self.summary = summary
         if error := error_of(summary):

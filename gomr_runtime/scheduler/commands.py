@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gomr_runtime.errors import GomrError
-from gomr_runtime.scheduler.events import AttemptId, TaskId
+from gomr_runtime.model.ids import AttemptId, TaskId
 
 
 @dataclass(frozen=True, slots=True)

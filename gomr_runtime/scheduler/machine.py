@@ -15,6 +15,7 @@ from gomr_runtime.errors import (
     GomrError,
     StorageError,
 )
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import TaskFailure, TaskKind
 from gomr_runtime.scheduler.backups import RunningMedian, stragglers, worth_watching
 from gomr_runtime.scheduler.commands import (
@@ -36,7 +37,6 @@ from gomr_runtime.scheduler.damage import (
 )
 from gomr_runtime.scheduler.events import (
     AttemptFailed,
-    AttemptId,
     AttemptProgressed,
     AttemptSucceeded,
     CancelRequested,
@@ -47,7 +47,6 @@ from gomr_runtime.scheduler.events import (
     OutputPromoted,
     PlanningBegan,
     StoreFailed,
-    TaskId,
     TasksPlanned,
     TaskWanted,
     Tick,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gomr_runtime.errors import GomrError
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import TaskKind
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.scheduler.matching import Matching
 from gomr_runtime.scheduler.state import (
     Attempt,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.scheduler.commands import AbandonAttempt, Command, ExpireWorker
-from gomr_runtime.scheduler.events import AttemptId
 from gomr_runtime.scheduler.run_state import RunState
 from gomr_runtime.scheduler.state import Attempt, AttemptState, SchedulerConfig, Worker
 

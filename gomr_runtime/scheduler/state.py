@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gomr_runtime.errors import GomrError
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import TaskKind
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 
 
 class Phase(Enum):

@@ -2,65 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from gomr_runtime.dataflow.input.open import FileBlob
 from gomr_runtime.errors import DataError
 from gomr_runtime.model.layout import map_data, uploaded
 from gomr_runtime.storage.base import ObjectInfo, Store, Viewing
 from gomr_runtime.storage.read_ahead import AheadBlob
 from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
+from gomr_runtime.storage.stored_blob import StoredBlob
+from gomr_runtime.system.file_blob import FileBlob
 
 if TYPE_CHECKING:
-    from gomr_runtime.dataflow.execute import Blob
+    from gomr_runtime.model.blob import Blob
     from gomr_runtime.model.job import TaskSpec
     from gomr_runtime.storage.s3.store import S3Store
 
 
 INPUTS = uploaded("")
-
-
-class StoredBlob:
-    """One object, read by ranges; `name` is for messages.
-
-    version: Of the content that `read` gives, and no other; "" where it may be any.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        size: int,
-        read: Callable[[int, int], bytes | memoryview],
-        version: str = "",
-    ) -> None:
-        self.size = size
-        self.version = version
-        self._name = name
-        self._read = read
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return bytes(self.view_at(offset, length))
-
-    def view_at(self, offset: int, length: int) -> bytes | memoryview:
-        """The same bytes, where they came in."""
-        length = min(length, self.size - offset)
-        if length <= 0:
-            return b""
-        try:
-            data = self._read(offset, length)
-        except KeyError:
-            raise DataError(f"{self._name} was deleted while it was read") from None
-        if len(data) != length:
-            raise DataError(
-                f"{self._name}, byte {offset}: {len(data)} bytes instead of {length}: "
-                "it changed while it was read"
-            )
-        return data
-
-    def close(self) -> None:
-        pass
 
 
 class StoreBlobs:

@@ -11,7 +11,7 @@ from gomr_runtime.errors import GomrError
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from gomr_runtime.storage.blobs import StoredBlob
+    from gomr_runtime.storage.stored_blob import StoredBlob
 
 CHUNK = 8 << 20  # bytes of one request; for the same bytes in halves MinIO works 1.4 times as long
 AHEAD = 2  # requests under way or waiting to be used, of one object

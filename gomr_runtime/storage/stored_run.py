@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from gomr_runtime.codec.typed_json import Mismatch, from_json
-from gomr_runtime.errors import CorruptBlock, EnvironmentFailed
+from gomr_runtime.errors import CorruptBlock
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import JobSpec, Summary
 
@@ -39,16 +39,6 @@ def read_summary(store: Store, run: str) -> Summary:
     if summary.run != run:
         raise _damaged(store, layout.summary(run), f"it is of run {summary.run}")
     return summary
-
-
-def summary_of(text: str) -> Summary:
-    """The summary that a master tells of. Raises EnvironmentFailed when it is none."""
-    try:
-        return from_json(Summary, text)
-    except Mismatch as error:
-        raise EnvironmentFailed(
-            f"the master told no summary: {error}; use one version of GoMR for client and master"
-        ) from None
 
 
 def _read(store: Store, key: str, kind: type[T]) -> T:

@@ -186,12 +186,6 @@ def _check_no_other(store: Store, run: str, content: bytes) -> None:
         )
 
 
-def promoted(run: str, parts: Sequence[Part]) -> tuple[Part, ...]:
-    """The parts with the keys that `promote` gives them."""
-    prefix = layout.output_prefix(run)
-    return tuple(dataclasses.replace(part, key=prefix + part.name) for part in parts)
-
-
 def check_parts(store: Store, run: str, parts: Sequence[Part], several: Several = map) -> None:
     """PartLost unless every part is there, under its present key, with its size."""
     for _ in several(partial(_check_part, store, run), parts):

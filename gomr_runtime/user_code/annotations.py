@@ -19,12 +19,12 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal
 
+from gomr_runtime.api.formats import Frames
 from gomr_runtime.api.user_frames import code_of, describe, place_of
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import Format
 
 Delivery = Literal["list", "iterator", "batch"]
-Frames = Literal["arrow", "polars"]
 Types = frozenset[type] | None
 """Exact types that are allowed; None for any."""
 

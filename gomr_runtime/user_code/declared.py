@@ -8,13 +8,12 @@ from typing import Any
 
 from gomr_runtime.api.aggregates import Aggregate
 from gomr_runtime.api.config import MapReduceConfig
-from gomr_runtime.api.formats import plain_format
+from gomr_runtime.api.formats import Frames, plain_format
 from gomr_runtime.errors import UsageError
 from gomr_runtime.user_code.annotations import (
     KEY_TYPES,
     VALUE_TYPES,
     Delivery,
-    Frames,
     Types,
     Unfit,
     Unresolved,

@@ -77,7 +77,7 @@ def _check_schema(program: Program) -> None:
     """UsageError for a schema on which no record can be tried."""
     given = program.config.input
     if isinstance(given, BatchFormat) and given.schema is not None:
-        from gomr_runtime.dataflow.input.record_columns import checked_schema
+        from gomr_runtime.columns.record_columns import checked_schema
 
         checked_schema(given.schema, given.name, program.declared.map_frames)
 

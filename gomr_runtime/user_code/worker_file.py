@@ -106,10 +106,7 @@ def _imported_names(nodes: list[ast.AST]) -> Iterator[tuple[str, str]]:
             for alias in node.names:
                 if alias.name == "gomr_runtime":
                     yield alias.asname or alias.name, "gomr_runtime"
-        elif isinstance(node, ast.ImportFrom) and node.module in {
-            "gomr_runtime",
-            "gomr_runtime.api",
-        }:
+        elif isinstance(node, ast.ImportFrom) and node.module == "gomr_runtime":
             for alias in node.names:
                 yield alias.asname or alias.name, f"gomr_runtime.{alias.name}"
 

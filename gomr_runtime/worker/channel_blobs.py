@@ -6,8 +6,8 @@ import json
 import socket
 import struct
 
-from gomr_runtime.dataflow.execute import Blob
 from gomr_runtime.errors import DataError, EnvironmentFailed
+from gomr_runtime.model.blob import Blob
 from gomr_runtime.worker.channel import Kind, frame, read_frame
 
 RANGE = struct.Struct(">QQQ")  # handle, offset, length

@@ -14,8 +14,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from gomr_runtime.dataflow.execute import BLOCK_RECORD, DONE, RECORD, SLOTS, TICKS
 from gomr_runtime.errors import DataError, GomrError
+from gomr_runtime.model.monitor import BLOCK_RECORD, DONE, RECORD, SLOTS, TICKS
 from gomr_runtime.system import process_tree
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.answers import UNREADABLE, check_length, read_location, read_question
@@ -24,7 +24,7 @@ from gomr_runtime.worker.child_main import Request, run
 from gomr_runtime.worker.output_tail import Captured
 
 if TYPE_CHECKING:
-    from gomr_runtime.dataflow.execute import Blob, Blobs
+    from gomr_runtime.model.blob import Blob, Blobs
 
 WATCH_EVERY = 0.1  # seconds
 MOST_PROCESSES = 256

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from gomr_runtime.codec.typed_json import from_json
-from gomr_runtime.dataflow.execute import OPENED
+from gomr_runtime.dataflow.scratch import OPENED
 from gomr_runtime.model.job import JobSpec, TaskFailure, TaskSpec, to_json
 from gomr_runtime.system.lifeline import die_with_parent
 from gomr_runtime.worker.channel import MAX_ANSWER, Kind, frame
@@ -28,7 +28,7 @@ from gomr_runtime.worker.channel import MAX_ANSWER, Kind, frame
 if TYPE_CHECKING:
     import ctypes
 
-    from gomr_runtime.dataflow.execute import Blobs
+    from gomr_runtime.model.blob import Blobs
     from gomr_runtime.user_code.program import Program
 
 
@@ -121,8 +121,9 @@ def attempt(
     request: Request, channel: socket.socket, monitor: ctypes.Array[ctypes.c_longlong]
 ) -> bytes:
     """A frame with the TaskResult or the TaskFailure of the attempt."""
-    from gomr_runtime.dataflow.execute import Monitor, execute, failure_of
+    from gomr_runtime.dataflow.execute import execute, failure_of
     from gomr_runtime.errors import GomrError
+    from gomr_runtime.model.monitor import Monitor
     from gomr_runtime.worker.diagnosis import record_in_flight, whereabouts
 
     task, spec = from_json(TaskSpec, request.task), from_json(JobSpec, request.job)
@@ -164,7 +165,7 @@ def load(request: Request) -> Program:
 def open_blobs(store_url: str, channel: socket.socket) -> Blobs:
     """Files directly where the store is a directory, else through the supervisor."""
     if store_url:
-        from gomr_runtime.dataflow.input.open import LocalBlobs
+        from gomr_runtime.storage.local_blobs import LocalBlobs
         from gomr_runtime.storage.open_store import open_store
 
         return LocalBlobs(open_store(store_url).local_path)

@@ -8,11 +8,12 @@ from typing import Literal
 
 from gomr_runtime.api.user_frames import without_engine
 from gomr_runtime.codec.wire_types import INT64
-from gomr_runtime.dataflow.execute import BLOCK_OFFSET, BLOCK_RECORD, PIECE, RECORD, Blobs
 from gomr_runtime.dataflow.input.decompress import window_of
 from gomr_runtime.dataflow.input.reader import offset_of_record
 from gomr_runtime.errors import GomrError
+from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import Format, JobSpec, Place, TaskFailure, TaskSpec
+from gomr_runtime.model.monitor import BLOCK_OFFSET, BLOCK_RECORD, PIECE, RECORD
 
 NEXT = {
     "crash": "run the worker file alone (python worker.py --input FILE) to debug it",

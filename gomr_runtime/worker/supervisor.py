@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.typed_json import Mismatch, from_json
-from gomr_runtime.dataflow.execute import Blobs, failure_of
+from gomr_runtime.dataflow.execute import failure_of
 from gomr_runtime.dataflow.profile import stored
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError
+from gomr_runtime.laws.results import asked_of
 from gomr_runtime.model import layout
+from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import (
     JobDescription,
     JobSpec,
@@ -30,7 +32,6 @@ from gomr_runtime.model.job import (
     TaskSpec,
     to_json,
 )
-from gomr_runtime.model.result_law import asked_of
 from gomr_runtime.rpc import connection
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs

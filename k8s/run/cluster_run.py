@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import EnvironmentFailed, GomrError
 from gomr_runtime.model.job import JobSpec, Summary
+from gomr_runtime.rpc.client import summary_of
 from gomr_runtime.runs.submit import submit
 from gomr_runtime.storage.open_store import open_store
-from gomr_runtime.storage.stored_run import read_summary, summary_of
+from gomr_runtime.storage.stored_run import read_summary
 from gomr_runtime.user_code.program_files import ProgramFiles
 from k8s.api.port_forward import PortForward
 from k8s.manifest_objects import (
@@ -214,7 +215,7 @@ class ClusterRun:
 
     def _finished(self, summary: Summary | None, otherwise: GomrError | None) -> Summary:
         """The summary of a run that succeeded; raises how else it ended."""
-        from gomr_runtime.rpc.client import error_of
+        from gomr_runtime.model.errors_of import error_of
 
         if summary is None:
             assert otherwise is not None

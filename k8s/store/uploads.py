@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gomr_runtime.dataflow.input.open import version_of
 from gomr_runtime.errors import DataError
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import InputFile
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.s3.store import S3Store
+from gomr_runtime.system.file_blob import version_of
 
 FILES_AT_ONCE = 8
 KEPT_SECONDS = 7 * 86400.0  # an upload that no run used for so long may go

@@ -18,9 +18,9 @@ from typing import Any
 from unittest.mock import patch
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.dataflow.execute import SLOTS
 from gomr_runtime.errors import GomrError
 from gomr_runtime.model.job import Piece, TaskSpec, to_json
+from gomr_runtime.model.monitor import SLOTS
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.worker import supervisor as module
 from gomr_runtime.worker.channel import HEADER, Kind, frame

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gomr_runtime.dataflow.shuffle.run_index import encode_index
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import (
     BadRecord,
@@ -25,6 +24,7 @@ from gomr_runtime.model.job import (
     TaskSpec,
     to_json,
 )
+from gomr_runtime.model.run_index import encode_index
 
 RUN = "fuzz"
 SHA = "0" * 64

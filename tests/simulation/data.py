@@ -14,16 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from gomr_runtime.dataflow import stages
-from gomr_runtime.dataflow.execute import Blobs
 from gomr_runtime.dataflow.pairs.frames import encode_keys, encode_values, write_frame
 from gomr_runtime.dataflow.pairs.keys import Kind
 from gomr_runtime.dataflow.reduce.fan_in import grouped
 from gomr_runtime.dataflow.reduce.groups import Window
 from gomr_runtime.dataflow.shuffle.cut_points import read_cuts, write_cuts
-from gomr_runtime.dataflow.shuffle.run_index import Run, encode_index
 from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.master.journal import Plan as Splits
 from gomr_runtime.model import layout
+from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import (
     Format,
     InputFile,
@@ -35,6 +34,7 @@ from gomr_runtime.model.job import (
     TaskResult,
     TaskSpec,
 )
+from gomr_runtime.model.run_index import Run, encode_index
 from gomr_runtime.storage.pieces import LARGE_BYTES
 from tests.simulation.swarm import LEASE, MAX_ATTEMPTS, MAX_LOST, Plan
 

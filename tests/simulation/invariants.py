@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gomr_runtime.errors import GomrError
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.scheduler.commands import (
     AbandonAttempt,
     Command,
@@ -18,14 +19,7 @@ from gomr_runtime.scheduler.commands import (
     RepeatMap,
     StartAttempt,
 )
-from gomr_runtime.scheduler.events import (
-    AttemptId,
-    Event,
-    TaskId,
-    TaskWanted,
-    Tick,
-    WorkerHeard,
-)
+from gomr_runtime.scheduler.events import Event, TaskWanted, Tick, WorkerHeard
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import (
     KIND_OF_PHASE,

@@ -21,17 +21,11 @@ from gomr_runtime.master.core.duties import Conclude
 from gomr_runtime.master.core.effects import Announce, Answered, Assign, Effect, Expire, Perform
 from gomr_runtime.master.journal import Manifest, _decode_manifest
 from gomr_runtime.model import layout
+from gomr_runtime.model.ids import TaskId
 from gomr_runtime.model.job import Summary, TaskSpec
 from gomr_runtime.model.map_list import decode_maps
 from gomr_runtime.scheduler.commands import Command, ExpireWorker, RepeatMap, StartAttempt
-from gomr_runtime.scheduler.events import (
-    CancelRequested,
-    CommitSettled,
-    Event,
-    TaskId,
-    Tick,
-    WorkerJoined,
-)
+from gomr_runtime.scheduler.events import CancelRequested, CommitSettled, Event, Tick, WorkerJoined
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import AttemptState, InvalidTransition, Phase
 from tests.simulation.data import RUN, expected_parts, records_of

@@ -14,7 +14,7 @@ from gomr_runtime.errors import (
     JobFailed,
     StorageError,
 )
-from gomr_runtime.scheduler.events import TaskId
+from gomr_runtime.model.ids import TaskId
 from tests.simulation.oracle import Violation
 from tests.simulation.swarm import LEASE, MAX_ATTEMPTS, MAX_LOST, Plan
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.dataflow.execute import failure_of
 from gomr_runtime.errors import GomrError
+from gomr_runtime.laws.results import Asked
 from gomr_runtime.master.core.assignments import read_result
 from gomr_runtime.master.core.effects import Abandon, Assign, Beaten, Doing, Expire, Reported
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import TaskFailure, TaskResult, TaskSpec, to_json
-from gomr_runtime.model.result_law import Asked
-from gomr_runtime.scheduler.events import AttemptId, TaskId, TaskWanted, WorkerLeft
+from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
 from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.storage.pieces import read_pieces
 from tests.simulation import data

@@ -14,8 +14,9 @@ from typing import Any
 from gomr_runtime.errors import GomrError
 from gomr_runtime.master.core.effects import Effect, PhaseBegan, Planned
 from gomr_runtime.model import layout
+from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import Summary, TaskFailure, TaskResult, to_json
-from gomr_runtime.scheduler.events import AttemptId, Event
+from gomr_runtime.scheduler.events import Event
 from tests.simulation.data import RUN, job_of
 from tests.simulation.kernel import Kernel
 from tests.simulation.liveness import Liveness

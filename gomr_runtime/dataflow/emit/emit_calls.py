@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 
 from gomr_runtime.dataflow.pairs.conversions import conversion
 from gomr_runtime.dataflow.pairs.keys import KeyRefused, PairRefused
 from gomr_runtime.dataflow.pairs.values import ValueRefused
 
 if TYPE_CHECKING:
-    from gomr_runtime.dataflow.emit.emitter import Emitter
     from gomr_runtime.dataflow.pairs.pair_law import PairLaw
 
 Function = TypeVar("Function", bound=Callable[..., None])
@@ -23,11 +22,27 @@ SOME_KEYS: Final = 8_192
 """Keys of a counted iterable that are taken at once."""
 
 
+class Emitting(Protocol):
+    """Whatever holds the pairs that are emitted, as the calls of `ctx` see it."""
+
+    keys: list[Any]
+    values: list[Any]
+    limit: int
+    check_pair: Callable[[Any, Any], None] | None
+    count_keys: Callable[[list[Any]], None] | None
+    whole_records: bool
+
+    def refuse(self, error: PairRefused) -> NoReturn: ...
+    def overflow(self) -> None: ...
+    def source(self, given: Iterable[Any], what: str, items: str) -> Iterator[Any]: ...
+    def count_now(self, keys: list[Any]) -> None: ...
+
+
 class NoPair(PairRefused):
     """Something that was to be a (key, value) pair, or an iterable of them."""
 
 
-def emit_function(emitter: Emitter, law: PairLaw) -> Callable[[Any, Any], None]:
+def emit_function(emitter: Emitting, law: PairLaw) -> Callable[[Any, Any], None]:
     """`ctx.emit`: two list appends, and a look at the types before."""
     keys, values = emitter.keys, emitter.values
     add_key, add_value = keys.append, values.append
@@ -74,7 +89,7 @@ def emit_function(emitter: Emitter, law: PairLaw) -> Callable[[Any, Any], None]:
     return named(emit_for_part)
 
 
-def _check_for_part(emitter: Emitter, key: Any, value: Any) -> None:
+def _check_for_part(emitter: Emitting, key: Any, value: Any) -> None:
     assert emitter.check_pair is not None
     try:
         emitter.check_pair(key, value)
@@ -83,7 +98,7 @@ def _check_for_part(emitter: Emitter, key: Any, value: Any) -> None:
 
 
 def emit_many_function(
-    emitter: Emitter, emit: Callable[[Any, Any], None], tick: Callable[[], None]
+    emitter: Emitting, emit: Callable[[Any, Any], None], tick: Callable[[], None]
 ) -> Callable[[Iterable[tuple[Any, Any]]], None]:
     """`ctx.emit_many`: one by one, for a generator may change what it has yielded, emit by itself,
     or raise."""
@@ -99,7 +114,7 @@ def emit_many_function(
     return named(emit_many)
 
 
-def count_function(emitter: Emitter, law: PairLaw) -> Callable[[Iterable[Any]], None]:
+def count_function(emitter: Emitting, law: PairLaw) -> Callable[[Iterable[Any]], None]:
     """`ctx.count`: keys in bulk where what gives them does not emit by itself."""
 
     def count(keys: Iterable[Any]) -> None:
@@ -127,7 +142,7 @@ def count_function(emitter: Emitter, law: PairLaw) -> Callable[[Iterable[Any]], 
     return named(count)
 
 
-def _count_by_the_way(emitter: Emitter, law: PairLaw, source: Iterator[Any]) -> None:
+def _count_by_the_way(emitter: Emitting, law: PairLaw, source: Iterator[Any]) -> None:
     """Past the lists: a sum is the same in any order."""
     more = True
     while more:
@@ -143,14 +158,14 @@ def _count_by_the_way(emitter: Emitter, law: PairLaw, source: Iterator[Any]) -> 
                 _refuse_key(emitter, law, some[bad])
 
 
-def _refuse_key(emitter: Emitter, law: PairLaw, key: Any) -> None:
+def _refuse_key(emitter: Emitting, law: PairLaw, key: Any) -> None:
     try:
         law.check_key(key)
     except KeyRefused as error:
         emitter.refuse(error)
 
 
-def check_pair(emitter: Emitter, pair: object) -> None:
+def check_pair(emitter: Emitting, pair: object) -> None:
     """Refuse what is no tuple or list of two."""
     if isinstance(pair, tuple | list) and len(pair) == 2:
         return

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-from gomr_runtime.dataflow.input.cells import is_any_binary, is_any_list, is_any_string, types_in
+from gomr_runtime.columns.cells import is_any_binary, is_any_list, is_any_string, types_in
 from gomr_runtime.dataflow.pairs.keys import ColumnsRefused
 
 _T = pa.types

@@ -6,12 +6,12 @@ import csv
 from collections.abc import Iterator
 from typing import Any
 
-from gomr_runtime.dataflow.execute import Blob
 from gomr_runtime.dataflow.input.block import BOM, Block, bad_record, not_utf8, refusal, too_long
 from gomr_runtime.dataflow.input.decompress import WINDOW
 from gomr_runtime.dataflow.input.lines import BLOCK_BYTES, Span, spans_from
 from gomr_runtime.dataflow.input.text_formats import CsvRows, LineFormat, parse_lines, row_dict
 from gomr_runtime.errors import DataError
+from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.job import BadRecord, InputFile, Piece
 
 _ENDLESS = 1 << 62

@@ -12,9 +12,10 @@ import lzma
 import zlib
 from typing import Protocol
 
-from gomr_runtime.dataflow.execute import Blob, base_of
+from gomr_runtime.dataflow.limits import base_of
 from gomr_runtime.dataflow.profile import timed
 from gomr_runtime.errors import DataError
+from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of, not_text
 from gomr_runtime.model.job import InputFile
 from gomr_runtime.model.quantities import format_size

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gomr_runtime.dataflow.execute import Blob
 from gomr_runtime.dataflow.input.decompress import WINDOW, DecompressedStream, ended_early
 from gomr_runtime.dataflow.profile import timed
+from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.job import InputFile, Piece
 
 BLOCK_BYTES = 256 << 10

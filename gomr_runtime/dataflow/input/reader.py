@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 
 from gomr_runtime.api.formats import WHOLE_FILE_FORMATS
-from gomr_runtime.dataflow.execute import Blob
 from gomr_runtime.dataflow.input.block import BOM, Block, bad_record, not_utf8, refusal, too_long
 from gomr_runtime.dataflow.input.csv_format import QuotedRows, csv_line_format, quoted_blocks
 from gomr_runtime.dataflow.input.decompress import WINDOW, DecompressedStream
@@ -20,6 +19,7 @@ from gomr_runtime.dataflow.input.text_formats import (
     is_blank,
     lead_bytes,
 )
+from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.job import Format, InputFile, Piece
 
 

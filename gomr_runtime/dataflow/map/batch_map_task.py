@@ -12,15 +12,15 @@ from functools import cached_property
 
 from gomr_runtime.api.formats import BatchFormat
 from gomr_runtime.api.user_frames import describe, user_frames
+from gomr_runtime.columns.cells import TooManyCategories, Unfit
+from gomr_runtime.columns.record_columns import RecordBatches
 from gomr_runtime.dataflow.emit.returned import emit_returned
-from gomr_runtime.dataflow.execute import BLOCK_RECORD
 from gomr_runtime.dataflow.input.block import Block
-from gomr_runtime.dataflow.input.cells import TooManyCategories, Unfit
-from gomr_runtime.dataflow.input.record_columns import RecordBatches
 from gomr_runtime.dataflow.map.map_task import IDLE, MapTask
 from gomr_runtime.dataflow.pairs.pair_batch import BadPair
 from gomr_runtime.dataflow.profile import timed
 from gomr_runtime.errors import GomrError, RecordFailed
+from gomr_runtime.model.monitor import BLOCK_RECORD
 
 
 class BatchMapTask(MapTask):

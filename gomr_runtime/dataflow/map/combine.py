@@ -12,7 +12,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, Protocol
 
-from gomr_runtime.api.aggregates import Aggregate, AggregateRefused, partial
+from gomr_runtime.api.aggregates import Aggregate
+from gomr_runtime.dataflow.pairs.aggregation import AggregateRefused, partial
 from gomr_runtime.dataflow.pairs.frames import user_keys
 from gomr_runtime.dataflow.pairs.keys import Kind
 from gomr_runtime.dataflow.pairs.pair_batch import Batch, weight

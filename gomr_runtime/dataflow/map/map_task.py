@@ -12,15 +12,6 @@ from gomr_runtime.api.context import Context
 from gomr_runtime.api.user_frames import describe, place_of, user_frames
 from gomr_runtime.dataflow.emit.emitter import Drain, Emitter
 from gomr_runtime.dataflow.emit.returned import emit_returned
-from gomr_runtime.dataflow.execute import (
-    BLOCK_OFFSET,
-    BLOCK_RECORD,
-    DONE,
-    PIECE,
-    RECORD,
-    TICKS,
-    Monitor,
-)
 from gomr_runtime.dataflow.input.block import Block
 from gomr_runtime.dataflow.map.native_emit import Direct
 from gomr_runtime.dataflow.map.set_aside import SetAside
@@ -31,6 +22,15 @@ from gomr_runtime.dataflow.pairs.pair_law import PairLaw, names
 from gomr_runtime.dataflow.profile import EmitSampler, timed
 from gomr_runtime.errors import GomrError, RecordFailed
 from gomr_runtime.model.job import BadRecord, Piece, Place
+from gomr_runtime.model.monitor import (
+    BLOCK_OFFSET,
+    BLOCK_RECORD,
+    DONE,
+    PIECE,
+    RECORD,
+    TICKS,
+    Monitor,
+)
 from gomr_runtime.user_code.declared import type_name
 from gomr_runtime.user_code.program import Program
 

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from gomr_runtime.api.context import Context
-from gomr_runtime.dataflow import compiled
 from gomr_runtime.dataflow.emit.emit_columns import ColumnEmit
 from gomr_runtime.dataflow.emit.emitter import Emitter
-from gomr_runtime.dataflow.execute import Monitor
 from gomr_runtime.dataflow.map.combine import TRIAL_PAIRS, Collector, PassOn, SumFold
 from gomr_runtime.dataflow.pairs.frames import TARGET_BYTES, TARGET_ROWS, frame_of
 from gomr_runtime.dataflow.pairs.keys import Kind
@@ -24,6 +22,8 @@ from gomr_runtime.dataflow.pairs.pair_law import PairLaw
 from gomr_runtime.dataflow.profile import timed
 from gomr_runtime.dataflow.shuffle.gather import SMALL_ROWS, Gatherer, RunWriter
 from gomr_runtime.dataflow.shuffle.partitioner import CutPartitioner, Partitioner
+from gomr_runtime.model.monitor import Monitor
+from gomr_runtime.system import compiled
 
 if TYPE_CHECKING:
     from gomr_native import Pairs

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gomr_runtime.api.user_frames import shortened
-from gomr_runtime.dataflow.execute import HashedFile
+from gomr_runtime.dataflow.scratch import HashedFile
+from gomr_runtime.laws.results import FIRST
 from gomr_runtime.model.job import BadRecord, ResultFile
 
-FIRST = 10
-"""So many are told of by the task; the file has all."""
 MOST_BYTES = 1 << 20
 MOST_DETAIL = 2_000  # characters of the traceback of a record that is told of
 

@@ -7,17 +7,16 @@ keys fall into parts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from gomr_runtime.dataflow.pairs.keys import INT64_MAX, INT64_MIN, KeyRefused
 from gomr_runtime.dataflow.pairs.pair_batch import BadPair
 from gomr_runtime.dataflow.pairs.values import Packed, ValueRefused, thaw
 from gomr_runtime.errors import JobFailed
+from gomr_runtime.laws.columns import SCALARS, TITLES, mixed
 from gomr_runtime.model.job import ColumnType
 
-TITLES: Final = ("key", "value")
-SCALARS: Final = frozenset({bool, int, float, str, bytes})
 CheckPair = Callable[[Any, Any], None]
 """Raises KeyRefused or ValueRefused for a pair, as it is emitted, that has no place in the part."""
 
@@ -128,7 +127,7 @@ class ColumnTypes:
         known = self.types[at]
         if known is None or known is kind or kind not in SCALARS:
             return ""
-        return _mixed(
+        return mixed(
             TITLES[at],
             (known.__name__, f"key {self._keys[at]}"),
             (kind.__name__, f"key {key!r:.80}"),
@@ -136,61 +135,3 @@ class ColumnTypes:
 
     def _note(self, at: int, kind: type, key: Any) -> None:
         self.types[at], self._keys[at] = kind, f"{key!r:.80}"
-
-
-def unified(parts: Iterable[tuple[str, Sequence[ColumnType]]]) -> tuple[ColumnType, ...]:
-    """Return the type that each column has in all parts; "" where all of its cells are None.
-
-    Args:
-        parts: The file name of each part and its columns, in order.
-
-    Raises:
-        JobFailed: Two parts have different types in one column.
-    """
-    known = Unified()
-    for name, columns in parts:
-        if refusal := known.add(name, columns):
-            raise JobFailed(refusal)
-    return known.columns
-
-
-class Unified:
-    """The types of the columns of the parts added so far."""
-
-    def __init__(self) -> None:
-        self._columns: dict[str, tuple[ColumnType, str]] = {}
-
-    @property
-    def columns(self) -> tuple[ColumnType, ...]:
-        """One for each column that a part has."""
-        return tuple(column for column, _ in self._columns.values())
-
-    def add(self, name: str, columns: Sequence[ColumnType]) -> str:
-        """Note the types of part `name`; a refusal, and no change, where it differs."""
-        if refusal := self.refusal(name, columns):
-            return refusal
-        for column in columns:
-            known = self._columns.get(column.name)
-            if known is None or not known[0].type:
-                self._columns[column.name] = (column, name)
-        return ""
-
-    def refusal(self, name: str, columns: Sequence[ColumnType]) -> str:
-        """What is wrong with part `name` beside the others; "" for nothing."""
-        for column in columns:
-            known, part = self._columns.get(column.name, (column, name))
-            if column.type and known.type and column.type != known.type:
-                return _mixed(
-                    column.name,
-                    (known.type, f"{part}, key {known.key}"),
-                    (column.type, f"{name}, key {column.key}"),
-                )
-        return ""
-
-
-def _mixed(title: str, *found: tuple[str, str]) -> str:
-    first, second = (f"{kind} ({where})" for kind, where in sorted(found))
-    return (
-        f"column {title} holds both {first} and {second}; emit one type or use --output-format "
-        "jsonl"
-    )

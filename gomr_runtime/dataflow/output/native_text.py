@@ -11,12 +11,12 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from gomr_runtime.api.context import Context
-from gomr_runtime.dataflow import compiled
 from gomr_runtime.dataflow.emit.emit_calls import named
 from gomr_runtime.dataflow.emit.emit_columns import ColumnEmit
 from gomr_runtime.dataflow.emit.emitter import LEAST_PAIRS, Emitter
-from gomr_runtime.dataflow.execute import Monitor
 from gomr_runtime.dataflow.output.part import PartWriter
+from gomr_runtime.model.monitor import Monitor
+from gomr_runtime.system import compiled
 
 if TYPE_CHECKING:
     from gomr_native import Lines

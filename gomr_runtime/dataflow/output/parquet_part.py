@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from gomr_runtime.dataflow.output.column_types import TITLES
+from gomr_runtime.laws.columns import TITLES
 
 GROUP_ROWS: Final = 1_000_000
 GROUP_BYTES: Final = 64 << 20

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gomr_runtime.api.user_frames import describe, user_frames
+from gomr_runtime.columns.record_columns import as_frame
 from gomr_runtime.dataflow.emit.returned import emit_returned
-from gomr_runtime.dataflow.execute import BLOCK_RECORD, RECORD
-from gomr_runtime.dataflow.input.record_columns import as_frame
 from gomr_runtime.dataflow.pairs.frames import user_keys
 from gomr_runtime.dataflow.pairs.pair_batch import BadPair
 from gomr_runtime.dataflow.reduce.group_columns import (
@@ -22,6 +21,7 @@ from gomr_runtime.dataflow.reduce.groups import Giant, Window
 from gomr_runtime.dataflow.reduce.native_merge import Merged
 from gomr_runtime.dataflow.reduce.reduce_task import ReduceTask
 from gomr_runtime.errors import GomrError, RecordFailed
+from gomr_runtime.model.monitor import BLOCK_RECORD, RECORD
 
 
 class BatchReduceTask(ReduceTask):

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gomr_runtime.dataflow import compiled
-from gomr_runtime.dataflow.execute import Blobs, open_scratch
 from gomr_runtime.dataflow.reduce.groups import (
     Giant,
     Window,
@@ -19,10 +17,13 @@ from gomr_runtime.dataflow.reduce.groups import (
     windows_of_columns,
 )
 from gomr_runtime.dataflow.reduce.native_merge import Merged, merged
+from gomr_runtime.dataflow.scratch import open_scratch
 from gomr_runtime.dataflow.shuffle.gather import SMALL_BYTES, SMALL_ROWS, write_run
-from gomr_runtime.dataflow.shuffle.run_index import Run
 from gomr_runtime.dataflow.shuffle.run_reader import Cursor
 from gomr_runtime.errors import CorruptBlock, DataError
+from gomr_runtime.model.blob import Blobs
+from gomr_runtime.model.run_index import Run
+from gomr_runtime.system import compiled
 
 if TYPE_CHECKING:
     from gomr_runtime.dataflow.shuffle.columns import Segment

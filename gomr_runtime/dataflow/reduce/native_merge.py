@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gomr_runtime.dataflow import compiled
 from gomr_runtime.dataflow.pairs.frames import user_keys
 from gomr_runtime.dataflow.pairs.keys import Kind
 from gomr_runtime.dataflow.pairs.values import unpack
@@ -14,6 +13,7 @@ from gomr_runtime.dataflow.reduce import groups
 from gomr_runtime.dataflow.reduce.groups import Giant
 from gomr_runtime.dataflow.shuffle.run_reader import Cursor
 from gomr_runtime.errors import CorruptBlock
+from gomr_runtime.system import compiled
 
 if TYPE_CHECKING:
     from gomr_native import Merge

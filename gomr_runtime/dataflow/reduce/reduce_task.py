@@ -7,14 +7,14 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from gomr_runtime.api.aggregates import Aggregate, final
+from gomr_runtime.api.aggregates import Aggregate
 from gomr_runtime.api.context import Context
 from gomr_runtime.api.user_frames import describe, user_frames
 from gomr_runtime.dataflow.emit.emitter import Drain, Emitter
 from gomr_runtime.dataflow.emit.returned import emit_returned
-from gomr_runtime.dataflow.execute import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
 from gomr_runtime.dataflow.output.column_types import CheckPair
 from gomr_runtime.dataflow.output.native_text import DirectText
+from gomr_runtime.dataflow.pairs.aggregation import final
 from gomr_runtime.dataflow.pairs.frames import user_keys
 from gomr_runtime.dataflow.pairs.keys import KeyRefused
 from gomr_runtime.dataflow.pairs.pair_batch import BadPair
@@ -27,6 +27,7 @@ from gomr_runtime.dataflow.reduce.native_merge import Merged
 from gomr_runtime.dataflow.reduce.one_pass import OnePass
 from gomr_runtime.dataflow.reduce.value_order import Chunks, ValueSorter, bytes_of, sort_in_place
 from gomr_runtime.errors import GomrError, RecordFailed
+from gomr_runtime.model.monitor import BLOCK_RECORD, DONE, RECORD, TICKS, Monitor
 from gomr_runtime.user_code.annotations import Delivery
 from gomr_runtime.user_code.program import Program
 

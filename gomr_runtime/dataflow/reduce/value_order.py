@@ -14,16 +14,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from gomr_runtime.dataflow.execute import open_scratch
-from gomr_runtime.dataflow.input.open import FileBlob
 from gomr_runtime.dataflow.pairs.frames import decode_values
 from gomr_runtime.dataflow.pairs.keys import Kind
 from gomr_runtime.dataflow.pairs.pair_batch import Batch
 from gomr_runtime.dataflow.pairs.values import Packed, freeze, holds_nan
+from gomr_runtime.dataflow.scratch import open_scratch
 from gomr_runtime.dataflow.shuffle import lists
 from gomr_runtime.dataflow.shuffle.gather import write_run
-from gomr_runtime.dataflow.shuffle.run_index import Run
 from gomr_runtime.dataflow.shuffle.run_reader import Cursor
+from gomr_runtime.model.run_index import Run
+from gomr_runtime.system.file_blob import FileBlob
 
 READ_AHEAD = 64 << 10  # bytes
 FRAME_ROWS = 4_096

@@ -17,8 +17,8 @@ from gomr_runtime.dataflow.pairs.pair_batch import Batch, weight
 from gomr_runtime.dataflow.profile import timed
 from gomr_runtime.dataflow.shuffle import lists
 from gomr_runtime.dataflow.shuffle.partitioner import Partitioner
-from gomr_runtime.dataflow.shuffle.run_index import Run, encode_index
 from gomr_runtime.errors import RecordFailed
+from gomr_runtime.model.run_index import Run, encode_index
 
 if TYPE_CHECKING:
     from gomr_runtime.dataflow.shuffle.columns import Segment

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from gomr_runtime.dataflow.pairs.frames import HEADER, Frame, Header, read_body, read_header
 from gomr_runtime.dataflow.profile import timed
-from gomr_runtime.dataflow.shuffle.run_index import Run
 from gomr_runtime.errors import CorruptBlock, DataError
+from gomr_runtime.model.run_index import Run
 
 
 class Readable(Protocol):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.typed_json import Mismatch, from_json, shown
+from gomr_runtime.laws.results import Asked, wrong_failure, wrong_result
 from gomr_runtime.master.core.effects import Doing
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.model import layout
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import JobSpec, TaskFailure, TaskKind, TaskResult, TaskSpec
-from gomr_runtime.model.result_law import Asked, wrong_failure, wrong_result
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.pieces import Split
 
 KINDS: dict[str, TaskKind] = {"sample": "sample", "map": "map", "reduce": "reduce"}

@@ -6,13 +6,13 @@ import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 
-from gomr_runtime.dataflow.map.set_aside import FIRST
-from gomr_runtime.dataflow.output.column_types import Unified, unified
 from gomr_runtime.errors import JobFailed, LedgerMismatch
+from gomr_runtime.laws.books import Facts, check_books
+from gomr_runtime.laws.columns import Unified, unified, untyped
+from gomr_runtime.laws.results import FIRST
 from gomr_runtime.master.journal import Manifest, Plan
-from gomr_runtime.master.typed_parts import untyped
 from gomr_runtime.model import layout
-from gomr_runtime.model.books_law import Facts, check_books
+from gomr_runtime.model.ids import TaskId
 from gomr_runtime.model.job import (
     BadRecord,
     ColumnType,
@@ -27,7 +27,6 @@ from gomr_runtime.model.job import (
     TaskResult,
     sum_of,
 )
-from gomr_runtime.scheduler.events import TaskId
 
 MOST_COUNTERS = 1_000
 """Names of counters in a run: its summary lists them all."""

@@ -34,7 +34,9 @@ from gomr_runtime.master.core.effects import (
     Yield,
 )
 from gomr_runtime.master.journal import Manifest, Unfinished
+from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import JobSpec, Part, Summary, TaskFailure, TaskSpec, to_json
+from gomr_runtime.model.layout import promoted
 from gomr_runtime.scheduler.commands import (
     AbandonAttempt,
     Command,
@@ -49,7 +51,6 @@ from gomr_runtime.scheduler.commands import (
 )
 from gomr_runtime.scheduler.events import (
     AttemptFailed,
-    AttemptId,
     AttemptProgressed,
     AttemptSucceeded,
     CancelRequested,
@@ -65,7 +66,6 @@ from gomr_runtime.scheduler.events import (
 )
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import Phase, SchedulerConfig
-from gomr_runtime.storage.success import promoted
 
 ATTEMPTS_PER_EPOCH = 1000  # more than the budgets allow one master to start of one task
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from gomr_runtime.errors import GomrError
 from gomr_runtime.master.journal import Journal, Manifest
+from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import ColumnType, MapOutput, Part, Summary
-from gomr_runtime.scheduler.events import AttemptId
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from gomr_runtime.errors import GomrError, RunConflict
 from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.journal import Manifest, Plan
+from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import Summary, TaskFailure, TaskResult
-from gomr_runtime.scheduler.events import AttemptId, Event
+from gomr_runtime.scheduler.events import Event
 from gomr_runtime.storage.pieces import Split
 
 

@@ -9,7 +9,7 @@ from gomr_runtime.errors import Cancelled, GomrError, StorageError
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.model.job import JobSpec, Part, Summary, TaskSpec
-from gomr_runtime.storage.success import promoted
+from gomr_runtime.model.layout import promoted
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, cast
 from gomr_runtime.codec import checked
 from gomr_runtime.codec.typed_json import Mismatch, shown, take
 from gomr_runtime.codec.wire_types import AtMost, Count, Index, Many, Moment, Name, Nonce, Positive
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import InputFile, JobDescription, Piece, Summary, TaskKind, TaskResult
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.pieces import Split
 
 Row = Annotated[tuple[Count, ...], AtMost(3)]

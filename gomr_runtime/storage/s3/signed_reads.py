@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gomr_runtime.errors import DataError, StorageError
-from gomr_runtime.storage.blobs import StoredBlob
 from gomr_runtime.storage.read_ahead import AheadBlob
 from gomr_runtime.storage.s3.errors import CODE, NoAnswer, Refusal
 from gomr_runtime.storage.s3.presign import Signer, endpoint_of, path_of
 from gomr_runtime.storage.s3.retries import Retries
 from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
+from gomr_runtime.storage.stored_blob import StoredBlob
 from gomr_runtime.system.os_errors import os_cause
 
 if TYPE_CHECKING:
-    from gomr_runtime.dataflow.execute import Blob
+    from gomr_runtime.model.blob import Blob
     from gomr_runtime.model.job import Piece
 
 VALID_SECONDS = 7 * 86_400  # the most that S3 takes, and as long as temporary keys of MinIO hold

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gomr_runtime.dataflow.input.open import version_of
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model.job import InputFile, JobSpec
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.pieces import is_large
+from gomr_runtime.system.file_blob import version_of
 from tests.process.support.local_runs import Job, word_count
 
 FAULTY = Path(__file__).parents[1] / "support" / "faulty_master.py"

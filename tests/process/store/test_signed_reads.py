@@ -19,10 +19,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from gomr_runtime.codec.typed_json import from_json
-from gomr_runtime.dataflow.execute import Blob
-from gomr_runtime.dataflow.input.open import version_of
 from gomr_runtime.errors import DataError, StorageError
 from gomr_runtime.model import layout
+from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.job import InputFile, JobSpec, Piece, Summary, TaskSpec
 from gomr_runtime.runs.submit import submit
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
@@ -31,6 +30,7 @@ from gomr_runtime.storage.pieces import is_large
 from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.storage.s3.signed_reads import GrantedReads, ReadGrants
 from gomr_runtime.storage.s3_input_files import list_inputs
+from gomr_runtime.system.file_blob import version_of
 from k8s.store.access import StoreAccess
 from k8s.store.uploads import upload
 from k8s.store.worker_login import logins

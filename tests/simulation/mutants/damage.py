@@ -8,12 +8,12 @@ from collections import Counter
 from typing import Any
 
 from gomr_runtime.codec import checked
-from gomr_runtime.dataflow.shuffle import run_index, run_reader
+from gomr_runtime.dataflow.shuffle import run_reader
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.core import Core
 from gomr_runtime.master.core.duties import Seal
 from gomr_runtime.master.journal import Journal
-from gomr_runtime.model import layout
+from gomr_runtime.model import layout, run_index
 from gomr_runtime.model.map_list import encode_maps
 from gomr_runtime.scheduler import machine
 from gomr_runtime.scheduler.machine import Scheduler

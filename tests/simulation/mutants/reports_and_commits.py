@@ -13,12 +13,10 @@ from gomr_runtime.master.core.core import Core
 from gomr_runtime.master.core.effects import Reported
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
+from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import TaskResult
 from gomr_runtime.scheduler.commands import CommitAttempt
-from gomr_runtime.scheduler.events import (
-    AttemptId,
-    AttemptSucceeded,
-)
+from gomr_runtime.scheduler.events import AttemptSucceeded
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import SchedulerConfig, TaskState
 from tests.simulation.mutants.registry import EVENTS, INPUTS, mutant

@@ -12,19 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gomr_runtime.api.aggregates import (
-    Aggregate,
-    AggregateRefused,
-    count,
-    distinct,
-    final,
-    identity,
-    max,
-    min,
-    partial,
-    sum,
-    top,
-)
+from gomr_runtime.api.aggregates import Aggregate, count, distinct, identity, max, min, sum, top
+from gomr_runtime.dataflow.pairs.aggregation import AggregateRefused, final, partial
 from tests.unit.support.dataflow_strategies import SCALARS, same
 
 MANY = settings(max_examples=150, deadline=None)

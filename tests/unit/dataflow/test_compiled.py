@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gomr_runtime.dataflow import compiled
 from gomr_runtime.dataflow.pairs.hashing import partition_one
 from gomr_runtime.dataflow.pairs.keys import Kind, kind_of, payload
+from gomr_runtime.system import compiled
 from tests.unit.support.compiled_buffer import ANY_KEY, Buffer, Pair
 
 native: Any = compiled.load()

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gomr_runtime.dataflow import compiled
 from gomr_runtime.dataflow.output.part import PartWriter
 from gomr_runtime.dataflow.pairs.frames import encode_keys, encode_values
 from gomr_runtime.dataflow.pairs.keys import Kind
 from gomr_runtime.dataflow.pairs.values import freeze, thaw, unpack
 from gomr_runtime.dataflow.shuffle.lists import column_kind
+from gomr_runtime.system import compiled
 
 native: Any = compiled.load()
 pytestmark = pytest.mark.skipif(native is None, reason="gomr-native is not built")

@@ -13,8 +13,9 @@ from gomr_runtime.api import aggregates, formats
 from gomr_runtime.api.config import MapReduceConfig
 from gomr_runtime.api.context import Context
 from gomr_runtime.dataflow.emit import emitter
-from gomr_runtime.dataflow.execute import HashedFile, failure_of
+from gomr_runtime.dataflow.execute import failure_of
 from gomr_runtime.dataflow.map import map_task as mapper_module
+from gomr_runtime.dataflow.scratch import HashedFile
 from gomr_runtime.errors import CorruptBlock, GomrError, RecordFailed, ScratchFailed
 from gomr_runtime.model.job import TaskFailure, TaskSpec
 from gomr_runtime.model.map_list import encode_maps

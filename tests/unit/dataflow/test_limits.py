@@ -13,10 +13,10 @@ import gomr_runtime as gomr
 from gomr_runtime.errors import JobFailed, RecordFailed
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.journal import Manifest
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import JobSpec, Ledger, Summary, TaskResult
 from gomr_runtime.rpc.client import RunClient
 from gomr_runtime.runs.progress import summary_text
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.system.unforeseen import is_limit, unforeseen
 from gomr_runtime.testing import run_local
 

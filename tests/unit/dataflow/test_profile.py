@@ -14,7 +14,8 @@ import pytest
 
 from gomr_runtime.api.context import Context
 from gomr_runtime.dataflow import profile
-from gomr_runtime.dataflow.profile import KINDS, EmitSampler, Profile, profiled, timed, timed_each
+from gomr_runtime.dataflow.profile import EmitSampler, Profile, profiled, timed, timed_each
+from gomr_runtime.laws.results import KINDS
 
 WORKER = """
 import time

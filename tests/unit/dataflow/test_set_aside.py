@@ -12,17 +12,17 @@ import pytest
 
 import gomr_runtime as gomr
 from gomr_runtime.dataflow import stages
-from gomr_runtime.dataflow.execute import SLOTS
-from gomr_runtime.dataflow.input.open import LocalBlobs
 from gomr_runtime.dataflow.map.set_aside import read_set_aside
 from gomr_runtime.dataflow.pairs.pair_batch import check_pairs
 from gomr_runtime.errors import JobFailed
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.journal import Manifest
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import BadRecord, JobSpec, Ledger, Piece, Summary, TaskResult, TaskSpec
+from gomr_runtime.model.monitor import SLOTS
 from gomr_runtime.runs.progress import summary_text
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.local_blobs import LocalBlobs
 from gomr_runtime.testing import Result, run_local
 from gomr_runtime.user_code.program import program_of
 

@@ -12,8 +12,8 @@ from gomr_runtime.master.admission import Admission
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal, Manifest, Plan
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import Format, JobDescription, JobSpec, Ledger, TaskResult, to_json
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.memory import MemoryStore
 
 SHA = "0" * 64

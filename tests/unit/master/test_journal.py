@@ -10,8 +10,8 @@ from gomr_runtime.errors import CorruptBlock, JobFailed, RunConflict, StorageErr
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.journal import Journal, Manifest
 from gomr_runtime.model import layout
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import JobSpec, Ledger, MapOutput, Part, Summary, TaskResult, to_json
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.memory import MemoryStore
 
 RUN = "run-1"

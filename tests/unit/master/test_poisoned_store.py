@@ -12,8 +12,8 @@ from gomr_runtime.codec import checked
 from gomr_runtime.errors import EXIT_ENVIRONMENT, CorruptBlock
 from gomr_runtime.master.journal import Journal, Manifest, Plan
 from gomr_runtime.model import layout
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import Ledger, Piece, Summary, TaskSpec, to_json
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.memory import MemoryStore
 from tests.fuzz import honest
 

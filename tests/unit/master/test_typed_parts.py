@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gomr_runtime.errors import CorruptBlock, PartLost
+from gomr_runtime.laws.columns import untyped
 from gomr_runtime.master.journal import Journal
-from gomr_runtime.master.typed_parts import typed_parts, untyped
+from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import ColumnType, Part
 from gomr_runtime.storage.memory import MemoryStore

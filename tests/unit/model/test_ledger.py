@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gomr_runtime.model.books_law import Facts, check_books
+from gomr_runtime.laws.books import Facts, check_books
 from gomr_runtime.model.job import Ledger
 
 pytestmark = pytest.mark.usefixtures("engine")

@@ -28,11 +28,9 @@ FORBIDDEN = {
     },
     "tasks": {"flows"},
 }
-# Measuring decides nothing; which engine there is, is asked once; inputs are files here.
+# Measuring decides nothing.
 EXCEPTIONS = {
     "gomr_runtime/dataflow/profile.py": {"time.perf_counter"},
-    "gomr_runtime/dataflow/compiled.py": {"os"},
-    "gomr_runtime/dataflow/input/open.py": {"os"},
 }
 SOURCES = sorted(
     path

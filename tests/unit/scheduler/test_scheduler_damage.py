@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gomr_runtime.errors import CorruptBlock
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.scheduler.commands import (
     Command,
     CommitAttempt,
@@ -14,13 +15,7 @@ from gomr_runtime.scheduler.commands import (
     RepeatMap,
     SealMaps,
 )
-from gomr_runtime.scheduler.events import (
-    AttemptId,
-    CommitRecovered,
-    CommitSettled,
-    MapsSealed,
-    TaskId,
-)
+from gomr_runtime.scheduler.events import CommitRecovered, CommitSettled, MapsSealed
 from gomr_runtime.scheduler.state import Phase
 from tests.unit.support.scheduler_script import Script, attempt, only, started
 

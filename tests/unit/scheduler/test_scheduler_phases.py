@@ -13,6 +13,7 @@ from gomr_runtime.errors import (
     GomrError,
     StorageError,
 )
+from gomr_runtime.model.ids import TaskId
 from gomr_runtime.model.job import TaskKind
 from gomr_runtime.scheduler.commands import (
     AbandonAttempt,
@@ -30,7 +31,6 @@ from gomr_runtime.scheduler.events import (
     MapsSealed,
     OutputPromoted,
     StoreFailed,
-    TaskId,
 )
 from gomr_runtime.scheduler.state import (
     ATTEMPTS,

@@ -12,9 +12,10 @@ from gomr_runtime.errors import DataError, StorageError
 from gomr_runtime.model.job import InputFile, Piece, TaskKind, TaskSpec
 from gomr_runtime.model.layout import uploaded
 from gomr_runtime.storage import read_ahead
-from gomr_runtime.storage.blobs import StoreBlobs, StoredBlob, TaskBlobs
+from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.storage.read_ahead import AHEAD, CHUNK, AheadBlob
+from gomr_runtime.storage.stored_blob import StoredBlob
 
 DATA = random.Random(1).randbytes(3 * CHUNK + 4321)
 

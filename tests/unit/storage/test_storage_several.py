@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from gomr_runtime.master.journal import Journal, Manifest
+from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import Ledger, TaskResult
-from gomr_runtime.scheduler.events import AttemptId, TaskId
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.storage.parallel import AT_ONCE, TOGETHER, at_once
 

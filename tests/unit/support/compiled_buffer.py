@@ -5,9 +5,9 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from gomr_runtime.dataflow import compiled
 from gomr_runtime.dataflow.pairs.frames import Header, decode_keys, decode_values, read_body
 from gomr_runtime.dataflow.pairs.keys import Kind
+from gomr_runtime.system import compiled
 
 native: Any = compiled.load()
 

@@ -15,12 +15,11 @@ from gomr_runtime.api.config import MapReduceConfig
 from gomr_runtime.api.context import Context
 from gomr_runtime.dataflow import stages
 from gomr_runtime.dataflow.emit import emitter
-from gomr_runtime.dataflow.execute import SLOTS, execute
-from gomr_runtime.dataflow.input.open import LocalBlobs
+from gomr_runtime.dataflow.execute import execute
 from gomr_runtime.dataflow.map import native_emit
 from gomr_runtime.dataflow.reduce import fan_in, groups, native_merge
 from gomr_runtime.dataflow.shuffle import columns, gather, lists
-from gomr_runtime.model.books_law import Facts, check_books
+from gomr_runtime.laws.books import Facts, check_books
 from gomr_runtime.model.job import (
     InputFile,
     JobSpec,
@@ -32,6 +31,8 @@ from gomr_runtime.model.job import (
     TaskSpec,
 )
 from gomr_runtime.model.map_list import encode_maps
+from gomr_runtime.model.monitor import SLOTS
+from gomr_runtime.storage.local_blobs import LocalBlobs
 from gomr_runtime.user_code.program import program_of
 
 Pair = tuple[Any, Any]

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gomr_runtime as gomr
-from gomr_runtime.dataflow.input.cells import Unfit
-from gomr_runtime.dataflow.input.record_columns import RecordBatches
+from gomr_runtime.columns.cells import Unfit
+from gomr_runtime.columns.record_columns import RecordBatches
 from gomr_runtime.errors import RecordFailed, UsageError
 from gomr_runtime.testing import Result, run_local
 from gomr_runtime.user_code.program import program_of

@@ -12,24 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from gomr_runtime.dataflow.execute import Blobs
-from gomr_runtime.dataflow.input.open import (
-    BytesBlob,
-    FileBlob,
-    LocalBlobs,
-    check_unchanged,
-    open_input,
-)
+from gomr_runtime.dataflow.input.open import check_unchanged, open_input
 from gomr_runtime.errors import DataError
+from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import InputFile
 from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.local_blobs import LocalBlobs
 from gomr_runtime.storage.memory import MemoryStore
+from gomr_runtime.system.file_blob import FileBlob
 from gomr_runtime.worker.channel import read_frame
 from gomr_runtime.worker.channel_blobs import BrokeredBlobs
 from gomr_runtime.worker.child_handle import Child, Limits
 from gomr_runtime.worker.child_main import Request
+from tests.unit.support.bytes_blob import BytesBlob
 
 
 def test_ranges_of_a_file_and_of_a_store_object(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import JobFailed, UsageError, printable
 from gomr_runtime.master.admission import Refusal
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.model.errors_of import error_of
 from gomr_runtime.model.job import (
     BadRecord,
     Failure,
@@ -23,7 +24,6 @@ from gomr_runtime.model.job import (
     TaskFailure,
     to_json,
 )
-from gomr_runtime.rpc.client import error_of
 from gomr_runtime.runs.progress import summary_json
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.storage.open_store import open_store

@@ -16,11 +16,11 @@ import zstandard
 from gomr_runtime.api import formats
 from gomr_runtime.dataflow.input.block import Block
 from gomr_runtime.dataflow.input.decompress import window_of
-from gomr_runtime.dataflow.input.open import BytesBlob
 from gomr_runtime.dataflow.input.reader import offset_of_record, read_blocks
 from gomr_runtime.errors import DataError
 from gomr_runtime.model.file_signatures import compression_of
 from gomr_runtime.model.job import Format, InputFile, Piece
+from tests.unit.support.bytes_blob import BytesBlob
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": cache(lambda data: gzip.compress(data, 1)),

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gomr_runtime.dataflow.input.open import BytesBlob
 from gomr_runtime.dataflow.pairs.frames import decode_keys, decode_values, user_keys
 from gomr_runtime.dataflow.pairs.keys import Kind, encode
 from gomr_runtime.dataflow.pairs.pair_batch import Batch, check_pairs
@@ -24,9 +23,10 @@ from gomr_runtime.dataflow.shuffle.partitioner import (
     KeySample,
     choose_cuts,
 )
-from gomr_runtime.dataflow.shuffle.run_index import Run, decode_partition, encode_index
 from gomr_runtime.dataflow.shuffle.run_reader import Cursor
 from gomr_runtime.errors import CorruptBlock
+from gomr_runtime.model.run_index import Run, decode_partition, encode_index
+from tests.unit.support.bytes_blob import BytesBlob
 from tests.unit.support.dataflow_strategies import KEYS, VALUES, same
 
 MANY = settings(max_examples=80, deadline=None)

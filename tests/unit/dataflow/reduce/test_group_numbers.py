@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gomr_runtime as gomr
-from gomr_runtime.api.aggregates import final
+from gomr_runtime.dataflow.pairs.aggregation import final
 from gomr_runtime.dataflow.reduce.int_groups import reduce_ints
 from gomr_runtime.testing import run_local
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from gomr_runtime.api.formats import COLUMN_OF
-from gomr_runtime.dataflow.input.cells import (
+from gomr_runtime.api.formats import COLUMN_OF, Frames
+from gomr_runtime.columns.cells import (
     REFUSALS,
     Cells,
     Convert,
@@ -22,10 +22,9 @@ from gomr_runtime.dataflow.input.cells import (
     check_no_null,
     types_in,
 )
-from gomr_runtime.dataflow.input.csv_columns import of_text
-from gomr_runtime.dataflow.input.json_columns import of_json
+from gomr_runtime.columns.csv_columns import of_text
+from gomr_runtime.columns.json_columns import of_json
 from gomr_runtime.errors import UsageError
-from gomr_runtime.user_code.annotations import Frames
 
 _TYPES = {"raw_bytes": pa.binary()}
 

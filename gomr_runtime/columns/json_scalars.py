@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gomr_runtime.dataflow.input.cells import (
+from gomr_runtime.columns.cells import (
     Applies,
     Cells,
     Scalar,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gomr_runtime.dataflow.input.cells import (
+from gomr_runtime.columns.cells import (
     REFUSALS,
     Applies,
     Cells,
@@ -24,7 +24,7 @@ from gomr_runtime.dataflow.input.cells import (
     dictionary_of,
     is_any_list,
 )
-from gomr_runtime.dataflow.input.json_scalars import SCALARS
+from gomr_runtime.columns.json_scalars import SCALARS
 from gomr_runtime.errors import UsageError
 
 _T = pa.types

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gomr_runtime.dataflow.input.cells import (
+from gomr_runtime.columns.cells import (
     Applies,
     Cells,
     Convert,
@@ -18,7 +18,7 @@ from gomr_runtime.dataflow.input.cells import (
     is_any_string,
     is_moment,
 )
-from gomr_runtime.dataflow.input.json_scalars import nulls, times
+from gomr_runtime.columns.json_scalars import nulls, times
 from gomr_runtime.errors import UsageError
 
 _T = pa.types

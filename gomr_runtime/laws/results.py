@@ -8,12 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-from gomr_runtime.api.context import MAX_COUNTERS
-from gomr_runtime.dataflow.map.set_aside import FIRST
-from gomr_runtime.dataflow.output.column_types import SCALARS
-from gomr_runtime.dataflow.profile import KINDS
-from gomr_runtime.dataflow.shuffle.run_index import is_index_size
-from gomr_runtime.model.books_law import check_task
+from gomr_runtime.laws.books import check_task
+from gomr_runtime.laws.columns import SCALARS
 from gomr_runtime.model.job import (
     JobDescription,
     JobSpec,
@@ -23,7 +19,15 @@ from gomr_runtime.model.job import (
     TaskKind,
     TaskResult,
 )
+from gomr_runtime.model.run_index import is_index_size
 
+MAX_COUNTERS: Final = 120
+"""Names of counters of one task."""
+FIRST: Final = 10
+"""Bad records that a task shows; the file of those that it set aside has all."""
+KINDS: Final = ("user", "emit", "sort", "store", "other")
+"""Of work, in a profile: the user's functions; taking and checking pairs; sorting, partitioning
+and merging; reading and writing; all else of a task, such as making records."""
 MOST: Final = 2**53
 """Of each count of one task, so that the sums over all tasks stay numbers of every reader."""
 LONGEST: Final = 1e9  # seconds of work of one task

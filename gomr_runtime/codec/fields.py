@@ -1,0 +1,22 @@
+"""Dataclasses as JSON encoders want them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass above by name, those that are dataclasses as they are: for JSON
+    encoders, which call this for each (`dataclasses.asdict` copies every string)."""
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields; TypeError for anything else."""
+    if kind not in _NAMES:
+        _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return _NAMES[kind]

@@ -121,7 +121,7 @@ def ignore(_text: str) -> None:
 
 def _leave_if_held_up(code: int) -> None:
     """End the process here where threads of Prefect's would wait for its API first."""
-    engine = sys.modules.get("tasks.engine")
+    engine = sys.modules.get("tasks.engine.bounds")
     if engine is not None and engine.held_up():
         sys.stdout.flush()
         sys.stderr.flush()

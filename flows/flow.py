@@ -14,15 +14,15 @@ from gomr_runtime.model.job import Summary
 from gomr_runtime.options.declared import RunOptions
 from tasks.build_environment import build_environment
 from tasks.build_images import build_images
-from tasks.cancellation import cancelled_by_prefect
 from tasks.clean_up import clean_up, close_processes
 from tasks.collect import collect
-from tasks.console import progress_on_stderr
 from tasks.deploy import deploy
-from tasks.engine import bound_engine, outbox
+from tasks.engine.bounds import bound_engine, outbox
+from tasks.engine.cancellation import cancelled_by_prefect
+from tasks.engine.outcome import came_to
 from tasks.load_images import load_images
-from tasks.outcome import came_to
 from tasks.report import report
+from tasks.reporting.console import progress_on_stderr
 from tasks.start_store import start_store
 from tasks.upload_input import upload_input
 from tasks.validate import validate

@@ -14,9 +14,9 @@ from flows.server import without_login
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.model.job import Summary
 from gomr_runtime.options.declared import RunOptions
-from tasks.engine import close_outbox, outbox
-from tasks.outcome import outcome_of_run
-from tasks.prefect_api import cause_of
+from tasks.engine.api import cause_of
+from tasks.engine.bounds import close_outbox, outbox
+from tasks.engine.outcome import outcome_of_run
 
 
 def run_flow(options: RunOptions, say: Callable[[str], None]) -> Summary:

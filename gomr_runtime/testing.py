@@ -55,7 +55,7 @@ from gomr_runtime.model.monitor import SLOTS, Monitor
 from gomr_runtime.runs.inline import Fresh, InlineRun
 from gomr_runtime.runs.progress import reporter
 from gomr_runtime.storage.directory import DirectoryStore
-from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.system.signals import Ending
 from gomr_runtime.user_code.loading import Loader, write_folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gomr_runtime.user_code.environment import python_for
-from tasks.console import tell
+from tasks.reporting.console import tell
 from tasks.session import Session
 from tasks.step import step
 

@@ -14,7 +14,7 @@ from k8s.images.build import build, find_base
 from k8s.images.chosen import Images
 from k8s.images.load import Missing, loader_for, run_images
 from k8s.images.plan import RunImages, plan_images, read_sources
-from tasks.console import tell
+from tasks.reporting.console import tell
 from tasks.session import Session
 from tasks.step import without_tags
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from gomr_runtime.model import layout
-from tasks.console import tell
+from tasks.reporting.console import tell
 from tasks.session import Session
 from tasks.step import shown_as_task
 

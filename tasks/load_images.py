@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.console import tell
+from tasks.reporting.console import tell
 from tasks.session import Session
 from tasks.step import step
 

@@ -8,8 +8,8 @@ from gomr_runtime.errors import one_line
 from gomr_runtime.model.job import Summary
 from gomr_runtime.model.quantities import format_size
 from gomr_runtime.runs.progress import books, costs
-from tasks.artifacts import show_artifact
-from tasks.markdown import as_markdown
+from tasks.reporting.artifacts import show_artifact
+from tasks.reporting.markdown import as_markdown
 from tasks.session import Session
 from tasks.step import step
 

@@ -18,7 +18,7 @@ from gomr_runtime.system.host_lock import HostLock
 if TYPE_CHECKING:
     from k8s.images.chosen import Images
     from k8s.run.cluster_run import ClusterRun
-    from tasks.target import Target
+    from k8s.run.target import Target
 
 
 class Session:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gomr_runtime.runs.resume import continued, how_it_ended, reopen
 from k8s.manifest_objects import RunPods
 from k8s.run.cluster_run import ClusterRun
-from tasks.console import tell
+from tasks.reporting.console import tell
 from tasks.session import Session
 
 

@@ -13,7 +13,7 @@ from gomr_runtime.runs.resume import reopen
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.open_store import open_store, probe_create_only
 from gomr_runtime.system.host_lock import claim_output
-from tasks.console import tell
+from tasks.reporting.console import tell
 from tasks.session import Session
 from tasks.step import step
 

@@ -16,7 +16,7 @@ from prefect.exceptions import Abort, Pause
 from prefect.states import Cancelled as CancelledState
 
 from gomr_runtime.errors import Cancelled
-from tasks.prefect_api import FAILURES
+from tasks.engine.api import FAILURES
 from tasks.session import Session
 
 A = TypeVar("A")

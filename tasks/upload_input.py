@@ -9,7 +9,7 @@ from gomr_runtime.model.quantities import format_size
 from gomr_runtime.runs.progress import Transfer
 from gomr_runtime.storage.s3.store import S3Store
 from k8s.store.uploads import Upload, upload
-from tasks.console import console, tell
+from tasks.reporting.console import console, tell
 from tasks.session import Session
 from tasks.step import step
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.runs.prepare import prepare
-from tasks.console import tell
+from k8s.run.target import choose_target, with_worker_here
+from tasks.reporting.console import tell
 from tasks.session import Session
 from tasks.step import shown_as_task
-from tasks.target import choose_target, with_worker_here
 
 
 @shown_as_task

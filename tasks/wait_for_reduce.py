@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.progress import follow
+from tasks.reporting.progress import follow
 from tasks.session import Session
 from tasks.step import step
 

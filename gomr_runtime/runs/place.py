@@ -16,7 +16,7 @@ from gomr_runtime.runs.claims import DEFAULT_STORE
 
 def list_s3(url: str, own_store: str = "") -> Iterable[InputFile]:
     """The inputs at an `s3://` address, with the S3 settings of the environment."""
-    from gomr_runtime.storage.s3_input_files import list_inputs
+    from gomr_runtime.storage.inputs.s3_files import list_inputs
 
     return list_inputs(url, own_store=own_store)
 

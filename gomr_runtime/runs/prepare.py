@@ -19,7 +19,7 @@ from gomr_runtime.publishing.publish import check_output, try_output
 from gomr_runtime.runs.claims import DEFAULT_STORE, open_up, stdin_copy
 from gomr_runtime.runs.place import Place, this_machine
 from gomr_runtime.runs.resume import check_same, earlier_job, published
-from gomr_runtime.storage.input_files import own_directories, resolve
+from gomr_runtime.storage.inputs.files import own_directories, resolve
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.system.os_errors import os_cause
 from gomr_runtime.system.own_files import make_private

@@ -38,9 +38,9 @@ def main(port: int) -> None:
 
     choose_server(os.environ, verbose=False)
     import flows.gomr
-    from tasks import prefect_api
+    from tasks.engine import api
 
-    prefect_api.REQUEST_SECONDS = 1.0
+    api.REQUEST_SECONDS = 1.0
     turns: dict[str, str] = {}
     for name in STEPS:
         turn_before(vars(flows.gomr), name, turns, proxy)
@@ -69,9 +69,9 @@ def run(case: Case) -> dict[str, Any]:
     from flows.run import run_flow
     from gomr_runtime.errors import GomrError
     from gomr_runtime.options.declared import RunOptions
-    from tasks import engine, outbox
+    from tasks.engine import bounds, outbox
 
-    engine.AWAY_SECONDS = engine.DEPLOYED_SECONDS = outbox.AWAY_SECONDS = case.patience
+    bounds.AWAY_SECONDS = bounds.DEPLOYED_SECONDS = outbox.AWAY_SECONDS = case.patience
     said: list[str] = []
     options = RunOptions(
         worker=case.worker,

@@ -14,7 +14,7 @@ NAMES = """
 from prefect.flow_engine import FlowRunEngine
 import prefect.flow_engine as engine
 import flows.gomr
-from tasks.engine import maintain_lease, propose_state
+from tasks.engine.bounds import maintain_lease, propose_state
 
 assert "propose_state_sync" in FlowRunEngine.set_state.__code__.co_names
 assert "maintain_concurrency_lease" in FlowRunEngine.setup_run_context.__wrapped__.__code__.co_names

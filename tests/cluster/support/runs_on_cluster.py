@@ -18,7 +18,7 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.model.job import JobSpec, Summary
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.storage.base import Store
-from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.user_code.worker_file import inspect_worker
 from k8s.api.connection import Cluster, connect

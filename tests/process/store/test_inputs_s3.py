@@ -16,9 +16,9 @@ import pytest
 from gomr_runtime.errors import JobFailed, StorageError, UsageError
 from gomr_runtime.model.job import InputFile, Ledger, Part
 from gomr_runtime.runs.local import LocalRun
-from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.inputs.files import resolve
+from gomr_runtime.storage.inputs.s3_files import list_inputs
 from gomr_runtime.storage.s3.store import S3Store
-from gomr_runtime.storage.s3_input_files import list_inputs
 from gomr_runtime.storage.success import success_bytes, success_of
 from tests.process.support.local_runs import Job, word_count
 from tests.process.support.minio_server import MinioServer

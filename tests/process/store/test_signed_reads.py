@@ -25,11 +25,11 @@ from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.job import InputFile, JobSpec, Piece, Summary, TaskSpec
 from gomr_runtime.runs.submit import submit
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
+from gomr_runtime.storage.inputs.s3_files import list_inputs
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.pieces import is_large
 from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.storage.s3.signed_reads import GrantedReads, ReadGrants
-from gomr_runtime.storage.s3_input_files import list_inputs
 from gomr_runtime.system.file_blob import version_of
 from k8s.store.access import StoreAccess
 from k8s.store.uploads import upload

@@ -19,10 +19,10 @@ from gomr_runtime.model.job import Ledger, Part, Summary
 from gomr_runtime.publishing.publish import publish
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.blobs import StoreBlobs
+from gomr_runtime.storage.inputs.s3_files import list_inputs
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.storage.s3.store import S3Store
-from gomr_runtime.storage.s3_input_files import list_inputs
 from gomr_runtime.storage.success import promote, read_success
 from tests.process.support.minio_server import MinioServer
 from tests.process.support.s3_server import BUCKET, S3Server

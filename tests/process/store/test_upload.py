@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import DataError
-from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.s3.store import S3Store
 from k8s.store.uploads import KEPT_SECONDS, sweep_uploads, upload
 from tests.process.support.minio_server import MinioServer

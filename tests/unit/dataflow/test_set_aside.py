@@ -21,7 +21,7 @@ from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import BadRecord, JobSpec, Ledger, Piece, Summary, TaskResult, TaskSpec
 from gomr_runtime.model.monitor import SLOTS
 from gomr_runtime.runs.progress import summary_text
-from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.local_blobs import LocalBlobs
 from gomr_runtime.testing import Result, run_local
 from gomr_runtime.user_code.program import program_of

@@ -19,7 +19,7 @@ import zstandard
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.model.job import InputFile, JobSpec, to_json
-from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.inputs.files import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +205,7 @@ def test_unreadable_files_are_named(here: Path) -> None:
     here.chmod(0o755)
     program = (
         "import os\n"
-        "from gomr_runtime.storage.input_files import resolve\n"
+        "from gomr_runtime.storage.inputs.files import resolve\n"
         "from gomr_runtime.errors import UsageError\n"
         "if os.geteuid() == 0:\n"  # root may read everything
         "    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
@@ -277,6 +277,6 @@ def test_thousands_of_files_are_quick() -> None:
 
 def test_the_import_is_light() -> None:
     heavy = ["asyncio", "bz2", "grpc", "lzma", "numpy", "obstore", "pyarrow", "zstandard"]
-    program = "import sys, gomr_runtime.storage.input_files\n"
+    program = "import sys, gomr_runtime.storage.inputs.files\n"
     program += f"print(sorted({{*sys.modules}} & {{*{heavy}}}))"
     assert run_python(program) == "[]\n"

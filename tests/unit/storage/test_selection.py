@@ -11,9 +11,9 @@ import pytest
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import InputFile
-from gomr_runtime.storage.input_files import own_directories, resolve
+from gomr_runtime.storage.inputs.files import own_directories, resolve
+from gomr_runtime.storage.inputs.s3_files import inputs_in
 from gomr_runtime.storage.memory import MemoryStore
-from gomr_runtime.storage.s3_input_files import inputs_in
 from gomr_runtime.storage.success import PublishedPart, Success, success_bytes
 
 

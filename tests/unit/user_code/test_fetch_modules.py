@@ -8,7 +8,7 @@ import pytest
 
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.user_code.worker_file import inspect_worker
-from tasks.target import fetch_modules
+from k8s.run.target import fetch_modules
 
 WORKER = b"""
 import json, numpy, helper

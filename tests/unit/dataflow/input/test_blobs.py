@@ -18,7 +18,7 @@ from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import InputFile
 from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.storage.directory import DirectoryStore
-from gomr_runtime.storage.input_files import resolve
+from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.local_blobs import LocalBlobs
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.system.file_blob import FileBlob

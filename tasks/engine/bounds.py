@@ -34,8 +34,8 @@ from prefect.exceptions import Abort, Pause
 from prefect.logging.handlers import set_api_log_sink
 from prefect.settings import PREFECT_API_URL
 
-from tasks.outbox import Outbox
-from tasks.prefect_api import FAILURES, cause_of
+from tasks.engine.api import FAILURES, cause_of
+from tasks.engine.outbox import Outbox
 
 END_SECONDS = 20.0  # for a server that answers to be told how a run ended
 AWAY_SECONDS = 3.0  # the same for one that does not: a person waits for the command

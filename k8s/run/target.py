@@ -16,9 +16,9 @@ from gomr_runtime.model.quantities import parse_size
 from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.runs.place import Place, this_machine
 from gomr_runtime.storage.base import Store
+from gomr_runtime.storage.inputs.s3_files import list_inputs
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
-from gomr_runtime.storage.s3_input_files import list_inputs
 from gomr_runtime.user_code.local_imports import imports_not_found
 from k8s.api.connection import Cluster, connect, why_unreachable
 from k8s.api.contexts import choose, contexts_of, in_cluster_namespace, read_contexts

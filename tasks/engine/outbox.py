@@ -20,7 +20,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.events import Event
 
-from tasks.prefect_api import FAILURES, asking, cause_of, entered, settings_for_asking
+from tasks.engine.api import FAILURES, asking, cause_of, entered, settings_for_asking
 
 PAUSE = 1.0  # seconds between two deliveries: what comes meanwhile goes together
 BACKOFF = (0.25, 5.0)  # seconds after the first failure in a row, and at most

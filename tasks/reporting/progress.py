@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.model.job import Summary
 from gomr_runtime.runs.progress import PhaseState, describe, fraction
-from tasks.artifacts import show_artifact
-from tasks.console import console, tell
+from tasks.reporting.artifacts import show_artifact
+from tasks.reporting.console import console, tell
 
 if TYPE_CHECKING:
     from gomr_runtime.runs.attached import AttachedRun

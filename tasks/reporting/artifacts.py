@@ -7,8 +7,8 @@ from uuid import UUID
 from prefect import runtime
 from prefect.client.schemas.actions import ArtifactCreate
 
-from tasks.engine import outbox
-from tasks.markdown import as_markdown
+from tasks.engine.bounds import outbox
+from tasks.reporting.markdown import as_markdown
 
 
 def show_artifact(kind: str, key: str, data: object, description: str) -> None:

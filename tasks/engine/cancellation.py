@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect import runtime
 
 from gomr_runtime.errors import GomrError
-from tasks.prefect_api import FAILURES, asking, settings_for_asking
+from tasks.engine.api import FAILURES, asking, settings_for_asking
 
 POLL_SECONDS = 3.0
 REASON = "cancelled in Prefect"

@@ -11,10 +11,10 @@ from gomr_runtime.errors import StorageError, UsageError
 from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of
 from gomr_runtime.model.job import InputFile
 from gomr_runtime.storage.base import ObjectInfo, Store
+from gomr_runtime.storage.inputs.selection import Own, is_glob, select, split_glob
 from gomr_runtime.storage.keys import check_key
 from gomr_runtime.storage.parallel import at_once
 from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
-from gomr_runtime.storage.selection import Own, is_glob, select, split_glob
 from gomr_runtime.storage.success import MAX_BYTES
 
 

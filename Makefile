@@ -1,5 +1,5 @@
 # Everything runs in .venv at the checkout's root; uv is fetched when the machine has none.
-.PHONY: demo server test differential simulate digests mutants fuzz chaos cluster-chaos pythons cluster cluster-down proto check fmt bench clean
+.PHONY: demo server test differential simulate digests mutants fuzz chaos cluster-chaos pythons cluster cluster-down proto kinds check fmt bench clean
 
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := .venv/bin/python -m
@@ -82,6 +82,10 @@ check: $(READY)
 fmt: $(READY)
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
+
+# After a change of the kinds of keys and values: the numbers that the compiled part has for them.
+kinds: $(READY)
+	$(RUN) native.kinds
 
 proto: $(READY)
 	$(RUN) grpc_tools.protoc -Igomr_runtime/_pb=proto \

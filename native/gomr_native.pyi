@@ -31,7 +31,7 @@ class Pairs:
         keys: int,
         only: int,
         trial: int,
-        monitor: Buffer | None,
+        ticks: Buffer | None,
         secret: bytes,
     ) -> None:
         """other: `ctx.emit` for a pair that is not taken. other_many: `ctx.emit_many`, for one
@@ -39,9 +39,10 @@ class Pairs:
         keys. full: called when more than `limit` bytes are held. mode `count`: every value is
         worth 1. keys: the kinds of keys to take, a bit for each. only: the number of the value
         kind to take, 0 for any.
-        trial: pairs after which summing must have saved a fifth of the rows. monitor: see
-        `execution.Monitor`; a pair is a tick. secret: 32 random bytes for the hash of the table;
-        nothing that can be read here depends on them but `misses`."""
+        trial: pairs after which summing must have saved a fifth of the rows. ticks: a word of 64
+        bits that grows by one a pair, as `TICKS` of `model.monitor`. secret:
+        32 random bytes for the hash of the table; nothing that can be read here depends on them but
+        `misses`."""
 
     def emit(self, key: Any, value: Any) -> None: ...
     def emit_many(self, pairs: Iterable[tuple[Any, Any]], /) -> None: ...

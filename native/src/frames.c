@@ -1,11 +1,6 @@
 /* Rows as columns of a frame (see gomr_runtime.dataflow.pairs.frames) and as Python objects. */
 #include "gomr_native.h"
 
-static inline int has_cells(int kind)
-{
-    return kind == KIND_STR || kind == KIND_BYTES;
-}
-
 static inline size_t value_bytes(const Row *row, int kind)
 {
     return has_cells(kind) ? 4 + (size_t)row->value.cell.size : 8;
@@ -26,7 +21,7 @@ static void put_keys(const Store *store, int kind, uint32_t start, uint32_t rows
 {
     if (kind == KIND_INT) {
         for (uint32_t i = 0; i < rows; i++) {
-            int64_t number = unflip_sign(store->arena + row_at(store, start + i)->key.at);
+            int64_t number = unflip_sign(store->arena.bytes + row_at(store, start + i)->key.at);
             memcpy(to + 8 * (size_t)i, &number, 8);
         }
         return;
@@ -35,7 +30,7 @@ static void put_keys(const Store *store, int kind, uint32_t start, uint32_t rows
     for (uint32_t i = 0; i < rows; i++) {
         Cell key = row_at(store, start + i)->key;
         memcpy(to + 4 * (size_t)i, &key.size, 4);
-        memcpy(cell, store->arena + key.at, key.size);
+        memcpy(cell, store->arena.bytes + key.at, key.size);
         cell += key.size;
     }
 }
@@ -52,7 +47,7 @@ static void put_values(const Store *store, int kind, uint32_t start, uint32_t ro
     for (uint32_t i = 0; i < rows; i++) {
         Cell value = row_at(store, start + i)->value.cell;
         memcpy(to + 4 * (size_t)i, &value.size, 4);
-        memcpy(cell, store->arena + value.at, value.size);
+        memcpy(cell, store->arena.bytes + value.at, value.size);
         cell += value.size;
     }
 }
@@ -107,5 +102,5 @@ PyObject *value_object(const Store *store, int kind, uint32_t row)
     if (kind == KIND_FLOAT) {
         return PyFloat_FromDouble(value.d);
     }
-    return cell_object(store->arena + value.cell.at, value.cell.size, kind);
+    return cell_object(store->arena.bytes + value.cell.at, value.cell.size, kind);
 }

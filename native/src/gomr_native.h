@@ -14,22 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arena.h"
 #include "hash.h"
+#include "kinds.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "GoMR's frames need a little-endian machine"
 #endif
 
-/* Numbers of gomr_runtime.dataflow.pairs.keys.Kind. */
-enum {
-    KIND_ANY = 0,
-    KIND_NONE = 1,
-    KIND_BOOL = 2,
-    KIND_INT = 4,
-    KIND_FLOAT = 6,
-    KIND_STR = 7,
-    KIND_BYTES = 8,
-};
+#define KIND_ANY 0 /* of nothing yet, or of everything */
+
+/* Whether values of the kind differ in size, so that a column has a cell for each. */
+static inline int has_cells(int kind)
+{
+    return kind != KIND_INT && kind != KIND_FLOAT && kind != KIND_BOOL && kind != KIND_NONE;
+}
 
 /* Bytes in an arena. */
 typedef struct {
@@ -63,8 +62,7 @@ typedef struct {
 typedef struct {
     Row *rows;
     uint32_t count, room;
-    char *arena;
-    size_t used, arena_room;
+    Arena arena; /* keys and values that are cells */
     Slot *order; /* once sorted */
     uint64_t work; /* bytes of keys that sorting looked at */
 } Store;
@@ -83,7 +81,7 @@ static inline int64_t unflip_sign(const char *payload)
 
 static inline const char *key_of(const Store *store, uint32_t row)
 {
-    return store->arena + store->rows[row].key.at;
+    return store->arena.bytes + store->rows[row].key.at;
 }
 
 /* order.c: `where` has the partition of each row, NULL when there is one; `bounds` gets
@@ -99,11 +97,6 @@ PyObject *frame_body(const Store *store, int key_kind, int value_kind, uint32_t 
 /* A Python object from a key's payload or a value; NULL with an exception. */
 PyObject *key_object(const Store *store, int kind, uint32_t row);
 PyObject *value_object(const Store *store, int kind, uint32_t row);
-
-typedef struct {
-    char *bytes;
-    size_t used, room;
-} Arena;
 
 /* text.c: a str or a 64-bit int as a text part has it, then `end`; 0 without memory. */
 int text_cell(Arena *text, int kind, const char *cell, size_t size, char end);

@@ -84,23 +84,6 @@ static void pop(Merge *self)
     }
 }
 
-static int arena_put(Arena *arena, const char *bytes, size_t size, size_t *at)
-{
-    if (!arena->bytes || arena->room - arena->used < size) {
-        size_t room = arena->room + arena->room / 2 + size + 4096;
-        char *grown = realloc(arena->bytes, room);
-        if (!grown) {
-            return 0;
-        }
-        arena->bytes = grown;
-        arena->room = room;
-    }
-    memcpy(arena->bytes + arena->used, bytes, size);
-    *at = arena->used;
-    arena->used += size;
-    return 1;
-}
-
 static int is_last_key(const Merge *self, const Run *run)
 {
     if (!self->group_count) {
@@ -124,9 +107,10 @@ static int begin_group(Merge *self, const Run *run)
         self->group_room = (uint32_t)room;
     }
     Group group = {run->prefix, 0, run->key_size, self->row_count};
-    if (!arena_put(&self->keys, run->key, run->key_size, &group.key)) {
+    if (!arena_reserve(&self->keys, run->key_size)) {
         return 0;
     }
+    group.key = arena_append(&self->keys, run->key, run->key_size);
     self->groups[self->group_count++] = group;
     return 1;
 }
@@ -135,7 +119,7 @@ static int take_row(Merge *self, const Run *run)
 {
     if (self->row_count == self->row_room) {
         size_t room = self->row_room ? 2 * (size_t)self->row_room : 1024;
-        Row *rows = realloc(self->rows, room * sizeof *rows);
+        MergedValue *rows = realloc(self->rows, room * sizeof *rows);
         if (!rows) {
             return 0;
         }
@@ -145,14 +129,14 @@ static int take_row(Merge *self, const Run *run)
     if (!is_last_key(self, run) && !begin_group(self, run)) {
         return 0;
     }
-    Row *row = &self->rows[self->row_count];
-    row->key.size = (uint32_t)run->value_kind;
+    MergedValue *row = &self->rows[self->row_count];
+    row->kind = (uint32_t)run->value_kind;
     row->value.i = 0;
     if (has_cells(run->value_kind)) {
-        size_t at;
-        if (!arena_put(&self->values, run->value, run->value_size, &at) || at > UINT32_MAX) {
+        if (self->values.used > UINT32_MAX || !arena_reserve(&self->values, run->value_size)) {
             return 0;
         }
+        size_t at = arena_append(&self->values, run->value, run->value_size);
         row->value.cell = (Cell){(uint32_t)at, run->value_size};
     } else {
         memcpy(&row->value, run->value, run->value_size);
@@ -166,7 +150,7 @@ static int take_row(Merge *self, const Run *run)
 static size_t window_bytes(const Merge *self)
 {
     size_t first = self->group_count ? self->groups[0].key_size : 0;
-    return self->keys.used - first + self->values.used + self->row_count * sizeof(Row);
+    return self->keys.used - first + self->values.used + self->row_count * sizeof(MergedValue);
 }
 
 /* step(most_rows, most_bytes) -> the run to feed, STEP_FULL or STEP_DONE */

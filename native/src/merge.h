@@ -21,6 +21,11 @@ typedef struct {
 } Group;
 
 typedef struct {
+    Value value;
+    uint32_t kind;
+} MergedValue;
+
+typedef struct {
     PyObject_HEAD
     int key_kind;
     uint32_t run_count, heap_size;
@@ -29,15 +34,10 @@ typedef struct {
     int64_t waiting; /* the run whose next frame is needed, -1 for none */
     Group *groups;
     uint32_t group_count, group_room;
-    Row *rows; /* the value, and its kind in key.size */
+    MergedValue *rows;
     uint32_t row_count, row_room;
     Arena keys, values;
 } Merge;
-
-static inline int has_cells(int kind)
-{
-    return kind != KIND_INT && kind != KIND_FLOAT && kind != KIND_BOOL && kind != KIND_NONE;
-}
 
 static inline uint32_t width_of(int kind)
 {

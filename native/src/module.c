@@ -1,7 +1,7 @@
 /* gomr_native: the compiled part of GoMR. What it does, gomr_runtime can do without it. */
 #include "gomr_native.h"
 
-#define VERSION 5 /* of what gomr_runtime calls; see gomr_runtime.system.compiled.py */
+#define VERSION 6 /* of what gomr_runtime calls; see gomr_runtime.system.compiled.py */
 
 int call_with_one(PyObject *function, PyObject *thing)
 {

@@ -131,7 +131,7 @@ static PyObject *pairs_sort(PyObject *object, PyObject *args)
         where = hashed = malloc((store->count + 1) * sizeof *hashed);
         for (uint32_t row = 0; hashed && row < store->count; row++) {
             Cell key = store->rows[row].key;
-            uint64_t h = fixed_hash((uint64_t)self->key_kind, store->arena + key.at, key.size);
+            uint64_t h = fixed_hash((uint64_t)self->key_kind, store->arena.bytes + key.at, key.size);
             hashed[row] = (uint32_t)((h >> 32) * partitions >> 32);
         }
     }
@@ -240,7 +240,7 @@ static void forget(Pairs *self)
 {
     Store *store = &self->store;
     free(store->rows);
-    free(store->arena);
+    free(store->arena.bytes);
     free(store->order);
     free(self->index);
     memset(store, 0, sizeof *store);
@@ -299,8 +299,8 @@ static PyObject *get_number(PyObject *object, void *which)
 static PyObject *pairs_new(PyTypeObject *type, PyObject *args, PyObject *names)
 {
     static char *known[] = {"other", "other_many", "other_count", "full",    "limit",  "mode",
-                            "keys",  "only",       "trial",       "monitor", "secret", NULL};
-    PyObject *other, *other_many, *other_count, *full, *monitor;
+                            "keys",  "only",       "trial",       "ticks", "secret", NULL};
+    PyObject *other, *other_many, *other_count, *full, *ticks;
     unsigned int key_mask;
     Py_ssize_t limit;
     const char *mode, *secret;
@@ -309,7 +309,7 @@ static PyObject *pairs_new(PyTypeObject *type, PyObject *args, PyObject *names)
     unsigned long long trial;
     if (!PyArg_ParseTupleAndKeywords(args, names, "OOOOnsIiKOy#", known, &other, &other_many,
                                      &other_count, &full, &limit, &mode, &key_mask, &only, &trial,
-                                     &monitor, &secret, &secret_size)) {
+                                     &ticks, &secret, &secret_size)) {
         return NULL;
     }
     if (secret_size != sizeof(Secret)) {
@@ -332,14 +332,17 @@ static PyObject *pairs_new(PyTypeObject *type, PyObject *args, PyObject *names)
     self->other_many = Py_NewRef(other_many);
     self->other_count = Py_NewRef(other_count);
     self->full = Py_NewRef(full);
-    if (monitor != Py_None) {
-        if (PyObject_GetBuffer(monitor, &self->monitor, PyBUF_WRITABLE) < 0) {
+    if (ticks != Py_None) {
+        if (PyObject_GetBuffer(ticks, &self->ticks_view, PyBUF_WRITABLE) < 0) {
             Py_DECREF(self);
             return NULL;
         }
-        if (self->monitor.len >= (TICKS + 1) * 8) {
-            self->ticks = (int64_t *)self->monitor.buf + TICKS;
+        if (self->ticks_view.len < (Py_ssize_t)sizeof *self->ticks) {
+            PyErr_SetString(PyExc_ValueError, "expected a word to count ticks in");
+            Py_DECREF(self);
+            return NULL;
         }
+        self->ticks = self->ticks_view.buf;
     }
     return (PyObject *)self;
 }
@@ -372,8 +375,8 @@ static void pairs_dealloc(PyObject *object)
     PyObject_GC_UnTrack(object);
     pairs_drop(object);
     forget(self);
-    if (self->monitor.obj) {
-        PyBuffer_Release(&self->monitor);
+    if (self->ticks_view.obj) {
+        PyBuffer_Release(&self->ticks_view);
     }
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);

@@ -4,7 +4,6 @@
 
 #include "gomr_native.h"
 
-#define TICKS 4 /* of gomr_runtime.dataflow.execute: its slot in the monitor */
 #define MOST_CELL (1u << 30) /* bytes of a key or value; `other` takes larger ones */
 #define MOST_ARENA ((size_t)3 << 30)
 
@@ -22,8 +21,8 @@ typedef struct {
     uint64_t taken, added, trial; /* pairs; rows; pairs until summing must have paid */
     size_t limit;                 /* bytes until `full` is called */
     PyObject *other, *other_many, *other_count, *full;
-    Py_buffer monitor;
-    int64_t *ticks;
+    Py_buffer ticks_view;
+    int64_t *ticks; /* a word that grows with every pair, or NULL */
 } Pairs;
 
 typedef struct {
@@ -61,10 +60,10 @@ static inline int takes_key(const Pairs *self, const Key *key)
 static inline size_t held_bytes(const Pairs *self)
 {
     size_t index = self->index ? (self->mask + 1) * sizeof(Entry) : 0;
-    return self->store.used + self->store.count * sizeof(Row) + index;
+    return self->store.arena.used + self->store.count * sizeof(Row) + index;
 }
 
-/* After a pair was taken: spill when much is held. -1 with an exception. */
+/* After a pair was taken: spill when much is held. 0, or -1 with an exception. */
 static inline int settle(Pairs *self)
 {
     if (self->ticks) {

@@ -55,20 +55,13 @@ static int room_for_row(Store *store)
     return 1;
 }
 
+/* Bytes into the arena, with PADDING behind them that may be read. */
 static inline int put_bytes(Store *store, const char *bytes, size_t size, Cell *cell)
 {
-    if (!store->arena || store->arena_room - store->used < size + PADDING) {
-        size_t room = store->arena_room + store->arena_room / 2 + size + 4096;
-        char *arena = store->used + size <= MOST_ARENA ? realloc(store->arena, room) : NULL;
-        if (!arena) {
-            return 0;
-        }
-        store->arena = arena;
-        store->arena_room = room;
+    if (store->arena.used + size > MOST_ARENA || !arena_reserve(&store->arena, size + PADDING)) {
+        return 0;
     }
-    memcpy(store->arena + store->used, bytes, size);
-    *cell = (Cell){(uint32_t)store->used, (uint32_t)size};
-    store->used += size;
+    *cell = (Cell){(uint32_t)arena_append(&store->arena, bytes, size), (uint32_t)size};
     return 1;
 }
 
@@ -83,7 +76,7 @@ static int grow_index(Pairs *self, uint64_t entries)
         Entry entry = self->index[i];
         if (entry.row) {
             Cell key = self->store.rows[entry.row - 1].key;
-            uint64_t h = secret_hash(&self->secret, self->store.arena + key.at, key.size, 1);
+            uint64_t h = secret_hash(&self->secret, self->store.arena.bytes + key.at, key.size, 1);
             uint64_t at = h & mask;
             while (index[at].row) {
                 at = (at + 1) & mask;
@@ -124,7 +117,7 @@ static inline int add_to_row(Pairs *self, const Key *key, int64_t more, uint64_t
         }
         Row *row = &self->store.rows[index[i].row - 1];
         if (row->key.size == (size_t)key->size &&
-            is_key(key, self->store.arena + row->key.at)) {
+            is_key(key, self->store.arena.bytes + row->key.at)) {
             int64_t sum;
             if (__builtin_add_overflow(row->value.i, more, &sum)) {
                 return -1;

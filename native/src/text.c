@@ -1,21 +1,6 @@
 /* Lines of text parts, `key<TAB>value`, as gomr_runtime.dataflow.output.part writes them. */
 #include "column.h"
 
-static int make_room(Arena *text, size_t more)
-{
-    if (text->room - text->used >= more) {
-        return 1;
-    }
-    size_t room = text->room + text->room / 2 + more + 4096;
-    char *bytes = realloc(text->bytes, room);
-    if (!bytes) {
-        return 0;
-    }
-    text->bytes = bytes;
-    text->room = room;
-    return 1;
-}
-
 static char *put_number(char *to, int64_t number)
 {
     char digits[20];
@@ -57,7 +42,7 @@ static int needs_escapes(const char *cell, size_t size)
 
 int text_cell(Arena *text, int kind, const char *cell, size_t size, char end)
 {
-    if (!make_room(text, 2 * size + 24)) {
+    if (!arena_reserve(text, 2 * size + 24)) {
         return 0;
     }
     char *to = text->bytes + text->used;
@@ -109,15 +94,15 @@ static int take_object(Arena *text, PyObject *object, char end)
     return text_cell(text, KIND_INT, (const char *)&number, 8, end) ? 1 : (PyErr_NoMemory(), -1);
 }
 
-/* After a line: hand on when there is much. -1 with an exception. */
+/* After a line: hand on when there is much. 0, or -1 with an exception. */
 static inline int settle_lines(Lines *self)
 {
     if (self->text.used <= self->limit) {
-        return 1;
+        return 0;
     }
     PyObject *done = PyObject_CallNoArgs(self->full);
     Py_XDECREF(done);
-    return done ? 1 : -1;
+    return done ? 0 : -1;
 }
 
 static int take_line(Lines *self, PyObject *key, PyObject *value)
@@ -132,7 +117,7 @@ static int take_line(Lines *self, PyObject *key, PyObject *value)
         return taken;
     }
     self->records++;
-    return settle_lines(self);
+    return settle_lines(self) < 0 ? -1 : 1;
 }
 
 static PyObject *lines_emit(PyObject *object, PyObject *const *args, Py_ssize_t count,
@@ -189,7 +174,11 @@ static PyObject *lines_columns(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "OOnn", &given_keys, &given_values, &row, &end)) {
         return NULL;
     }
-    int fits = row >= 0 && row <= end && open_column(&keys, given_keys, end) == 0 &&
+    if (row < 0 || row > end) {
+        PyErr_SetString(PyExc_ValueError, "there are no such rows");
+        return NULL;
+    }
+    int fits = open_column(&keys, given_keys, end) == 0 &&
                open_column(&values, given_values, end) == 0;
     int written = (keys.kind == KIND_STR || keys.kind == KIND_INT) &&
                   (values.kind == KIND_STR || values.kind == KIND_INT);
@@ -204,7 +193,7 @@ static PyObject *lines_columns(PyObject *object, PyObject *args)
         }
         self->records++;
         row++;
-        fits = settle_lines(self) > 0;
+        fits = settle_lines(self) == 0;
     }
     close_column(&keys);
     close_column(&values);

@@ -48,7 +48,7 @@ static PyObject *merged_key(const Merge *self, uint32_t group)
 static PyObject *merged_value(const Merge *self, uint32_t row, PyObject *unpack)
 {
     Value value = self->rows[row].value;
-    uint32_t kind = self->rows[row].key.size;
+    uint32_t kind = self->rows[row].kind;
     const char *bytes = self->values.bytes + (kind > KIND_FLOAT ? value.cell.at : 0);
     switch (kind) {
     case KIND_NONE:
@@ -181,9 +181,9 @@ PyObject *merge_columns(PyObject *object, PyObject *argument)
         return NULL;
     }
     uint32_t rows = count ? end_of(self, (uint32_t)count - 1) : 0;
-    uint32_t kind = rows ? self->rows[0].key.size : KIND_NONE;
+    uint32_t kind = rows ? self->rows[0].kind : KIND_NONE;
     for (uint32_t row = 0; row < rows; row++) {
-        if (self->rows[row].key.size != kind) {
+        if (self->rows[row].kind != kind) {
             Py_RETURN_NONE;
         }
     }
@@ -207,7 +207,7 @@ static int sum_of(const Merge *self, uint32_t group, int64_t *sum)
 {
     *sum = 0;
     for (uint32_t row = self->groups[group].start; row < end_of(self, group); row++) {
-        if (self->rows[row].key.size != KIND_INT ||
+        if (self->rows[row].kind != KIND_INT ||
             __builtin_add_overflow(*sum, self->rows[row].value.i, sum)) {
             return 0;
         }
@@ -271,7 +271,7 @@ PyObject *merge_text(PyObject *object, PyObject *args)
             continue;
         }
         for (uint32_t row = self->groups[i].start; fits && row < end_of(self, i); row++) {
-            int kind = (int)self->rows[row].key.size;
+            int kind = (int)self->rows[row].kind;
             const Value *value = &self->rows[row].value;
             const char *cell = (const char *)value;
             uint32_t cell_size = 8;
@@ -299,13 +299,13 @@ static void drop_rows(Merge *self, uint32_t rows)
     memmove(self->rows, self->rows + rows, self->row_count * sizeof *self->rows);
     size_t first = self->values.used;
     for (uint32_t row = 0; row < self->row_count; row++) {
-        if (has_cells((int)self->rows[row].key.size)) {
+        if (has_cells((int)self->rows[row].kind)) {
             first = self->rows[row].value.cell.at;
             break;
         }
     }
     for (uint32_t row = 0; row < self->row_count; row++) {
-        if (has_cells((int)self->rows[row].key.size)) {
+        if (has_cells((int)self->rows[row].kind)) {
             self->rows[row].value.cell.at -= (uint32_t)first;
         }
     }

@@ -22,7 +22,7 @@ from gomr_runtime.dataflow.pairs.pair_law import PairLaw
 from gomr_runtime.dataflow.profile import timed
 from gomr_runtime.dataflow.shuffle.gather import SMALL_ROWS, Gatherer, RunWriter
 from gomr_runtime.dataflow.shuffle.partitioner import CutPartitioner, Partitioner
-from gomr_runtime.model.monitor import Monitor
+from gomr_runtime.model.monitor import TICKS, Monitor
 from gomr_runtime.system import compiled
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class Direct:
         mode = "plain"
         if isinstance(self._collector, SumFold):
             mode = "count" if self._collector.counting else "sum"
-        shared: Any = None if isinstance(monitor, list) else monitor
+        words: Any = monitor  # those of a list nobody watches
+        ticks = None if isinstance(monitor, list) else words[TICKS : TICKS + 1]
         self._emitter = emitter
         emitter.drained = self._reopen
         self._general, self._general_many, self._general_count = ctx.emit, ctx.emit_many, ctx.count
@@ -85,7 +86,7 @@ class Direct:
             keys=_mask(self._law),
             only=_only(self._law),
             trial=TRIAL_PAIRS,
-            monitor=shared,
+            ticks=ticks,
             secret=compiled.secret(),
         )
         ctx.emit = self._pairs.emit

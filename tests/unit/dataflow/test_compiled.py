@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import runpy
 import sys
 from array import array
 from collections import ChainMap, Counter, deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from gomr_runtime.dataflow.pairs.hashing import partition_one
 from gomr_runtime.dataflow.pairs.keys import Kind, kind_of, payload
+from gomr_runtime.model.monitor import SLOTS, TICKS
 from gomr_runtime.system import compiled
 from tests.unit.support.compiled_buffer import ANY_KEY, Buffer, Pair
 
@@ -199,7 +202,7 @@ def test_full_is_called_past_the_limit_and_its_error_reaches_the_caller() -> Non
 
     pairs = native.Pairs(
         other=print, other_many=print, other_count=print, full=full, limit=200, mode="plain",
-        keys=ANY_KEY, only=0, trial=0, monitor=None, secret=bytes(32),
+        keys=ANY_KEY, only=0, trial=0, ticks=None, secret=bytes(32),
     )  # fmt: skip
     with pytest.raises(OSError, match="no space"):
         pairs.emit_many((f"key {i}", "value") for i in range(100))
@@ -254,14 +257,32 @@ def test_keys_of_other_kinds_than_are_wanted_go_elsewhere() -> None:
 
 
 def test_every_pair_is_a_tick() -> None:
-    words = array("q", [0] * 8)
+    words = array("q", [0] * SLOTS)
     pairs = native.Pairs(
         other=print, other_many=print, other_count=print, full=print, limit=1 << 30, mode="plain",
-        keys=ANY_KEY, only=0, trial=0, monitor=words, secret=bytes(32),
+        keys=ANY_KEY, only=0, trial=0, ticks=memoryview(words)[TICKS:], secret=bytes(32),
     )  # fmt: skip
     pairs.emit("a", 1)
     pairs.count(["a", "b"])
-    assert list(words) == [0, 0, 0, 0, 3, 0, 0, 0]
+    assert {slot: count for slot, count in enumerate(words) if count} == {TICKS: 3}
+    with pytest.raises(ValueError, match="a word to count ticks in"):
+        native.Pairs(
+            other=print, other_many=print, other_count=print, full=print, limit=1, mode="plain",
+            keys=ANY_KEY, only=0, trial=0, ticks=memoryview(words)[SLOTS:], secret=bytes(32),
+        )  # fmt: skip
+
+
+def test_the_kinds_have_the_numbers_of_python() -> None:
+    found = runpy.run_path(str(Path(__file__).parents[3] / "native" / "kinds.py"))
+    assert found["HEADER"].read_text() == found["text"](), "run make kinds"
+
+
+def test_a_range_that_no_column_has_is_refused() -> None:
+    lines = native.Lines(other=print, other_many=print, full=print, limit=10)
+    column = (int(Kind.STR), 4, array("i", [0, 1]), b"a", 0)
+    for start, end in ((-1, 1), (1, 0)):
+        with pytest.raises(ValueError, match="no such rows"):
+            lines.columns(column, column, start, end)
 
 
 def test_nothing_of_a_pair_stays_a_python_object() -> None:

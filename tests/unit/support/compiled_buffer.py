@@ -38,7 +38,7 @@ class Buffer:
             keys=keys,
             only=only,
             trial=trial,
-            monitor=None,
+            ticks=None,
             secret=secret,
         )
 

@@ -235,7 +235,13 @@ def test_the_scheduler_imports_no_io_no_clock_and_no_chance(path: Path) -> None:
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
     pure = {"__future__", "bisect", "collections", "collections.abc", "dataclasses", "enum"}
-    pure |= {"heapq", "typing", "gomr_runtime.errors", "gomr_runtime.model.job"}
+    pure |= {
+        "heapq",
+        "typing",
+        "gomr_runtime.errors",
+        "gomr_runtime.model.ids",
+        "gomr_runtime.model.job",
+    }
     assert {n for n in names - pure if not n.startswith("gomr_runtime.scheduler.")} == set()
 
 

@@ -39,7 +39,7 @@ def _run(session: Session) -> ClusterRun:
     prepared, images, target = session.prepared, session.images, session.target
     assert images is not None
     assert target is not None
-    access = target.store()
+    access = target.store_of(prepared.job.run)
     pods = RunPods(
         run=prepared.job.run,
         master_image=images.run.master,
@@ -53,4 +53,5 @@ def _run(session: Session) -> ClusterRun:
         keep=prepared.options.keep,
         pull=images.run.pull_policy,
     )
-    return ClusterRun(prepared.job, prepared.worker.program, target.cluster, access, pods)
+    program, administrator = prepared.worker.program, target.store()
+    return ClusterRun(prepared.job, program, target.cluster, access, pods, administrator)

@@ -63,5 +63,5 @@ def follow_instead(session: Session, folder: Path) -> None:
 def _open(session: Session) -> Store:
     if session.target is None:
         return open_store(session.prepared.store)
-    access = session.target.store()
+    access = session.target.store_of(session.prepared.job.run)
     return open_store(access.url, access.here)

@@ -36,6 +36,7 @@ from k8s.pods.trouble import last_line
 from k8s.pods.watch import Happening, MasterEnded, PodWatch, Told
 from k8s.run import run_objects
 from k8s.store.access import StoreAccess
+from k8s.store.run_login import master_settings
 from k8s.store.worker_login import logins
 
 if TYPE_CHECKING:
@@ -65,13 +66,15 @@ class ClusterRun:
         cluster: Cluster,
         store: StoreAccess,
         pods: RunPods,
+        administrator: StoreAccess | None = None,
     ) -> None:
-        """program: what workers run; its sha256 is `job.worker_sha256`. pods: of the same run."""
+        """program: what workers run; its sha256 is `job.worker_sha256`. pods: of the same run.
+        administrator: the store with the login that makes the pods' keys; None: as in `store`."""
         self.job = job
         self.summary: Summary | None = None
         self._program = program
         self._cluster = cluster
-        self._access = store
+        self._administrator = administrator or store
         self._store = open_store(store.url, store.here)
         # A store that is away is what ended the run: it is not waited for once more.
         short = replace(store.here, retry_seconds=SUMMARY_SECONDS, read_timeout=SUMMARY_SECONDS)
@@ -108,8 +111,9 @@ class ClusterRun:
         submit(self._store, self.job, self._program)
         pods = self._pods
         if pods.s3.endpoint == MINIO_ENDPOINT:  # a store of one's own has its own ways
-            workers, reader = logins(self._access, self.job.run)
-            pods = replace(pods, worker_s3=workers, reader_s3=reader)
+            workers, reader = logins(self._administrator, self.job.run)
+            master = master_settings(self._administrator, self.job.run)
+            pods = replace(pods, s3=master, worker_s3=workers, reader_s3=reader)
         self._listen(run_objects.deploy(self._cluster, pods))
 
     def attach(self) -> bool:

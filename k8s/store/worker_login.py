@@ -51,10 +51,10 @@ def logins(access: StoreAccess, run: str) -> tuple[S3Settings, S3Settings]:
         UsageError: The store's prefix would open other prefixes, too.
     """
     check_patched(access.here)
-    above = _above(access.url)
-    workers = _User("gomr-workers", rights(above, "*"), access.here)
-    everything = [_allow(READ, "*"), NO_ADMIN]
-    reader = _User("gomr-reader", everything, access.here)
+    above = above_objects(access.url)
+    workers = User("gomr-workers", rights(above, "*"), access.here)
+    everything = [allow(READ, "*"), NO_ADMIN]
+    reader = User("gomr-reader", everything, access.here)
     return (
         workers.temporary(document(rights(above, run)), access.pods),
         reader.temporary(document(everything), access.pods),
@@ -64,7 +64,7 @@ def logins(access: StoreAccess, run: str) -> tuple[S3Settings, S3Settings]:
 def rights(above: str, run: str) -> list[Statement]:
     """Of the workers of one run, or for `*` of all. above: the beginning of the store's objects."""
     data, logs = f"{above}{layout.data(run)}*", f"{above}{layout.log(run, '*')}"
-    return [_allow(READ, f"{above}{layout.run_prefix(run)}*"), _allow(WRITE, data, logs), NO_ADMIN]
+    return [allow(READ, f"{above}{layout.run_prefix(run)}*"), allow(WRITE, data, logs), NO_ADMIN]
 
 
 def document(statements: list[Statement]) -> str:
@@ -72,7 +72,7 @@ def document(statements: list[Statement]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
 
-class _User:
+class User:
     """A user of MinIO, of whom there are only temporary keys; made where there is none.
 
     The name tells what it may do, and its password is made from the administrator's: so all
@@ -98,7 +98,7 @@ class _User:
         try:
             return self._assume(limits, reached)
         except (MinioException, ValueError, OSError) as error:
-            raise StorageError(f"MinIO gives no credentials for the workers: {error}") from None
+            raise StorageError(f"MinIO gives no credentials for the run: {error}") from None
 
     def _assume(self, limits: str, reached: S3Settings) -> S3Settings:
         from minio.credentials.providers import AssumeRoleProvider
@@ -122,12 +122,13 @@ class _User:
         )
 
 
-def _allow(actions: list[str], *to: str) -> Statement:
+def allow(actions: list[str], *to: str) -> Statement:
+    """to: buckets, or objects as `bucket/key`."""
     resources = [f"arn:aws:s3:::{name}" for name in sorted(to)]
     return {"Effect": "Allow", "Action": actions, "Resource": resources}
 
 
-def _above(url: str) -> str:
+def above_objects(url: str) -> str:
     """The beginning of all objects of the store, with its bucket."""
     bucket, prefix = split_s3_url(url)
     if found := sorted(set(prefix) & set(MEANS_OTHERS)):

@@ -32,6 +32,7 @@ from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.storage.s3.signed_reads import GrantedReads, ReadGrants
 from gomr_runtime.system.file_blob import version_of
 from k8s.store.access import StoreAccess
+from k8s.store.run_login import client_access, master_settings
 from k8s.store.uploads import upload
 from k8s.store.worker_login import logins
 from tests.process.support.local_runs import Job, word_count
@@ -220,8 +221,8 @@ def test_a_run_whose_workers_have_keys_to_it_alone(minio: MinioServer, folder: P
 
 
 def run_with_keys(server: MinioServer, spec: JobSpec, job: Job, folder: Path) -> Summary:
-    """A master with the store's own keys and a worker with its own, as in a cluster. The scratch
-    folder holds sockets, whose paths have to be short."""
+    """Client, master and worker with keys of their own, as in a cluster. The scratch folder holds
+    sockets, whose paths have to be short."""
     with tempfile.TemporaryDirectory(prefix="t-") as scratch:
         return run_in_scratch(server, spec, job, folder, scratch)
 
@@ -229,9 +230,11 @@ def run_with_keys(server: MinioServer, spec: JobSpec, job: Job, folder: Path) ->
 def run_in_scratch(
     server: MinioServer, spec: JobSpec, job: Job, folder: Path, scratch: str
 ) -> Summary:
-    truth = open_store(URL, server.settings)
-    submit(truth, spec, job.program)
-    workers, reader = logins(StoreAccess(URL, server.settings, server.settings), spec.run)
+    access = StoreAccess(URL, server.settings, server.settings)
+    client = open_store(URL, client_access(access, spec.run).here)
+    submit(client, spec, job.program)
+    workers, reader = logins(access, spec.run)
+    keys = master_settings(access, spec.run)
     (folder / "token").write_text("token")
     (folder / "worker-token").write_text("another")
     socket, usual = folder / "s", [f"--run={spec.run}", f"--store={URL}"]
@@ -246,7 +249,7 @@ def run_in_scratch(
         f"--scratch={scratch}",
     ]
     with (
-        process("master", [*usual, *of_master], server.settings, reader) as master,
+        process("master", [*usual, *of_master], keys, reader) as master,
         process("worker", [*usual, *of_worker], workers) as worker,
     ):
         try:
@@ -258,7 +261,7 @@ def run_in_scratch(
                 if each.poll() is None:
                     each.kill()
             print(worker.communicate()[0])
-    return from_json(Summary, truth.get(layout.summary(spec.run)))
+    return from_json(Summary, client.get(layout.summary(spec.run)))
 
 
 def process(

@@ -31,6 +31,7 @@ NOT_RUN: dict[str, str] = {
     "kubectl port-forward --address 127.0.0.1 service/minio 39000:9000": CLUSTER,
     "minikube start": "needs minikube",
     "kubectl -n my-namespace apply -k k8s/manifests/rbac": CLUSTER,
+    "kubectl apply -k k8s/manifests/rbac": CLUSTER,
     "python -m flows.gomr --context prod --namespace my-namespace "
     "--load registry:registry.example.com/team --input s3://bucket/texts worker.py": CLUSTER,
     "docker build -f Dockerfile.master -t registry.example.com/mr-master:1 .": IMAGES,

@@ -116,9 +116,12 @@ class Api:
         """Merge `change` into the object, or into its subresource `part`; None when it is gone."""
         return await self._answer("patch", kind, name, part=part, body=change)
 
-    async def delete(self, kind: str, name: str) -> bool:
-        """Ask for the end of the object and of all it owns; False when there is none."""
+    async def delete(self, kind: str, name: str, *, now: bool = False) -> bool:
+        """Ask for the end of the object and of all it owns; False when there is none. now: do not
+        wait for the node."""
         options: Object = {"propagationPolicy": "Background"}
+        if now:
+            options["gracePeriodSeconds"] = 0
         return await self._answer("delete", kind, name, body=options) is not None
 
     async def log(

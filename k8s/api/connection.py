@@ -66,8 +66,8 @@ class Cluster:
     def create(self, wanted: Object) -> Object | None:
         return self.run(self.api.create(wanted))
 
-    def delete(self, kind: str, name: str) -> bool:
-        return self.run(self.api.delete(kind, name))
+    def delete(self, kind: str, name: str, *, now: bool = False) -> bool:
+        return self.run(self.api.delete(kind, name, now=now))
 
 
 class LoopThread:

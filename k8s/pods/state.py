@@ -48,6 +48,11 @@ def is_running(pod: Object) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") == "Running"
 
 
+def grace_of(pod: Object) -> float:
+    """Seconds that the pod has for its end."""
+    return float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+
+
 def how_ended(job: Object) -> str | None:
     """Why a Job is over, for people; None while it is not."""
     for condition in job.get("status", {}).get("conditions") or ():

@@ -1,4 +1,5 @@
-"""Watching the pods of a run: tells what is wrong, ends what cannot go on."""
+"""Watching the pods of a run: tells what is wrong, ends what cannot go on, gives up pods of nodes
+that are gone."""
 
 from __future__ import annotations
 
@@ -9,12 +10,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError
+from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, NotPermitted
 from k8s.api.client import Api, Object
 from k8s.manifest_objects import of_run
 from k8s.pods.evidence import LOG_LINES, EvidenceReader
 from k8s.pods.judgement import Judge
-from k8s.pods.state import how_ended, is_going, is_lost, is_ready, role_of
+from k8s.pods.state import grace_of, how_ended, is_going, is_lost, is_ready, role_of
 from k8s.pods.trouble import (
     Evidence,
     Trouble,
@@ -25,6 +26,7 @@ from k8s.pods.trouble import (
     wants_events,
 )
 
+GRACE_SLACK = 10.0  # seconds beyond its grace period after which a pod is given up
 TICK = 1.0
 QUIET_TICK = 5.0
 
@@ -67,6 +69,8 @@ class PodWatch:
         self._reader = EvidenceReader(api)
         self._seen: dict[str, list[Object]] = {}
         self._changed = asyncio.Event()
+        self._going_since: dict[str, float] = {}
+        self._given_up: set[str] = set()
         self._lost: dict[str, Object] = {}  # by node: a pod that went with it, not yet told
 
     async def run(self) -> None:
@@ -91,7 +95,7 @@ class PodWatch:
     async def _follow(self, name: str) -> None:
         async for found in self._api.follow(*self._watched[name]):
             self._seen[name] = found
-            if name == "Pod":  # for an instant alone it says that its node is lost, then it is gone
+            if name == "Pod":  # one without grace period says it for an instant, then it is gone
                 self._lost |= {pod["spec"]["nodeName"]: pod for pod in found if is_lost(pod)}
             self._changed.set()
 
@@ -105,6 +109,7 @@ class PodWatch:
             if ended := await self._ended():
                 self._tell(ended)
                 return
+            await self._give_up_lost()
             troubles = await self._troubles()
             verdict = self._judge.judge(self._seen["Pod"], troubles, time.monotonic())
             for trouble in verdict.new:
@@ -153,6 +158,24 @@ class PodWatch:
         there = each_once(trouble for trouble in found if trouble is not None)
         return master_gives_up(self._seen["Pod"], there)
 
+    async def _give_up_lost(self) -> None:
+        """Delete pods that no node will ever report as ended."""
+        now = time.monotonic()
+        for pod in self._seen["Pod"]:
+            uid = pod["metadata"]["uid"]
+            if not is_going(pod) or uid in self._given_up:
+                continue
+            since = self._going_since.setdefault(uid, now)
+            if is_lost(pod) or now - since > grace_of(pod) + GRACE_SLACK:
+                try:
+                    await give_up(self._api, pod)
+                except NotPermitted:
+                    self._given_up.add(uid)
+                except EnvironmentFailed:
+                    continue  # the API server is away; the pod will wait
+                else:
+                    self._given_up.add(uid)
+
 
 def each_once(troubles: Iterable[Trouble]) -> list[Trouble]:
     """Of those with the same key the one that ends the run soonest."""
@@ -166,6 +189,11 @@ def each_once(troubles: Iterable[Trouble]) -> list[Trouble]:
 
 def _urgency(trouble: Trouble) -> float:
     return math.inf if trouble.patience is None else trouble.patience
+
+
+async def give_up(api: Api, pod: Object) -> None:
+    """Delete a pod whose node does not answer."""
+    await api.delete("Pod", pod["metadata"]["name"], now=True)
 
 
 def error_of(trouble: Trouble) -> GomrError:

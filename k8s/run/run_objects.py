@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gomr_runtime.errors import EnvironmentFailed
+from gomr_runtime.errors import EnvironmentFailed, NotPermitted
 from k8s import manifest_objects
 from k8s.api.client import Api, Object
 from k8s.manifest_objects import RunPods, master_name, of_run, secret_name
-from k8s.pods.state import how_ended, is_going
+from k8s.pods.state import grace_of, how_ended, is_going, is_lost
+from k8s.pods.watch import GRACE_SLACK, give_up
 from k8s.run.tls import make_certificates
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def is_running(cluster: Cluster, run: str) -> bool:
 
 def delete(cluster: Cluster, run: str, timeout: float = GONE_SECONDS) -> None:
     """One DELETE for all of it; EnvironmentFailed when some of it is still there after
-    `timeout` seconds."""
+    `timeout` seconds. Pods of a node that does not answer are given up."""
     cluster.run(_delete(cluster.api, run, timeout))
 
 
@@ -116,12 +118,21 @@ async def _make(api: Api, wanted: Object) -> Object:
 
 async def _delete(api: Api, run: str, patience: float) -> None:
     deadline = time.monotonic() + patience
+    given_up: set[str] = set()
+    since: dict[str, float] = {}
     await api.delete("Job", master_name(run))
     while True:
         found = await asyncio.gather(*(api.select(kind, of_run(run)) for kind in LEFT))
         left = [item["metadata"]["name"] for items in found for item in items]
         if not left:
             return
+        for pod in found[0]:
+            uid, now = pod["metadata"]["uid"], time.monotonic()
+            overdue = now - since.setdefault(uid, now) > grace_of(pod) + GRACE_SLACK
+            if is_going(pod) and uid not in given_up and (overdue or is_lost(pod)):
+                given_up.add(uid)
+                with contextlib.suppress(NotPermitted):
+                    await give_up(api, pod)
         await _pause(
             deadline,
             f"run {run}: {', '.join(left)} did not go away; "

@@ -27,6 +27,7 @@ from k8s.run.fit import fitting_workers
 from k8s.store.access import StoreAccess, outside
 from k8s.store.minio import URL, Minio, find_or_start
 from k8s.store.minio_admin import check_patched
+from k8s.store.run_login import client_access
 
 Tell = Callable[[str], None]
 MINIO_IMAGE = "GOMR_MINIO_IMAGE"  # a server image of one's own, for clusters without the default
@@ -42,6 +43,7 @@ class Target:
         self._tell = tell
         self._options = options
         self._minio: Minio | None = None
+        self._of_run: StoreAccess | None = None
 
     def store(self) -> StoreAccess:
         """MinIO in the cluster, or the outside store of `--store s3://…` and its settings."""
@@ -59,6 +61,13 @@ class Target:
                 raise
             self._minio = minio
         return self._minio.access
+
+    def store_of(self, run: str) -> StoreAccess:
+        """The same with keys to what is of this run alone, where the store is ours to give some."""
+        if self._of_run is None:
+            access = self.store()
+            self._of_run = client_access(access, run) if self._minio is not None else access
+        return self._of_run
 
     def check_fits(self, needed: int) -> None:
         """StorageError when inputs of so many bytes do not fit into the store in the cluster."""

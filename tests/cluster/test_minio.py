@@ -125,7 +125,7 @@ def test_the_port_stays_when_the_pod_goes(minio: Minio, shared: Cluster) -> None
     store = open_store(URL, minio.access.here)
     store.put("kept", b"on the volume")
     for pod in shared.select("Pod", MINIO_SELECTOR):
-        shared.delete("Pod", pod["metadata"]["name"])
+        shared.delete("Pod", pod["metadata"]["name"], now=True)
     with within(90):
         assert store.get("kept") == b"on the volume"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import runpy
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +84,15 @@ def test_kustomizations_name_files_that_are_there(path: Path) -> None:
 @pytest.mark.parametrize("workload", workloads(everything()), ids=named)
 def test_pods_meet_pod_security_restricted_and_more(workload: dict[str, Any]) -> None:
     spec = workload["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    check_pod(spec)
+
+
+def check_pod(spec: dict[str, Any]) -> None:
     context = spec["securityContext"]
     assert context["runAsNonRoot"] is True
     assert context["runAsUser"] == 10001
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
     seconds = {(t["key"], t["tolerationSeconds"]) for t in spec["tolerations"]}
@@ -95,7 +101,7 @@ def test_pods_meet_pod_security_restricted_and_more(workload: dict[str, Any]) ->
         ("node.kubernetes.io/unreachable", 20),
     }
     for volume in spec["volumes"]:
-        assert volume.keys() & {"secret", "emptyDir", "persistentVolumeClaim"}
+        assert volume.keys() & {"secret", "emptyDir", "persistentVolumeClaim", "configMap"}
         if "emptyDir" in volume:
             assert quantity(volume["emptyDir"]["sizeLimit"]) > 0
     for container in spec["containers"]:
@@ -173,11 +179,49 @@ def test_a_run_whose_store_never_comes_back_goes_within_an_hour() -> None:
     assert pauses + waits + spec["ttlSecondsAfterFinished"] < 3000
 
 
-@pytest.mark.parametrize("file", ["run/master.yaml", "run/worker.yaml"])
-def test_no_node_has_to_confirm_the_end_of_a_pod(file: str) -> None:
-    """One that never returns would not, and the pod would stay with all that it keeps."""
-    (workload,) = workloads(list(yaml.safe_load_all((MANIFESTS / file).read_text())))
-    assert workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 0
+def test_no_node_has_to_confirm_the_end_of_a_master() -> None:
+    """One that never returns would not, and the Job would keep all of the run."""
+    pod = manifest_objects.master_job(PODS)["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 0
+
+
+def test_network_policies_hold_as_long_as_user_code_runs() -> None:
+    """They end with the pod, which is there without a grace period no longer than it is deleted."""
+    pod = manifest_objects.worker_deployment(PODS)["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > 0
+
+
+def test_the_reaper_lists_and_deletes_pods_and_does_nothing_else() -> None:
+    found = {
+        o["kind"]: o for o in yaml.safe_load_all((MANIFESTS / "rbac" / "reaper.yaml").read_text())
+    }
+    assert found["Role"]["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "delete"]}
+    ]
+    assert found["RoleBinding"]["roleRef"]["name"] == "gomr-reaper"
+    assert [one["name"] for one in found["RoleBinding"]["subjects"]] == ["gomr-reaper"]
+    job = found["CronJob"]["spec"]["jobTemplate"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    patience = {e["name"]: e["value"] for e in container["env"]}["GOMR_REAPER_PATIENCE"]
+    assert found["CronJob"]["spec"]["schedule"] == "*/15 * * * *"
+    assert int(patience) + 15 * 60 < 3600
+    check_pod(job["template"]["spec"])
+
+
+def pod_going(name: str, since: str | None) -> dict[str, Any]:
+    metadata = {"name": name, "uid": name} | ({"deletionTimestamp": since} if since else {})
+    return {"metadata": metadata}
+
+
+def test_the_reaper_takes_pods_that_should_have_ended_long_ago() -> None:
+    pods = [
+        pod_going("stays", None),
+        pod_going("ends", "2026-11-28T03:00:30Z"),
+        pod_going("hangs", "2026-11-28T02:49:59Z"),
+    ]
+    now = datetime(2026, 11, 28, 3, 0, 0, tzinfo=UTC).timestamp()
+    overdue = runpy.run_path(str(MANIFESTS / "rbac" / "reaper.py"))["overdue"]
+    assert [one["name"] for one in overdue(pods, now, 600.0)] == ["hangs"]
 
 
 def test_workers_get_the_memory_that_was_asked_for() -> None:
@@ -314,8 +358,6 @@ def test_the_role_has_no_right_too_many() -> None:
             assert set(rule["verbs"]) == {"create", "get"}
         assert not set(rule["verbs"]) & {"escalate", "bind", "impersonate", "deletecollection"}
         assert not set(rule["resources"]) & {"pods/exec", "nodes/proxy", "roles", "rolebindings"}
-        if "delete" in rule["verbs"]:
-            assert rule["resources"] == ["jobs"], "all else goes with it"
 
 
 def fields(pods: RunPods) -> dict[str, Any]:

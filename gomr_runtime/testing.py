@@ -112,7 +112,7 @@ def run_local(
             check_output_format(program.description, output_format)
         job = JobSpec(
             run="test",
-            files=tuple(_files(inputs, folder)),
+            files=_files(inputs, folder),
             workers=1,
             mappers=mappers,
             reducers=reducers,
@@ -277,7 +277,7 @@ def _execute(
     return execute(task, job, program, blobs, scratch, monitor)
 
 
-def _files(inputs: Inputs, folder: Path) -> list[InputFile]:
+def _files(inputs: Inputs, folder: Path) -> Sequence[InputFile]:
     if isinstance(inputs, Path):
         if str(inputs).startswith("s3:/"):
             raise UsageError(
@@ -288,12 +288,12 @@ def _files(inputs: Inputs, folder: Path) -> list[InputFile]:
         inputs = {"input": inputs}
     elif not isinstance(inputs, Mapping):
         inputs = {f"input-{i}": content for i, content in enumerate(inputs)}
-    files = []
+    files: list[InputFile] = []
     for i, (source, content) in enumerate(inputs.items()):
         path = folder / f"input-{i}"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         files.append(replace(resolve([str(path)])[0], source=source))
-    return files
+    return tuple(files)
 
 
 def _window(key: object, values: Sequence[object], law: PairLaw) -> Window:

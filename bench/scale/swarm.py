@@ -181,7 +181,7 @@ class SimulatedWorker:
 def result_of(job: JobSpec, spec: TaskSpec) -> TaskResult:
     """A map task reads its piece as one record and writes one pair; reducers share the pairs."""
     if spec.kind == "map":
-        size = sum(piece.end - piece.start for piece in spec.pieces)
+        size = sum(of.end - of.start for of in spec.ranges)
         index = len(encode_index([[]] * job.reducers))
         key = layout.attempt_data(spec, "map")
         file = ResultFile("map", "", 1000 + index, SHA, 1, index, key)

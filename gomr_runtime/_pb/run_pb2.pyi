@@ -137,16 +137,14 @@ class Ack(_message.Message):
     def __init__(self, id: _Optional[int] = ...) -> None: ...
 
 class Assign(_message.Message):
-    __slots__ = ("task", "pieces_key", "reads_query", "reads")
+    __slots__ = ("task", "reads_query", "reads")
     TASK_FIELD_NUMBER: _ClassVar[int]
-    PIECES_KEY_FIELD_NUMBER: _ClassVar[int]
     READS_QUERY_FIELD_NUMBER: _ClassVar[int]
     READS_FIELD_NUMBER: _ClassVar[int]
     task: str
-    pieces_key: str
     reads_query: str
     reads: bytes
-    def __init__(self, task: _Optional[str] = ..., pieces_key: _Optional[str] = ..., reads_query: _Optional[str] = ..., reads: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, task: _Optional[str] = ..., reads_query: _Optional[str] = ..., reads: _Optional[bytes] = ...) -> None: ...
 
 class Abandon(_message.Message):
     __slots__ = ("attempt", "reason")

@@ -16,7 +16,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -120,7 +120,7 @@ def _bounded(kind: Any, bounds: tuple[object, ...]) -> Taker:
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
         if kind is str:
             return _text(bound.size)
-        if origin is tuple and arguments[1:] == (...,):
+        if (origin is tuple and arguments[1:] == (...,)) or origin is Sequence:
             return _several(taker(arguments[0]), bound.size)
         if origin is dict:
             return _mapping(taker(arguments[0]), taker(arguments[1]), bound.size)

@@ -6,6 +6,7 @@ Ranges are wide: they keep out what no run of this version says, never what a la
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -76,6 +77,8 @@ Nonce = Annotated[str, Like(re.compile(r"[0-9A-Za-z]{0,64}"), "a nonce")]
 # Lists and mappings.
 Few = Annotated[tuple[T, ...], AtMost(1_000)]
 Many = Annotated[tuple[T, ...], AtMost(50_000_000)]
+ManyOrTable = Annotated[Sequence[T], AtMost(50_000_000)]
+"""Received as a list; what is too long for that is kept in other ways."""
 Kinds = Annotated[dict[Annotated[str, AtMost(40)], T], AtMost(100)]
 """By kind of work, of task, or by phase."""
 Counters = Annotated[dict[CounterName, T], AtMost(1_000)]

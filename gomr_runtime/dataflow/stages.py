@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,19 @@ from gomr_runtime.dataflow.shuffle.partitioner import (
 from gomr_runtime.dataflow.task_context import law_of, task_context
 from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.model.blob import Blobs
-from gomr_runtime.model.job import JobSpec, Ledger, MapOutput, ResultFile, TaskResult, TaskSpec
+from gomr_runtime.model.job import (
+    JobSpec,
+    Ledger,
+    MapOutput,
+    Piece,
+    ResultFile,
+    TaskResult,
+    TaskSpec,
+)
 from gomr_runtime.model.layout import part_name
 from gomr_runtime.model.map_list import decode_maps
 from gomr_runtime.model.monitor import TOTAL, Monitor
+from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.run_index import decode_partition
 from gomr_runtime.user_code.program import Program
 
@@ -252,12 +261,13 @@ def _map(
     set_aside: SetAside | None = None,
 ) -> MapTask:
     format = program.description.format
+    pieces = Pieces(job.files, task.ranges)
 
     def locate(piece: int, block_offset: int, in_block: int) -> int:
-        blob = open_input(blobs, task.pieces[piece].file)
+        blob = open_input(blobs, pieces[piece].file)
         try:
             return offset_of_record(
-                task.pieces[piece],
+                pieces[piece],
                 blob,
                 format,
                 block_offset,
@@ -272,7 +282,7 @@ def _map(
         task.name,
         program,
         ctx,
-        task.pieces,
+        pieces,
         drain,
         monitor,
         locate,
@@ -285,8 +295,8 @@ def _map(
         set_aside=set_aside,
     )
     mapping.emitter.count_keys = count_keys
-    monitor[TOTAL] = sum(piece.end - piece.start for piece in task.pieces)
-    mapping.run(_blocks(task, job, program, blobs))
+    monitor[TOTAL] = pieces.size
+    mapping.run(_blocks(pieces, job, program, blobs))
     return mapping
 
 
@@ -306,9 +316,11 @@ def _reduce_task_type(program: Program) -> type[ReduceTask]:
     return BatchReduceTask
 
 
-def _blocks(task: TaskSpec, job: JobSpec, program: Program, blobs: Blobs) -> Iterator[Block]:
+def _blocks(
+    pieces: Sequence[Piece], job: JobSpec, program: Program, blobs: Blobs
+) -> Iterator[Block]:
     record_format, window = program.description.format, window_of(job.memory)
-    for index, piece in enumerate(task.pieces):
+    for index, piece in enumerate(pieces):
         blob = open_input(blobs, piece.file)
         try:
             yield from read_blocks(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.file_signatures import not_text
+from gomr_runtime.model.file_table import with_content
 from gomr_runtime.model.job import InputFile, JobDescription
 
 
@@ -54,7 +55,6 @@ def check_content(description: JobDescription, files: Sequence[InputFile]) -> No
     name = description.format.name
     if name == "raw_bytes":
         return
-    for file in files:
-        if file.content:
-            why = not_text(file.content)
-            raise UsageError(f"--input {file.source} {why} (input=gomr.raw_bytes takes any file)")
+    for file in with_content(files):
+        why = not_text(file.content)
+        raise UsageError(f"--input {file.source} {why} (input=gomr.raw_bytes takes any file)")

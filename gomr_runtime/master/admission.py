@@ -6,7 +6,7 @@ import asyncio
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.typed_json import Mismatch, from_json, shown
-from gomr_runtime.dataflow.input.splits import plan_splits, sample_pieces
+from gomr_runtime.dataflow.input.splits import plan_sample, plan_splits
 from gomr_runtime.errors import (
     EXIT_ENVIRONMENT,
     EXIT_OK,
@@ -20,7 +20,8 @@ from gomr_runtime.laws.compatibility import check_content, check_output_format, 
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
-from gomr_runtime.model.job import Failure, JobDescription, JobSpec, Piece, TaskFailure, difference
+from gomr_runtime.model.job import Failure, JobDescription, JobSpec, TaskFailure, difference
+from gomr_runtime.model.pieces import Split
 from gomr_runtime.rpc import connection
 from gomr_runtime.scheduler.events import PlanningBegan, WorkerJoined
 
@@ -121,9 +122,9 @@ class Admission:
         check_skipping(description, job.skip_bad_records)
         check_output_format(description, job.output_format)
         check_content(description, files)
-        sample: tuple[Piece, ...] = ()
+        sample: Split = ()
         if description.partitioner == "total_order":
-            sample = sample_pieces(files, description.format)
+            sample = plan_sample(files, description.format)
         splits = plan_splits(files, description.format, job.mappers)
         return journal.write_plan(Plan(description, tuple(splits), sample), files)
 

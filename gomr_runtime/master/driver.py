@@ -38,6 +38,7 @@ from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal, Manifest, Plan
 from gomr_runtime.master.sessions import Sessions
 from gomr_runtime.model.job import JobSpec, Summary, TaskKind, to_json
+from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.scheduler.events import CancelRequested, Event, Tick
 from gomr_runtime.scheduler.state import Phase
 from gomr_runtime.system.unforeseen import unforeseen
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 TICK = 0.25  # seconds
 FENCE_EVERY = 5.0  # seconds between two looks for a newer master
+SIGNED_AT_ONCE = 1_000  # files of a task whose reading is signed while everything else waits
 KIND_OF_PHASE: dict[Phase, TaskKind] = {
     Phase.SAMPLE: "sample",
     Phase.MAP: "map",
@@ -141,7 +143,10 @@ class Driver:
             if before not in (None, KIND_OF_PHASE.get(self.core.scheduler.phase)):
                 self.feed.progress(self._progress_of(before), now=True)  # its last word
             for effect in effects:
-                self._carry_out(effect)
+                if isinstance(effect, Assign):
+                    await self._assign(effect)
+                else:
+                    self._carry_out(effect)
             self.tell_progress(now=any(isinstance(effect, PhaseBegan) for effect in effects))
 
     def _decided(self, event: Event) -> list[Effect]:
@@ -169,14 +174,23 @@ class Driver:
 
     # Effects.
 
+    async def _assign(self, effect: Assign) -> None:
+        """Send a task. Where much is to be signed for it, heartbeats are heard meanwhile."""
+        assign = pb.Assign(task=effect.task)
+        if self._grants is not None and effect.ranges:
+            assign.reads_query = self._grants.query
+            if sum(1 + of.last - of.first for of in effect.ranges) <= SIGNED_AT_ONCE:
+                assign.reads = self._signed(self._grants, effect)
+            else:
+                assign.reads = await asyncio.to_thread(self._signed, self._grants, effect)
+        self.sessions.send(effect.worker, pb.MasterMessage(assign=assign))
+
+    def _signed(self, grants: ReadGrants, effect: Assign) -> bytes:
+        pieces = Pieces(self.job.files, effect.ranges)
+        return grants.signatures(piece.file.location for piece in pieces)
+
     def _carry_out(self, effect: Effect) -> None:
         match effect:
-            case Assign(worker, task, pieces_key, pieces):
-                assign = pb.Assign(task=task, pieces_key=pieces_key)
-                if self._grants is not None and pieces:
-                    assign.reads_query = self._grants.query
-                    assign.reads = self._grants.signatures(p.file.location for p in pieces)
-                self.sessions.send(worker, pb.MasterMessage(assign=assign))
             case Abandon(worker, attempt, nonce, reason):
                 abandon = pb.Abandon(
                     attempt=attempt_message(attempt, nonce), reason=one_line(reason)

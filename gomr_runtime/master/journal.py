@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -27,7 +27,6 @@ from gomr_runtime.master.core.records import (
     Mark,
     PlanRecord,
     decode_attempt,
-    decode_splits,
     encode_plan,
 )
 from gomr_runtime.master.typed_parts import typed_parts
@@ -45,15 +44,13 @@ from gomr_runtime.model.job import (
     to_json,
 )
 from gomr_runtime.model.map_list import encode_maps
+from gomr_runtime.model.pieces import Pieces, Split
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.parallel import Several
-from gomr_runtime.storage.pieces import Split, encode_pieces, is_large
 from gomr_runtime.storage.stored_run import read_job
 from gomr_runtime.storage.success import check_parts, promote
 
 T = TypeVar("T")
-PUT_TIMES = 3
-"""For which the pieces of a task are stored, each time with the store's own retries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +60,11 @@ class Plan:
     description: JobDescription
     splits: tuple[Split, ...]
     sample: Split
-    pieces: str = ""
-    """Under which name the pieces of large tasks are stored."""
 
-    def pieces_of(self, task: TaskId) -> Split:
+    def ranges_of(self, task: TaskId) -> Split:
         if task.kind == "map":
             return self.splits[task.index]
         return self.sample if task.kind == "sample" else ()
-
-    def large_tasks(self) -> Iterator[TaskId]:
-        """Those whose pieces are too many for a message: they travel through the store."""
-        if self.pieces and is_large(self.sample):
-            yield TaskId("sample", 0)
-        for index, split in enumerate(self.splits if self.pieces else ()):
-            if is_large(split):
-                yield TaskId("map", index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +177,7 @@ class Journal:
             "this one ends, the run goes on"
         )
 
-    def read_plan(self, files: tuple[InputFile, ...]) -> Plan | None:
+    def read_plan(self, files: Sequence[InputFile]) -> Plan | None:
         try:
             found = self._load(layout.plan(self.run), partial(_decode_plan, files=files))
         except KeyError:
@@ -198,28 +185,13 @@ class Journal:
         self._plan = found
         return found
 
-    def write_plan(self, plan: Plan, files: tuple[InputFile, ...]) -> Plan:
-        """The run's plan: this one, or the one that another master wrote before. The pieces of
-        large tasks come first, so that whoever finds the plan can give out all of its tasks."""
-        plan = replace(plan, pieces=self._nonce())
-        for _ in self._several(lambda task: self._write_pieces(plan, task), plan.large_tasks()):
-            pass
-        content = _encode_plan(plan, files)
+    def write_plan(self, plan: Plan, files: Sequence[InputFile]) -> Plan:
+        """The run's plan: this one, or the one that another master wrote before."""
+        content = encode_plan(plan.description, plan.splits, plan.sample)
         if not self.store.create(layout.plan(self.run), content):
             plan = self._load(layout.plan(self.run), partial(_decode_plan, files=files))
         self._plan = plan
         return plan
-
-    def _write_pieces(self, plan: Plan, task: TaskId) -> None:
-        key = layout.pieces(self.run, plan.pieces, str(task))
-        data = encode_pieces(plan.pieces_of(task))
-        for left in reversed(range(PUT_TIMES)):
-            try:
-                self.store.put(key, data)
-                return
-            except StorageError:
-                if not left:
-                    raise
 
     def commit(self, manifest: Manifest) -> Manifest:
         """The manifest that stands for the task now: this one, or the one that was first.
@@ -377,14 +349,11 @@ def _succeeded(mark: Mark) -> bool:
     return mark.end is not None and mark.end.state == "succeeded"
 
 
-def _encode_plan(plan: Plan, files: tuple[InputFile, ...]) -> bytes:
-    return encode_plan(plan.description, plan.splits, plan.sample, plan.pieces, files)
-
-
-def _decode_plan(found: Any, files: tuple[InputFile, ...]) -> Plan:
+def _decode_plan(found: Any, files: Sequence[InputFile]) -> Plan:
     record = take(PlanRecord, found)
-    splits, sample = decode_splits(record, files)
-    return Plan(record.description, splits, sample, record.pieces)
+    for split in (record.sample, *record.splits):
+        Pieces(files, split)  # refuses ranges of other files
+    return Plan(record.description, record.splits, record.sample)
 
 
 def _encode_manifest(manifest: Manifest) -> bytes:

@@ -48,6 +48,15 @@ _UNICODE: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
+_MARKED = re.compile(
+    b"|".join(
+        [
+            *(re.escape(name) for name, _ in (*_UNSUPPORTED, *_UNSUPPORTED_IF_BINARY, *_UNICODE)),
+            _LZMA.pattern,
+        ]
+    ),
+    re.DOTALL,
+)
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _TAR_BLOCK = 512
 _TAR_SUM = slice(148, 156)
@@ -74,6 +83,8 @@ def content_of(head: bytes) -> str:
     Args:
         head: The first `HEAD_BYTES` bytes, or all of a shorter file.
     """
+    if not _MARKED.match(head):  # nearly all files; there may be millions
+        return "a tar archive" if _is_tar(head) else ""
     found = next((name for magic, name in _UNSUPPORTED if head.startswith(magic)), "")
     if found:
         return found

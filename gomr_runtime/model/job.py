@@ -25,6 +25,7 @@ from gomr_runtime.codec.wire_types import (
     Interval,
     Kinds,
     Many,
+    ManyOrTable,
     Name,
     Nonce,
     Number,
@@ -84,6 +85,43 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class FileRange:
+    """Consecutive input files of a job, by their numbers: `first` from byte `start` on, `last` up
+    to byte `end`, and all of those between. Of these, files without bytes count only where `empty`
+    says so: where a file is one record. `Pieces` are the files in it."""
+
+    first: Index
+    start: Count
+    last: Index
+    end: Count
+    empty: bool = False
+
+    def violation(self) -> str:
+        """What is wrong with a range that was received; "" for nothing."""
+        if self.first < self.last or (self.first == self.last and self.start <= self.end):
+            return ""
+        return "it ends before it begins"
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """Where the files of a job are that are too many for `job.json`; see `file_table`.
+
+    sha256: of the object, whose name it is. count: of files. size: of the object in bytes, of which
+    the last `index_bytes` are its index.
+    """
+
+    sha256: Sha256
+    count: Index
+    size: Count
+    index_bytes: Count
+
+    def violation(self) -> str:
+        """What is wrong with a record that was received; "" for nothing."""
+        return "" if self.index_bytes <= self.size else "an index that is longer than its object"
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
     """A record format by name (`chunk`, `lines`, `jsonl`, `csv`, `whole_file`, `raw_bytes`).
 
@@ -126,10 +164,11 @@ class JobSpec:
     memory and max_record are in bytes, timeouts in seconds. `mappers` is the number of map tasks.
     first_epoch: of the first master since the run was started or resumed; `timeout` counts from it.
     backup_floor: seconds that an attempt must have run before it gets a backup.
+    table: where the files are, in a job that is stored or sent without them.
     """
 
     run: RunName
-    files: Many[InputFile]
+    files: ManyOrTable[InputFile]
     workers: Index
     mappers: Index
     reducers: Index
@@ -151,6 +190,7 @@ class JobSpec:
     backups: bool = True
     backup_floor: Seconds = 30.0
     profile: bool = False
+    table: TableRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +214,7 @@ class MapOutput:
 class TaskSpec:
     """One attempt of one task, complete: a worker needs nothing else but the worker file.
 
-    pieces: the input of a sample or map task, in input order. maps_key: for a reduce, the store
+    ranges: the input of a sample or map task, in input order. maps_key: for a reduce, the store
     object that lists every committed `MapOutput` in task order. cuts_key: with total order, the
     store object with the reducers' cut points ("" for a sample task and other partitioners).
     skipped: record numbers, counted from 0 within this task, that earlier attempts proved bad.
@@ -185,7 +225,7 @@ class TaskSpec:
     index: Index
     attempt: Index
     nonce: Nonce
-    pieces: Many[Piece] = ()
+    ranges: Many[FileRange] = ()
     maps_key: Name = ""
     cuts_key: Name = ""
     reducers: Index = 1

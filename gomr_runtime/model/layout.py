@@ -4,7 +4,7 @@ runs/<run>/job.json                      what the client asked for
 runs/<run>/program.json                  the worker file and the modules beside it
 runs/<run>/epoch/<n>                     one per master start, then the run's end, create-only
 runs/<run>/plan.json                     description and splits, create-only
-runs/<run>/pieces/<plan>/<task>          pieces of a task that are too many for one message
+runs/<run>/files/<sha256>                the input files, where they are many; see file_table
 runs/<run>/data/<task>/<attempt>-<nonce>/<role>    what attempts wrote
 runs/<run>/data/typed/<epoch>/<part> parts of parquet under the schema that all of them have
 runs/<run>/commit/<task>[.<generation>]  manifest of the winning attempt, create-only
@@ -67,9 +67,9 @@ def plan(run: str) -> str:
     return f"runs/{run}/plan.json"
 
 
-def pieces(run: str, plan: str, task: str) -> str:
-    """plan: its nonce, since masters that plan a run at once may cut it up differently."""
-    return f"runs/{run}/pieces/{plan}/{task}"
+def files(run: str, sha256: str) -> str:
+    """sha256: of the table that is there."""
+    return f"runs/{run}/files/{sha256}"
 
 
 def data(run: str) -> str:

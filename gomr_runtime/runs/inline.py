@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from gomr_runtime.dataflow.execute import execute, failure_of
-from gomr_runtime.dataflow.input.splits import plan_splits, sample_pieces
+from gomr_runtime.dataflow.input.splits import plan_sample, plan_splits
 from gomr_runtime.dataflow.profile import stored
 from gomr_runtime.errors import GomrError, JobFailed, UsageError
 from gomr_runtime.master.core.books import Books
@@ -28,7 +28,6 @@ from gomr_runtime.model.job import (
     Failure,
     JobSpec,
     Part,
-    Piece,
     ResultFile,
     Summary,
     TaskFailure,
@@ -123,7 +122,7 @@ class InlineRun:
         self._plan = Plan(
             description,
             tuple(plan_splits(job.files, description.format, job.mappers)),
-            sample_pieces(job.files, description.format)
+            plan_sample(job.files, description.format)
             if description.partitioner == "total_order"
             else (),
         )
@@ -175,7 +174,7 @@ class InlineRun:
             index=index,
             attempt=1,
             nonce="inline",
-            pieces=self._pieces(kind, index),
+            ranges=self._plan.ranges_of(TaskId(kind, index)),
             maps_key=layout.maps(self._job.run),
             cuts_key="" if kind == "sample" else self.books.cuts_key(),
             reducers=self._job.reducers,
@@ -220,11 +219,6 @@ class InlineRun:
                     f"{name}: its ctx was used when it was over, so what that was to emit or count "
                     "is lost; keep no ctx, and end threads before the call that starts them returns"
                 )
-
-    def _pieces(self, kind: TaskKind, index: int) -> tuple[Piece, ...]:
-        if kind == "map":
-            return self._plan.splits[index]
-        return self._plan.sample if kind == "sample" else ()
 
     def _keep(self, task: TaskSpec, file: ResultFile) -> ResultFile:
         key = layout.attempt_data(task, file.role)

@@ -6,12 +6,14 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from gomr_runtime.dataflow.input.splits import default_mappers, default_reducers
 from gomr_runtime.errors import EnvironmentFailed, UsageError
+from gomr_runtime.model.file_table import collect, size_of
 from gomr_runtime.model.job import InputFile, JobSpec, Summary
 from gomr_runtime.model.quantities import format_size
 from gomr_runtime.options.declared import RunOptions, check_shuffle
@@ -69,7 +71,8 @@ def prepare(
     if options.collect and complete is None:
         check_output(output, options.overwrite)
         try_output(output)
-    kept = [f for f in earlier.files if f.source == "-"] if earlier else []
+    named = "-" in options.input
+    kept = [f for f in earlier.files if f.source == "-"] if earlier and named else []
     files = _inputs(options, run, place, output, read_stdin, kept)
     job = _job(options, place, worker, files, earlier, run)
     if earlier is not None:
@@ -125,16 +128,16 @@ def _inputs(
     output: Path,
     read_stdin: bool,
     kept: list[InputFile],
-) -> tuple[InputFile, ...]:
+) -> Sequence[InputFile]:
     """kept: standard input as an earlier start of the run has copied it; it is not read again."""
     own = own_directories(output, place.store)
     named = [name for name in options.input if name != "-"]
     find = partial(resolve, lister=lambda url: place.list_s3(url, place.store), own=own)
     if kept:
         found = ([kept[0]] if n == "-" else find([n]) for n in options.input)
-        return tuple(file for files in found for file in files)
+        return collect(file for files in found for file in files)
     if len(named) == len(options.input) or not read_stdin:
-        return tuple(find(named))
+        return find(named)
     if options.input.count("-") > 1:
         raise UsageError("--input -: standard input can be read once only")
     if "://" in place.store and not place.on_cluster:
@@ -149,23 +152,24 @@ def _inputs(
             f"--input -: its copy in {copy.parent}: {os_cause(error)}: name another place for the "
             "run's data by --store DIR"
         ) from None
-    return tuple(find(options.input, stdin_copy=copy))
+    return find(options.input, stdin_copy=copy)
 
 
 def _job(
     options: RunOptions,
     place: Place,
     worker: WorkerFile,
-    files: tuple[InputFile, ...],
+    files: Sequence[InputFile],
     earlier: JobSpec | None,
     run: str,
 ) -> JobSpec:
     """Counts that are not given are those of the earlier start, else by input size."""
-    total = sum(file.size for file in files)
+    total = size_of(files)
     workers = options.workers or place.workers
     if place.most_workers is not None:
         workers = min(workers, place.most_workers)
-    mappers = options.mappers or (earlier.mappers if earlier else default_mappers(total, workers))
+    most = default_mappers(total, workers, len(files))
+    mappers = options.mappers or (earlier.mappers if earlier else most)
     reducers = options.reducers or (earlier.reducers if earlier else default_reducers(total))
     try:
         check_shuffle(mappers, reducers)
@@ -192,7 +196,7 @@ def _job(
 
 
 def _plan_note(job: JobSpec) -> str:
-    size = format_size(sum(file.size for file in job.files))
+    size = format_size(size_of(job.files))
     files = f"{len(job.files):,} file" + ("" if len(job.files) == 1 else "s")
     return (
         f"run {job.run}: {files}, {size}; workers {job.workers}, mappers {job.mappers}, "

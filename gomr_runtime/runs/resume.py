@@ -10,6 +10,7 @@ from gomr_runtime.errors import CorruptBlock, UsageError
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import InputFile, JobSpec, Part, Summary, to_json
 from gomr_runtime.options.declared import RunOptions
+from gomr_runtime.runs.submit import with_table
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.stored_run import read_job, read_summary
@@ -126,7 +127,7 @@ def reopen(store: Store, job: JobSpec, *, rerun: bool) -> JobSpec:
         store.delete(layout.summary(run))
     masters = [layout.epoch_number(found.key) for found in store.list(layout.epochs(run))]
     job = dataclasses.replace(job, first_epoch=max(masters, default=0) + 1)
-    store.put(layout.job(run), to_json(job))
+    store.put(layout.job(run), to_json(with_table(store, job)))
     return job
 
 
@@ -150,6 +151,8 @@ def _difference(earlier: JobSpec, now: JobSpec) -> str:
 
 
 def _changed_input(before: Sequence[InputFile], after: Sequence[InputFile]) -> str:
+    if before == after:
+        return ""
     for old, new in zip(before, after, strict=False):
         if (old.source, old.location) != (new.source, new.location):
             return f"the input differs: {old.location} was read where now {new.location} is"

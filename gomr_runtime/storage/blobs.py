@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from gomr_runtime.errors import DataError
@@ -15,7 +17,7 @@ from gomr_runtime.system.file_blob import FileBlob
 
 if TYPE_CHECKING:
     from gomr_runtime.model.blob import Blob
-    from gomr_runtime.model.job import TaskSpec
+    from gomr_runtime.model.job import Piece, TaskSpec
     from gomr_runtime.storage.s3.store import S3Store
 
 
@@ -79,34 +81,60 @@ class StoreBlobs:
 class Granted(Protocol):
     """Opens what another one's signature lets us read; see `signed_reads`."""
 
-    def open(self, location: str, until: int | None) -> Blob | None:
-        """None where no signature is for it."""
+    def open(self, location: str, number: int, until: int | None) -> Blob | None:
+        """The file of the task's piece `number`; None where no signature is for it."""
 
 
 class TaskBlobs:
     """`StoreBlobs` as one task reads them: what its plan names and nothing else, ahead no further
-    than its pieces go. Of map outputs a reduce may open any of its run."""
+    than its pieces go. Of map outputs a reduce may open any of its run. For any number of threads.
+    """
 
-    def __init__(self, blobs: StoreBlobs, task: TaskSpec, granted: Granted | None = None) -> None:
-        """granted: for what our own keys do not open."""
+    def __init__(
+        self,
+        blobs: StoreBlobs,
+        task: TaskSpec,
+        pieces: Sequence[Piece],
+        granted: Granted | None = None,
+        table: str = "",
+    ) -> None:
+        """pieces: of the task. granted: for what our own keys do not open. table: key of the list
+        of input files, where that is in the store."""
         self._blobs = blobs
         self._granted = granted
-        self._named = {f"store:{key}" for key in (task.maps_key, task.cuts_key) if key}
+        self._named = {f"store:{key}" for key in (task.maps_key, task.cuts_key, table) if key}
         self._maps = f"store:{map_data(task.run)}" if task.kind == "reduce" else ""
-        self._ends: dict[str, int] = {}
-        for piece in task.pieces:
-            end = piece.file.size if piece.file.compression else piece.end
-            self._ends[piece.file.location] = max(end, self._ends.get(piece.file.location, 0))
+        self._pieces = pieces
+        self._at = 0  # the piece that was opened last
+        self._lock = Lock()  # of the pieces
 
     def open(self, location: str) -> Blob:
         """DataError for what the task has no business with: user code asked for it."""
         of_a_map = self._maps and location.startswith(self._maps)
-        if not (of_a_map or location in self._ends or location in self._named):
-            raise DataError(f"{location} is not among what this task reads")
-        until = self._ends.get(location)
-        if self._granted is not None and (blob := self._granted.open(location, until)):
+        if of_a_map or location in self._named:
+            return self._blobs.open(location)
+        with self._lock:
+            number = self._number_of(location)
+            if number is None:
+                raise DataError(f"{location} is not among what this task reads")
+            piece = self._pieces[number]
+        until = piece.file.size if piece.file.compression else piece.end
+        if self._granted is not None and (blob := self._granted.open(location, number, until)):
             return blob
         return self._blobs.open(location, until)
+
+    def _number_of(self, location: str) -> int | None:
+        """The piece with that file: mostly the one that was opened last, or the one after it."""
+        pieces = self._pieces
+        for number in range(self._at, min(self._at + 2, len(pieces))):
+            if pieces[number].file.location == location:
+                self._at = number
+                return number
+        for number, piece in enumerate(pieces):
+            if piece.file.location == location:
+                self._at = number
+                return number
+        return None
 
 
 def _info(store: Store, key: str) -> ObjectInfo:

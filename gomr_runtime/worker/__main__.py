@@ -18,6 +18,7 @@ from pathlib import Path
 from setproctitle import setproctitle
 
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_OK, EnvironmentFailed, GomrError
+from gomr_runtime.model.file_table import size_of
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.layout import check_run_id, summary
 from gomr_runtime.storage import stored_run
@@ -74,7 +75,7 @@ def parse(argv: list[str]) -> Arguments:
 
 def read_job(store: Store, run: str) -> JobSpec:
     try:
-        return stored_run.read_job(store, run)
+        return stored_run.read_job(store, run, lazily=True)
     except KeyError:
         raise EnvironmentFailed(f"run {run} is not in {store.url}: it was removed") from None
 
@@ -88,7 +89,7 @@ def is_over(store: Store, run: str) -> bool:
 def preload_for(spec: JobSpec) -> list[str]:
     """What children have from the start: Arrow only where the input is worth its import."""
     preload = ["gomr_runtime.worker.preload"]
-    if sum(file.size for file in spec.files) >= ARROW_BYTES:
+    if size_of(spec.files) >= ARROW_BYTES:
         preload += [
             "gomr_runtime.dataflow.shuffle.columns",
             "gomr_runtime.dataflow.reduce.arrow_merge",

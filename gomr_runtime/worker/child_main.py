@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.dataflow.scratch import OPENED
 from gomr_runtime.model.job import JobSpec, TaskFailure, TaskSpec, to_json
+from gomr_runtime.model.layout import files as files_key
 from gomr_runtime.system.lifeline import die_with_parent
 from gomr_runtime.worker.channel import MAX_ANSWER, Kind, frame
 
@@ -130,6 +131,7 @@ def attempt(
     blobs = open_blobs(request.store, channel)
     shared = cast(Monitor, memoryview(monitor).cast("B").cast("q"))
     try:
+        spec = with_files(spec, blobs)
         program = load(request)
         result = execute(task, spec, program, blobs, Path(request.scratch), shared)
     except GomrError as error:
@@ -153,6 +155,21 @@ def attempt(
         )
         return frame(Kind.FAILURE, to_json(failure))
     return frame(Kind.RESULT, body)
+
+
+def with_files(job: JobSpec, blobs: Blobs) -> JobSpec:
+    """The job; its files, where they are in a table, read from there as they are needed."""
+    if job.table is None:
+        return job
+    from gomr_runtime.errors import CorruptBlock, DataError
+    from gomr_runtime.model.file_table import FileTable
+
+    key = files_key(job.run, job.table.sha256)
+    try:
+        blob = blobs.open(f"store:{key}")
+    except DataError as error:  # not the user's data
+        raise CorruptBlock(f"{key} is missing: {error}") from None
+    return replace(job, files=FileTable.stored(job.table, blob.read_at, key))
 
 
 def load(request: Request) -> Program:

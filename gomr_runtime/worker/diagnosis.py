@@ -14,6 +14,7 @@ from gomr_runtime.errors import GomrError
 from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import Format, JobSpec, Place, TaskFailure, TaskSpec
 from gomr_runtime.model.monitor import BLOCK_OFFSET, BLOCK_RECORD, PIECE, RECORD
+from gomr_runtime.model.pieces import Pieces
 
 NEXT = {
     "crash": "run the worker file alone (python worker.py --input FILE) to debug it",
@@ -56,7 +57,7 @@ def record_in_flight(task: TaskSpec, monitor: Sequence[int]) -> int:
     """The record's number within a sample or map task; -1 between records and in a reduce, and
     where user code has written to the monitor what cannot be."""
     before, in_block = monitor[RECORD], monitor[BLOCK_RECORD]
-    known = task.pieces and before >= 0 and in_block >= 0 and before + in_block <= INT64
+    known = task.ranges and before >= 0 and in_block >= 0 and before + in_block <= INT64
     return before + in_block if known else -1
 
 
@@ -67,15 +68,16 @@ def whereabouts(
     if task.kind == "reduce":
         key = monitor[RECORD] + max(0, monitor[BLOCK_RECORD])
         return Whereabouts(f"at key number {key}" if monitor[RECORD] >= 0 else "")
-    known = 0 <= monitor[PIECE] < len(task.pieces) and monitor[BLOCK_OFFSET] >= 0
+    pieces = Pieces(job.files, task.ranges)
+    known = 0 <= monitor[PIECE] < len(pieces) and monitor[BLOCK_OFFSET] >= 0
     offset = monitor[BLOCK_OFFSET]
     number = record_in_flight(task, monitor)
     if number < 0 or not known:
         if record_format.batches and known and monitor[RECORD] >= 0:
-            source = task.pieces[monitor[PIECE]].file.source
+            source = pieces[monitor[PIECE]].file.source
             return Whereabouts(f"in {source}, batch at offset {offset}")
         return Whereabouts("between records" if monitor[RECORD] >= 0 else "before the first record")
-    piece = task.pieces[monitor[PIECE]]
+    piece = pieces[monitor[PIECE]]
     source = piece.file.source
     try:
         blob = blobs.open(piece.file.location)

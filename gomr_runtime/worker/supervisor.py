@@ -32,10 +32,10 @@ from gomr_runtime.model.job import (
     TaskSpec,
     to_json,
 )
+from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.rpc import connection
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
-from gomr_runtime.storage.pieces import read_pieces
 from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.system.streams import say
 from gomr_runtime.worker import forkserver
@@ -77,9 +77,9 @@ class Running:
 
     spec: TaskSpec
     epoch: int
-    pieces_key: str = ""
     reads_query: str = ""
     reads: bytes = b""
+    pieces: Pieces | None = None
     blobs: Blobs | None = None
     child: Child | None = None
     abandoned: bool = False
@@ -102,7 +102,6 @@ class Supervisor:
         self._blobs = StoreBlobs(store)
         self._reads: GrantedReads | None = None
         self._limits = Limits(job.memory, job.task_timeout)
-        self._child_job = to_json(replace(job, files=()))
         self._description: JobDescription | None = None
         self._running: dict[str, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -197,7 +196,7 @@ class Supervisor:
             raise EnvironmentFailed(
                 f"the master of epoch {epoch} sent no task: {error}; use one version for both"
             ) from None
-        running = Running(spec, epoch, assign.pieces_key, assign.reads_query, assign.reads)
+        running = Running(spec, epoch, assign.reads_query, assign.reads)
         self._running[_name(spec)] = running
         self._used += 1
         task = asyncio.create_task(self._attempt(running))
@@ -271,16 +270,9 @@ class Supervisor:
             return failure_of(error, running.spec)
         except OSError as error:
             return TaskFailure("worker", f"{running.spec.name}: scratch space: {error.strerror}")
-        local = self._local and not any(
-            piece.file.location.startswith("s3://") for piece in running.spec.pieces
-        )
-        request = replace(
-            self._request(),
-            task=to_json(running.spec),
-            job=self._child_job,
-            store=self._store.url if local else "",
-            scratch=str(scratch),
-        )
+        assert running.pieces is not None
+        local = self._local and not running.pieces.far
+        request = self._request_for(running.spec, running.pieces, scratch, local=local)
         child = running.child = Child(request, self._limits, None if local else running.blobs)
         assert self._description is not None
         asked = asked_of(running.spec.kind, self._job, self._description, MOST_MAPS)
@@ -301,6 +293,20 @@ class Supervisor:
         """For a description; with a task, for an attempt."""
         job = self._job
         return Request(str(self._settings.program), job.worker_sha256, job.worker_name)
+
+    def _request_for(
+        self, spec: TaskSpec, pieces: Pieces, scratch: Path, *, local: bool
+    ) -> Request:
+        """For an attempt; the files of a table are read by the child."""
+        pieces = pieces.alone()
+        files = () if self._job.table else pieces.files if pieces.ranges else ()
+        return replace(
+            self._request(),
+            task=to_json(replace(spec, ranges=pieces.ranges)),
+            job=to_json(replace(self._job, files=files)),
+            store=self._store.url if local else "",
+            scratch=str(scratch),
+        )
 
     async def _diagnose(self, running: Running, ended: Ended) -> TaskFailure:
         child = running.child
@@ -341,12 +347,18 @@ class Supervisor:
 
     def _prepare(self, running: Running, scratch: Path) -> None:
         scratch.mkdir(parents=True)
-        if running.pieces_key:
-            pieces = read_pieces(self._store, running.pieces_key)
-            running.spec = replace(running.spec, pieces=pieces)
-        running.blobs = TaskBlobs(self._blobs, running.spec, self._granted(running))
+        spec, table = running.spec, self._job.table
+        try:
+            pieces = running.pieces = Pieces(self._job.files, spec.ranges)
+        except Mismatch as error:
+            raise EnvironmentFailed(
+                f"{spec.name}: the master sent no task of this job: {error}"
+            ) from None
+        key = layout.files(spec.run, table.sha256) if table else ""
+        granted = self._granted(running, pieces)
+        running.blobs = TaskBlobs(self._blobs, spec, pieces, granted, key)
 
-    def _granted(self, running: Running) -> TaskReads | None:
+    def _granted(self, running: Running, pieces: Pieces) -> TaskReads | None:
         """What the master has signed for the attempt."""
         if not running.reads_query:
             return None
@@ -356,8 +368,7 @@ class Supervisor:
             )
 
             self._reads = GrantedReads(S3Settings.from_env(), self._store.url)
-        pieces, signatures = running.spec.pieces, running.reads
-        return self._reads.of_task(pieces, running.reads_query, signatures)
+        return self._reads.of_task(len(pieces), running.reads_query, running.reads)
 
     async def _publish(
         self, spec: TaskSpec, result: TaskResult, scratch: Path

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import GomrError
-from gomr_runtime.model.job import Piece, TaskSpec, to_json
+from gomr_runtime.model.job import FileRange, TaskSpec, to_json
 from gomr_runtime.model.monitor import SLOTS
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.worker import supervisor as module
@@ -148,8 +148,8 @@ class ChildBorder:
         """Violated unless the attempt ends with one report that says nothing wrong."""
         rng, supervisor = Random(seed), self.supervisor
         kind = rng.choice(("map", "map", "map", "reduce", "sample"))
-        pieces = (Piece(self.job.files[0], 0, 10),) if kind != "reduce" else ()
-        spec = TaskSpec(honest.RUN, kind, 1, 1, f"{seed:016x}", pieces, reducers=2)  # type: ignore[arg-type]
+        ranges = (FileRange(0, 0, 0, 10),) if kind != "reduce" else ()
+        spec = TaskSpec(honest.RUN, kind, 1, 1, f"{seed:016x}", ranges, reducers=2)  # type: ignore[arg-type]
         PlayedChild.rng = rng
         supervisor._begin(pb.Assign(task=to_json(spec).decode()), 1)
         supervisor._heartbeat().SerializeToString()

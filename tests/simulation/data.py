@@ -24,31 +24,28 @@ from gomr_runtime.master.journal import Plan as Splits
 from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import (
+    FileRange,
     Format,
     InputFile,
     JobDescription,
     JobSpec,
     Ledger,
-    Piece,
     ResultFile,
     TaskResult,
     TaskSpec,
 )
 from gomr_runtime.model.run_index import Run, encode_index
-from gomr_runtime.storage.pieces import LARGE_BYTES
 from tests.simulation.swarm import LEASE, MAX_ATTEMPTS, MAX_LOST, Plan
 
 RUN = "sim"
 SHA = "0" * 64
 BUDGET = 1 << 30
-LONG_NAME = 2_000  # characters
 UNREAD = 16  # bytes at the start of a map output
 
 
 def job_of(plan: Plan) -> JobSpec:
     """The job as its client writes it."""
-    name = "in" * (LONG_NAME // 2) if plan.pieces else "in"
-    files = (InputFile(name, f"/{name}", records_of(plan)),) if plan.maps else ()
+    files = (InputFile("in", "/in", records_of(plan)),) if plan.maps else ()
     return JobSpec(
         run=RUN,
         files=files,
@@ -70,10 +67,10 @@ def records_of(plan: Plan) -> int:
 
 def splits_of(plan: Plan, job: JobSpec) -> Splits:
     """How the job is cut up, the same for every master."""
-    pieces, start = [], 0
+    ranges, start = [], 0
     for index in range(plan.maps):
         end = start + 2 + index % 3
-        pieces.append(_split(job.files[0], start, end, large=index < plan.pieces))
+        ranges.append((FileRange(0, start, 0, end),))
         start = end
     description = JobDescription(
         format=Format(),
@@ -85,16 +82,8 @@ def splits_of(plan: Plan, job: JobSpec) -> Splits:
         sort_values=False,
         worker_sha256=SHA,
     )
-    sample = tuple(Piece(file, 0, file.size) for file in job.files) if plan.sample else ()
-    return Splits(description, tuple(pieces), sample)
-
-
-def _split(file: InputFile, start: int, end: int, *, large: bool) -> tuple[Piece, ...]:
-    """The bytes as one piece, or byte by byte with so many empty pieces that it is a large task."""
-    if not large:
-        return (Piece(file, start, end),)
-    empty = [Piece(file, start, start)] * (LARGE_BYTES // LONG_NAME)
-    return (*empty, *(Piece(file, n, n + 1) for n in range(start, end)))
+    sample = (FileRange(0, 0, 0, job.files[0].size),) if plan.sample and job.files else ()
+    return Splits(description, tuple(ranges), sample)
 
 
 def expected_parts(plan: Plan) -> dict[str, bytes]:
@@ -121,7 +110,7 @@ def mapped(task: TaskSpec, blobs: Blobs, map_only: bool) -> tuple[TaskResult, by
     """What a map task makes: the result and the bytes of its one file."""
     if task.cuts_key:
         _check_cuts(task, blobs)
-    numbers = list(_numbers(task.pieces))
+    numbers = list(_numbers(task.ranges))
     count = len(numbers)
     ledger = Ledger(
         records_read=count,
@@ -166,9 +155,9 @@ def _check_cuts(task: TaskSpec, blobs: Blobs) -> None:
         raise CorruptBlock(f"{task.cuts_key}: {error}") from None
 
 
-def _numbers(pieces: tuple[Piece, ...]) -> Iterator[int]:
-    for piece in pieces:
-        yield from range(piece.start, piece.end)
+def _numbers(ranges: tuple[FileRange, ...]) -> Iterator[int]:
+    for of in ranges:
+        yield from range(of.start, of.end)
 
 
 def _part(numbers: list[int]) -> bytes:

@@ -135,7 +135,7 @@ class Server:
         unread = data_model.UNREAD if "/data/map-" in key else 0
         if len(data) <= unread or (self.calm and not self.is_rotten(key)):
             return
-        if how == "deleted" and ("/data/" in key or "/pieces/" in key):
+        if how == "deleted" and "/data/" in key:
             del self.objects[key]
         elif how == "cut short":
             self.objects[key] = data[: int(self._kernel.rng.random() * len(data))]

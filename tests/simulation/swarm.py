@@ -23,7 +23,6 @@ class Plan:
     """A job and its weather. Rates are chances from 0 to 1: a message, beat, attempt, request or
     object each. Moments and spans are seconds of virtual time.
 
-    pieces: so many maps, the first ones, have too many pieces for a message.
 
     sick: workers on which everything fails. slow: how many times longer the last worker takes.
     poison: a map that always fails; deadly: one that kills its worker. massacre: every worker dies.
@@ -43,7 +42,6 @@ class Plan:
     sample: bool
     workers: int
     slots: int
-    pieces: int = 0
     drop: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
@@ -86,7 +84,7 @@ FAULTS = (
     *("lost_requests", "lost_acks", "slow_store", "list_lag", "outages", "blackout", "full", "rot"),
     *("journal_rot", "rotten", "cancel", "late_cancel", "deadline"),
 )
-OF_PUTS = ("pieces", "slow_puts", "failed_puts")
+OF_PUTS = ("slow_puts", "failed_puts")
 RARE = {
     "poison": 0.1,
     "deadly": 0.1,
@@ -114,14 +112,13 @@ def draw(seed: int) -> Plan:
     )
     chosen = [name for name in FAULTS if rng.random() < 0.35 * RARE.get(name, 1.0)]
     faults = {name: _draw(rng, plan, name) for name in chosen}
-    return replace(plan, **faults, **_puts(seed, plan))
+    return replace(plan, **faults, **_puts(seed))
 
 
-def _puts(seed: int, plan: Plan) -> dict[str, Any]:
+def _puts(seed: int) -> dict[str, Any]:
     """What befalls writes, drawn apart, so that a seed is otherwise what it was before."""
     rng = Random(f"puts {seed}")
     return {
-        "pieces": rng.choice((0, 0, 1, plan.maps)),
         "slow_puts": rng.choice((0.05, 0.3)) if rng.random() < 0.25 else 0.0,
         "failed_puts": rng.choice((0.01, 0.05)) if rng.random() < 0.15 else 0.0,
     }

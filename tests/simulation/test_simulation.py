@@ -52,7 +52,6 @@ def run(seed: int) -> Told:
     plan = world.plan
     struck = {fault for fault, times in world.faults.items() if times}
     struck |= {fault for fault in ("sick", "slow", "slow_store") if getattr(plan, fault) > 1}
-    struck |= {"pieces"} if plan.pieces else set()
     struck |= {fault for fault in ("poison", "deadline") if getattr(plan, fault) is not None}
     if "damage" in struck:
         struck |= {fault for fault in ("rot", "journal_rot", "rotten") if getattr(plan, fault)}

@@ -6,7 +6,7 @@ seen; attempts of an earlier epoch are dropped; without a master for two leases 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gomr_runtime.codec.typed_json import from_json
@@ -19,7 +19,6 @@ from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import TaskFailure, TaskResult, TaskSpec, to_json
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
 from gomr_runtime.storage.blobs import StoreBlobs
-from gomr_runtime.storage.pieces import read_pieces
 from tests.simulation import data
 from tests.simulation.kernel import Process, Thread, sleep
 from tests.simulation.masters import FINISHED, Master
@@ -47,7 +46,6 @@ class Running:
 
     spec: TaskSpec
     epoch: int
-    pieces_key: str = ""
     thread: Thread | None = None
     busy: bool = False
     publishing: bool = False
@@ -175,8 +173,8 @@ class Worker(Process):
         match message:
             case "ack":
                 self._accepted(epoch)
-            case Assign(_, task, pieces_key):
-                self._begin(task, pieces_key, epoch)
+            case Assign(_, task):
+                self._begin(task, epoch)
             case Abandon(_, attempt, nonce):
                 for running in list(self.running.values()):
                     if running.attempt == attempt and nonce in ("", running.spec.nonce):
@@ -205,8 +203,8 @@ class Worker(Process):
             elif self._world.strikes("duplicate"):  # the real one drops it: no master wants it
                 self.after(self.kernel.rng.uniform(0, 12), self._say, *report)
 
-    def _begin(self, task: str, pieces_key: str, epoch: int) -> None:
-        running = Running(from_json(TaskSpec, task), epoch, pieces_key)
+    def _begin(self, task: str, epoch: int) -> None:
+        running = Running(from_json(TaskSpec, task), epoch)
         key = (running.attempt, running.spec.nonce)
         if key in self._seen or not self._connected:
             return
@@ -258,8 +256,6 @@ class Worker(Process):
         world, spec, rng = self._world, running.spec, self.kernel.rng
         seconds = rng.uniform(0.5, 4) * self._pace
         try:
-            if running.pieces_key:
-                spec = replace(spec, pieces=read_pieces(self._store, running.pieces_key))
             for step in range(2):
                 sleep(seconds / 2)
                 running.done = (step + 1) / 2

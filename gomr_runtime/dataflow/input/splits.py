@@ -1,4 +1,4 @@
-"""Which bytes of the input each map task reads. Pure: sizes in, pieces out.
+"""Which bytes of the input each map task reads. Pure: sizes in, ranges of files out.
 
 The input files, one after another in input order, are one line of T bytes; task i of n covers
 about [i*T/n, (i+1)*T/n). A file that cannot be cut goes whole to the task that holds its middle;
@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from gomr_runtime.api.formats import WHOLE_FILE_FORMATS
-from gomr_runtime.model.job import Format, InputFile, Piece
+from gomr_runtime.model.file_table import size_of
+from gomr_runtime.model.job import FileRange, Format, InputFile
 
 MIB = 1 << 20
 SPLIT_BYTES = 64 * MIB  # a map task of more is not worth its lost work when a worker dies
 MIN_SPLIT_BYTES = 4 * MIB  # below this, starting a task costs more than it gains
 TASKS_PER_WORKER = 4  # so that a slow worker or a heavy split evens out
 MAX_MAPPERS = 10_000
+TASK_FILES = 10_000  # opening so many takes as long as reading a split, and on S3 far longer
 REDUCE_BYTES = 64 * MIB
 MAX_REDUCERS = 1_000
 SAMPLE_RANGES = 64
@@ -26,9 +28,9 @@ SAMPLE_BYTES = SAMPLE_RANGES * SAMPLE_RANGE_BYTES
 SAMPLE_WHOLE_BYTES = 4 * SAMPLE_BYTES  # for formats whose record is a whole file
 
 
-def default_mappers(total_bytes: int, workers: int) -> int:
-    """Number of map tasks for an input of `total_bytes` as stored."""
-    by_size = -(-total_bytes // SPLIT_BYTES)
+def default_mappers(total_bytes: int, workers: int, files: int = 1) -> int:
+    """Number of map tasks for an input of `total_bytes` as stored, in so many files."""
+    by_size = max(-(-total_bytes // SPLIT_BYTES), -(-files // TASK_FILES))
     by_workers = min(workers * TASKS_PER_WORKER, -(-total_bytes // MIN_SPLIT_BYTES))
     return max(1, min(MAX_MAPPERS, max(by_size, by_workers)))
 
@@ -48,34 +50,39 @@ def can_split(file: InputFile, record_format: Format) -> bool:
 
 def plan_splits(
     files: Sequence[InputFile], record_format: Format, tasks: int
-) -> list[tuple[Piece, ...]]:
-    """At most `tasks` map tasks, none without a piece, that cover every byte of `files` once.
+) -> list[tuple[FileRange, ...]]:
+    """At most `tasks` map tasks, none without a file, that cover every byte of `files` once.
 
     Empty files have no piece, except where a file is one record.
     """
-    total = sum(file.size for file in files)
+    total = size_of(files)
     whole = record_format.name in WHOLE_FILE_FORMATS
     if not total:
-        return _by_count([Piece(file, 0, 0) for file in files] if whole else [], tasks)
-    plan: dict[int, list[Piece]] = {}
+        return _by_count(len(files) if whole else 0, tasks)
+    plan: dict[int, tuple[int, int, int, int]] = {}  # the fields of a range
+
+    def take(task: int, number: int, start: int, end: int) -> None:
+        first = plan.get(task, (number, start))
+        plan[task] = (first[0], first[1], number, end)
+
     position = 0
-    for file in files:
-        if not file.size and not whole:
+    for number, file in enumerate(files):
+        size = file.size
+        if not size and not whole:
             continue
         if can_split(file, record_format):
-            for task, piece in _cut(file, position, total, tasks):
-                plan.setdefault(task, []).append(piece)
+            for task, start, end in _cut(size, position, total, tasks):
+                take(task, number, start, end)
         else:
-            middle = min(position + file.size // 2, total - 1)
-            task = _task_at(middle, total, tasks)
-            plan.setdefault(task, []).append(Piece(file, 0, file.size))
-        position += file.size
-    return [tuple(plan[task]) for task in sorted(plan)]
+            middle = min(position + size // 2, total - 1)
+            take(_task_at(middle, total, tasks), number, 0, size)
+        position += size
+    return [(FileRange(*plan[task], empty=whole),) for task in sorted(plan)]
 
 
-def _by_count(pieces: list[Piece], tasks: int) -> list[tuple[Piece, ...]]:
-    bounds = [i * len(pieces) // tasks for i in range(tasks + 1)]
-    return [tuple(pieces[a:b]) for a, b in pairwise(bounds) if a < b]
+def _by_count(files: int, tasks: int) -> list[tuple[FileRange, ...]]:
+    bounds = [i * files // tasks for i in range(tasks + 1)]
+    return [(FileRange(a, 0, b - 1, 0, empty=True),) for a, b in pairwise(bounds) if a < b]
 
 
 def _task_at(position: int, total: int, tasks: int) -> int:
@@ -83,16 +90,17 @@ def _task_at(position: int, total: int, tasks: int) -> int:
     return ((position + 1) * tasks - 1) // total
 
 
-def _cut(file: InputFile, position: int, total: int, tasks: int) -> Iterator[tuple[int, Piece]]:
+def _cut(size: int, position: int, total: int, tasks: int) -> Iterator[tuple[int, int, int]]:
+    """(task, start, end) of each piece of a file."""
     start = 0
-    while start < file.size:
+    while start < size:
         task = _task_at(position + start, total, tasks)
-        end = min(file.size, (task + 1) * total // tasks - position)
-        yield task, Piece(file, start, end)
+        end = min(size, (task + 1) * total // tasks - position)
+        yield task, start, end
         start = end
 
 
-def sample_pieces(files: Sequence[InputFile], record_format: Format) -> tuple[Piece, ...]:
+def plan_sample(files: Sequence[InputFile], record_format: Format) -> tuple[FileRange, ...]:
     """What total order reads to choose its cut points; depends on sizes and format alone.
 
     An input of at most 4 MiB whole, else 64 ranges of 64 KiB, evenly spaced. A file that cannot be
@@ -100,22 +108,23 @@ def sample_pieces(files: Sequence[InputFile], record_format: Format) -> tuple[Pi
     a file is one record, the files that ranges fall into, up to 16 MiB and at least one. So a
     compressed file whose beginning is not like its rest gives uneven reducers, never wrong ones.
     """
-    total = sum(file.size for file in files)
+    total = size_of(files)
     if total <= SAMPLE_BYTES:
-        return tuple(piece for task in plan_splits(files, record_format, 1) for piece in task)
+        return tuple(of for task in plan_splits(files, record_format, 1) for of in task)
     hits = _sampled_ranges(files, total)
     if record_format.name in WHOLE_FILE_FORMATS:
-        return _whole_files([files[index] for index in hits])
-    pieces: list[Piece] = []
+        return _whole_files({index: files[index].size for index in hits})
+    ranges: list[FileRange] = []
     for index, starts in hits.items():
         file = files[index]
         if can_split(file, record_format):
             ends = (min(start + SAMPLE_RANGE_BYTES, file.size) for start in starts)
-            pieces += (Piece(file, *bounds) for bounds in zip(starts, ends, strict=True))
+            bounds = zip(starts, ends, strict=True)
+            ranges += (FileRange(index, start, index, end) for start, end in bounds)
         else:
             prefix = min(len(starts) * SAMPLE_RANGE_BYTES, file.size)
-            pieces.append(Piece(file, 0, prefix))
-    return tuple(pieces)
+            ranges.append(FileRange(index, 0, index, prefix))
+    return tuple(ranges)
 
 
 def _sampled_ranges(files: Sequence[InputFile], total: int) -> dict[int, list[int]]:
@@ -130,11 +139,12 @@ def _sampled_ranges(files: Sequence[InputFile], total: int) -> dict[int, list[in
     return hits
 
 
-def _whole_files(files: list[InputFile]) -> tuple[Piece, ...]:
-    pieces: list[Piece] = []
+def _whole_files(sizes: dict[int, int]) -> tuple[FileRange, ...]:
+    """sizes: of files by their numbers."""
+    ranges: list[FileRange] = []
     budget = SAMPLE_WHOLE_BYTES
-    for file in files:
-        if file.size <= budget or not pieces:
-            pieces.append(Piece(file, 0, file.size))
-            budget -= file.size
-    return tuple(pieces)
+    for number, size in sizes.items():
+        if size <= budget or not ranges:
+            ranges.append(FileRange(number, 0, number, size))
+            budget -= size
+    return tuple(ranges)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -61,7 +61,7 @@ class MapTask:
         name: str,
         program: Program,
         ctx: Context,
-        pieces: tuple[Piece, ...],
+        pieces: Sequence[Piece],
         drain: Drain,
         monitor: Monitor,
         locate: Locate,

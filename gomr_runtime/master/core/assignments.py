@@ -13,7 +13,6 @@ from gomr_runtime.master.journal import Plan
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import JobSpec, TaskFailure, TaskKind, TaskResult, TaskSpec
-from gomr_runtime.storage.pieces import Split
 
 KINDS: dict[str, TaskKind] = {"sample": "sample", "map": "map", "reduce": "reduce"}
 
@@ -40,7 +39,6 @@ class Assignments:
         self.job = job
         self._nonce = nonce
         self.plan = plan
-        self._large = set(plan.large_tasks())
         self._flights: dict[AttemptId, Flight] = {}
 
     def __len__(self) -> int:
@@ -71,7 +69,7 @@ class Assignments:
             index=index,
             attempt=attempt.attempt,
             nonce=self._nonce(),
-            pieces=self._pieces(attempt.task),
+            ranges=self.plan.ranges_of(attempt.task),
             maps_key=maps_key if kind == "reduce" else "",
             cuts_key="" if kind == "sample" else cuts_key,
             reducers=self.job.reducers,
@@ -79,15 +77,6 @@ class Assignments:
         )
         self._flights[attempt] = Flight(spec, worker)
         return spec
-
-    def _pieces(self, task: TaskId) -> Split:
-        return self.plan.pieces_of(task)
-
-    def pieces_key(self, task: TaskId) -> str:
-        """Where the task's pieces are stored, which are too many for a message; else ""."""
-        if task not in self._large:
-            return ""
-        return layout.pieces(self.job.run, self.plan.pieces, str(task))
 
     def flight(self, attempt: AttemptId) -> Flight | None:
         return self._flights.get(attempt)

@@ -12,6 +12,7 @@ from gomr_runtime.laws.columns import Unified, unified, untyped
 from gomr_runtime.laws.results import FIRST
 from gomr_runtime.master.journal import Manifest, Plan
 from gomr_runtime.model import layout
+from gomr_runtime.model.file_table import size_of
 from gomr_runtime.model.ids import TaskId
 from gomr_runtime.model.job import (
     BadRecord,
@@ -27,6 +28,7 @@ from gomr_runtime.model.job import (
     TaskResult,
     sum_of,
 )
+from gomr_runtime.model.pieces import Pieces
 
 MOST_COUNTERS = 1_000
 """Names of counters in a run: its summary lists them all."""
@@ -155,8 +157,8 @@ class Books:
             if kind == "reduce":
                 total = sum(manifest.result.ledger.written for manifest in self.of("map"))
             else:
-                splits = (plan.sample,) if kind == "sample" else plan.splits
-                total = sum(piece.end - piece.start for split in splits for piece in split)
+                files = self.job.files
+                total = Pieces(files, plan.sample).size if kind == "sample" else size_of(files)
             self._total[kind] = total
         return self._total[kind]
 
@@ -245,7 +247,7 @@ class Books:
         """LedgerMismatch unless the books balance; JobFailed where parts have different types."""
         facts = Facts(
             map_only=description.map_only,
-            input_bytes=sum(file.size for file in self.job.files),
+            input_bytes=size_of(self.job.files),
             part_records=sum(part.records for part in self.parts(description)),
         )
         if differences := check_books(self.totals().ledger, facts):

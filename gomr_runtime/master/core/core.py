@@ -234,9 +234,7 @@ class Core:
         spec = self.assignments.start(
             attempt, worker, skipped, self.books.cuts_key(), self._maps_key
         )
-        key = self.assignments.pieces_key(attempt.task)
-        text = text_of(ending.without_pieces(spec) if key else spec)
-        self._out.append(Assign(worker, text, key, spec.pieces))
+        self._out.append(Assign(worker, text_of(spec), spec.ranges))
 
     def _abandon(self, worker: str, attempt: AttemptId, reason: str) -> None:
         flight = self.assignments.flight(attempt) if self.assignments else None

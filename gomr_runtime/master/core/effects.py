@@ -13,8 +13,8 @@ from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.journal import Manifest, Plan
 from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import Summary, TaskFailure, TaskResult
+from gomr_runtime.model.pieces import Split
 from gomr_runtime.scheduler.events import Event
-from gomr_runtime.storage.pieces import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,11 @@ class Replaced(Event):
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Send the worker an attempt: `task` is its TaskSpec as JSON. pieces_key: the object with its
-    pieces where they are too many for a message. pieces: all of them."""
+    """Send the worker an attempt: `task` is its TaskSpec as JSON. ranges: what it reads."""
 
     worker: str
     task: str
-    pieces_key: str = ""
-    pieces: Split = ()
+    ranges: Split = ()
 
 
 @dataclass(frozen=True, slots=True)

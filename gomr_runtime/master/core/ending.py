@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from gomr_runtime.errors import Cancelled, GomrError, StorageError
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.journal import Plan
-from gomr_runtime.model.job import JobSpec, Part, Summary, TaskSpec
+from gomr_runtime.model.job import JobSpec, Part, Summary
 from gomr_runtime.model.layout import promoted
 
 
@@ -79,7 +79,3 @@ def durations(phases: list[tuple[str, float]], end: float) -> dict[str, float]:
     """Seconds in each phase, from the moments at which they began."""
     moments = [*phases, ("", end)]
     return {name: after - begun for (name, begun), (_, after) in pairwise(moments)}
-
-
-def without_pieces(spec: TaskSpec) -> TaskSpec:
-    return replace(spec, pieces=())

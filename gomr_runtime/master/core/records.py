@@ -6,17 +6,20 @@ Whatever is read comes back typed and in its ranges, or as Mismatch (a ValueErro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 from gomr_runtime.codec import checked
 from gomr_runtime.codec.typed_json import Mismatch, shown, take
-from gomr_runtime.codec.wire_types import AtMost, Count, Index, Many, Moment, Name, Nonce, Positive
+from gomr_runtime.codec.wire_types import Index, Many, Moment, Name, Nonce, Positive
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import InputFile, JobDescription, Piece, Summary, TaskKind, TaskResult
-from gomr_runtime.storage.pieces import Split
-
-Row = Annotated[tuple[Count, ...], AtMost(3)]
-"""A piece: the number of its file, start and end."""
+from gomr_runtime.model.job import (
+    FileRange,
+    JobDescription,
+    Summary,
+    TaskKind,
+    TaskResult,
+)
+from gomr_runtime.model.pieces import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,8 @@ class PlanRecord:
     """A plan as it is stored."""
 
     description: JobDescription
-    splits: Many[Many[Row]]
-    sample: Many[Row]
-    pieces: Nonce = ""
+    splits: Many[Many[FileRange]]
+    sample: Many[FileRange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,47 +58,9 @@ class Mark:
         return "" if len(self.sources) == files else f"{len(self.sources)} keys of {files} files"
 
 
-def encode_plan(
-    description: JobDescription,
-    splits: tuple[Split, ...],
-    sample: Split,
-    pieces: str,
-    files: tuple[InputFile, ...],
-) -> bytes:
-    """Pieces as rows of (file number, start, end): thousands of files stay small."""
-    numbers = {file: number for number, file in enumerate(files)}
-
-    def rows(split: Split) -> list[list[int]]:
-        return [[numbers[piece.file], piece.start, piece.end] for piece in split]
-
-    return checked.encode(
-        {
-            "pieces": pieces,  # a nonce, too
-            "description": description,
-            "splits": [rows(split) for split in splits],
-            "sample": rows(sample),
-        }
-    )
-
-
-def decode_splits(
-    record: PlanRecord, files: tuple[InputFile, ...]
-) -> tuple[tuple[Split, ...], Split]:
-    """The splits and the sample of a plan over these files. Raises Mismatch."""
-
-    def split(rows: tuple[tuple[int, ...], ...]) -> Split:
-        return tuple(_piece(row, files) for row in rows)
-
-    return tuple(split(rows) for rows in record.splits), split(record.sample)
-
-
-def _piece(row: tuple[int, ...], files: tuple[InputFile, ...]) -> Piece:
-    if len(row) != 3 or row[0] >= len(files):
-        raise Mismatch(f"{list(row)} is no piece of {len(files):,} files")
-    piece = Piece(files[row[0]], row[1], row[2])
-    if words := piece.violation():
-        raise Mismatch(words)
-    return piece
+def encode_plan(description: JobDescription, splits: tuple[Split, ...], sample: Split) -> bytes:
+    """A range for a task, however many files it reads."""
+    return checked.encode({"description": description, "splits": splits, "sample": sample})
 
 
 def decode_attempt(found: Any) -> tuple[AttemptId, ManifestRecord]:

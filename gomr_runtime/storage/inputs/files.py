@@ -7,13 +7,14 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.model.addresses import check_input
 from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of
+from gomr_runtime.model.file_table import collect
 from gomr_runtime.model.job import InputFile
 from gomr_runtime.storage.inputs.selection import NOTHING, Own, is_glob, select, split_glob
 from gomr_runtime.storage.success import MAX_BYTES
@@ -29,7 +30,7 @@ def resolve(
     lister: Lister | None = None,
     stdin: BinaryIO | None = None,
     own: Own = NOTHING,
-) -> list[InputFile]:
+) -> Sequence[InputFile]:
     """Return the files named by `inputs` in input order: that of the command line, inside one
     argument by bytes of `source`.
 
@@ -46,9 +47,10 @@ def resolve(
     Raises:
         UsageError: Something is missing, unreadable or no file; standard input is not touched.
     """
-    resolved = [None if name == "-" else _resolve_one(name, lister, own) for name in inputs]
-    copied = _copy_stdin(stdin_copy, stdin) if None in resolved else []
-    return [file for files in resolved for file in (copied if files is None else files)]
+    found = [None if name == "-" else collect(_resolve_one(name, lister, own)) for name in inputs]
+    copied = _copy_stdin(stdin_copy, stdin) if None in found else []
+    resolved = [copied if files is None else files for files in found]
+    return resolved[0] if len(resolved) == 1 else collect(chain.from_iterable(resolved))
 
 
 def own_directories(output: str | Path, store: str) -> Own:
@@ -61,11 +63,11 @@ def own_directories(output: str | Path, store: str) -> Own:
     return Own(_identity(output), None if "://" in store else _identity(store))
 
 
-def _resolve_one(name: str, lister: Lister | None, own: Own) -> list[InputFile]:
+def _resolve_one(name: str, lister: Lister | None, own: Own) -> Iterable[InputFile]:
     if name.startswith("s3://"):
         if lister is None:
             raise UsageError(f"--input {name}: reading s3:// needs the settings of an S3 store")
-        return list(lister(name))
+        return lister(name)
     try:
         check_input(name)
     except ValueError as error:
@@ -87,35 +89,20 @@ def _resolve_one(name: str, lister: Lister | None, own: Own) -> list[InputFile]:
     return [tree.file(name, name)]
 
 
-@dataclass(frozen=True, slots=True)
-class LocalEntry:
-    """A name in a directory of this machine."""
-
-    found: os.DirEntry[str]
-
-    @property
-    def name(self) -> str:
-        return self.found.name
-
-    def is_folder(self) -> bool:
-        try:
-            return self.found.is_dir()
-        except OSError as error:  # a link that leads to itself
-            raise _refused(self.found.path, error) from None
-
-
 class LocalTree:
     """The files of this machine, as a `selection.Tree`."""
 
-    def entries(self, folder: str) -> list[LocalEntry]:
+    def entries(self, folder: str) -> list[str]:
         try:
             with os.scandir(folder) as entries:
-                return [LocalEntry(entry) for entry in entries]
+                names = [f"{entry.name}/" if _is_folder(entry) else entry.name for entry in entries]
         except OSError as error:
             raise _refused(folder, error) from None
+        names.sort(key=os.fsencode)
+        return names
 
     def path(self, folder: str, name: str) -> str:
-        return os.path.join(folder, name)
+        return f"{folder}{name}" if folder.endswith("/") else f"{folder}/{name}"
 
     def identity(self, folder: str) -> Hashable:
         try:
@@ -141,6 +128,13 @@ class LocalTree:
             version_of(status),
             content_of(head),
         )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: it is refused if it is to be read
+        return False
 
 
 def _read_regular(path: str, most: int) -> tuple[os.stat_result, bytes]:

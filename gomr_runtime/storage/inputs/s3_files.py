@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from gomr_runtime.errors import StorageError, UsageError
 from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of
+from gomr_runtime.model.file_table import Collector, collect
 from gomr_runtime.model.job import InputFile
 from gomr_runtime.storage.base import ObjectInfo, Store
 from gomr_runtime.storage.inputs.selection import Own, is_glob, select, split_glob
@@ -20,7 +22,7 @@ from gomr_runtime.storage.success import MAX_BYTES
 
 def list_inputs(
     url: str, settings: S3Settings | None = None, *, own_store: str = ""
-) -> list[InputFile]:
+) -> Sequence[InputFile]:
     """Return the inputs at `s3://bucket/prefix`, in order of the bytes of their names.
 
     An object of exactly that key is the one input, its `source` the URL. Otherwise the address is
@@ -41,18 +43,18 @@ def list_inputs(
     return inputs_in(S3Store(bucket, "", settings or S3Settings.from_env()), url, own_store)
 
 
-def inputs_in(store: Store, url: str, own_store: str = "") -> list[InputFile]:
+def inputs_in(store: Store, url: str, own_store: str = "") -> Sequence[InputFile]:
     """Return the inputs at `url`, as `list_inputs` does, from the bucket in `store`."""
     bucket, prefix = split_s3_url(url)
     if prefix and not url.endswith("/") and (exact := _exact(store, prefix)):
-        files = [InputFile(url, exact.key, exact.size, version=exact.version)]
+        files: Iterable[InputFile] = [InputFile(url, exact.key, exact.size, version=exact.version)]
     else:
         root, pattern = split_glob(prefix) if is_glob(prefix) else (prefix, ["**"])
         tree = _BucketTree(store, root, url)
-        if not tree.entries(root):
+        if not tree.count:
             raise UsageError(f"--input {url}: no objects there")
         files = select(tree, url, root, pattern, Own(store=_folder_in(bucket, own_store)))
-    return list(at_once(lambda file: _looked_into(store, bucket, file), files))
+    return collect(at_once(partial(_looked_into, store, bucket), files))
 
 
 def _exact(store: Store, key: str) -> ObjectInfo | None:
@@ -72,42 +74,37 @@ def _folder_in(bucket: str, url: str) -> str | None:
     return prefix if its_bucket == bucket else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """An object, or a folder of objects, by its last name."""
-
-    name: str
-    found: ObjectInfo | None = None  # None for a folder
-
-    def is_folder(self) -> bool:
-        return self.found is None
-
-
 class _BucketTree:
-    """The objects below one folder of a bucket, as a `selection.Tree`."""
+    """The objects below one folder of a bucket, as a `selection.Tree`: their list, as it came."""
 
     def __init__(self, store: Store, root: str, url: str) -> None:
         self._store = store
-        self._url = url
-        self._folders: dict[str, dict[tuple[str, bool], _Name]] = {root: {}}
-        self._objects: dict[str, ObjectInfo] = {}
-        for info in _without_markers(store.list(f"{root}/" if root else "")):
-            self._add(root, info)
+        self._firsts: list[str] = []  # keys, of each block of the list
+        collector = Collector()
+        above = f"{root}/" if root else ""
+        for info in _without_markers(store.list(above)):
+            below = info.key[len(above) :]
+            if below.startswith("/") or "//" in below:
+                raise UsageError(f"--input {url}: the key {info.key!r} has an empty part")
+            if collector.is_at_block():
+                self._firsts.append(info.key)
+            collector.add(InputFile(info.key, "", info.size, version=info.version))
+        self._objects = collector.finish()
 
-    def _add(self, root: str, info: ObjectInfo) -> None:
-        self._objects[info.key] = info
-        folder = root
-        *above, name = info.key[len(root) + bool(root) :].split("/")
-        if "" in above:
-            raise UsageError(f"--input {self._url}: the key {info.key!r} has an empty part")
-        for inner in above:
-            self._folders[folder].setdefault((inner, True), _Name(inner))
-            folder = self.path(folder, inner)
-            self._folders.setdefault(folder, {})
-        self._folders[folder][name, False] = _Name(name, info)
+    @property
+    def count(self) -> int:
+        """How many objects there are."""
+        return len(self._objects)
 
-    def entries(self, folder: str) -> list[_Name]:
-        return list(self._folders[folder].values())
+    def entries(self, folder: str) -> list[str]:
+        above = f"{folder}/" if folder else ""
+        names: list[str] = []
+        end = self._position(f"{folder}0") if folder else len(self._objects)  # "0" follows "/"
+        for file in self._objects.between(self._position(above), end):
+            name, slash, _ = file.source[len(above) :].partition("/")
+            if not names or names[-1] != name + slash:
+                names.append(name + slash)
+        return names
 
     def path(self, folder: str, name: str) -> str:
         return f"{folder}/{name}" if folder else name
@@ -116,11 +113,19 @@ class _BucketTree:
         return folder
 
     def file(self, path: str, source: str) -> InputFile:
-        info = self._objects[path]
-        return InputFile(source, path, info.size, version=info.version)
+        found = self._objects[self._position(path)]
+        return InputFile(source, path, found.size, version=found.version)
 
     def read(self, path: str) -> bytes:
         return _first_bytes(self._store, path, MAX_BYTES)
+
+    def _position(self, key: str) -> int:
+        """The number of the first object that is not before that key."""
+        block = max(0, bisect_right(self._firsts, key) - 1)
+        if not self._firsts:
+            return 0
+        before = sum(row.count for row in self._objects.blocks[:block])
+        return before + bisect_left(self._objects.of_block(block), key, key=lambda f: f.source)
 
 
 def _without_markers(found: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:

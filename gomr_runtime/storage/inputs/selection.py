@@ -30,21 +30,15 @@ SKIPPED = "names that begin with . or _ are skipped"
 _GLOB = re.compile(r"[*?[]")
 _EVERYTHING = ("**",)
 
-
-class Entry(Protocol):
-    """A file or folder by its name."""
-
-    @property
-    def name(self) -> str: ...
-
-    def is_folder(self) -> bool:
-        """Symbolic links are followed. Raises UsageError when that cannot be told."""
+Pattern = tuple[str, ...]
 
 
 class Tree(Protocol):
     """Where files lie. Every method raises UsageError for what cannot be read."""
 
-    def entries(self, folder: str) -> Sequence[Entry]: ...
+    def entries(self, folder: str) -> list[str]:
+        """The names in the folder in order of their bytes, a `/` behind those of folders. Symbolic
+        links are followed."""
 
     def path(self, folder: str, name: str) -> str: ...
 
@@ -82,8 +76,8 @@ def split_glob(pattern: str) -> tuple[str, list[str]]:
 
 def select(
     tree: Tree, argument: str, root: str, pattern: Sequence[str] = _EVERYTHING, own: Own = NOTHING
-) -> list[InputFile]:
-    """Return the files below `root` that match, by the bytes of their path from there.
+) -> Iterator[InputFile]:
+    """Find the files below `root` that match, by the bytes of their path from there.
 
     Args:
         tree: Where they lie.
@@ -93,14 +87,14 @@ def select(
             everything below it.
         own: What belongs to the run itself.
 
-    Returns:
-        Each file once. It is empty for the output of a job without parts alone.
+    Yields:
+        Each file once. There is none for the output of a job without parts alone.
 
     Raises:
         UsageError: Nothing matches, an output is not whole, outputs are mixed with other files,
-            or the root is the run's own.
+            or the root is the run's own. It may come after the last file.
     """
-    return _Selection(tree, argument, own).of(root, list(pattern))
+    return _Selection(tree, argument, own).of(root, tuple(pattern))
 
 
 class _Selection:
@@ -114,15 +108,16 @@ class _Selection:
         self._other = ""  # a file that belongs to no output
         self._outputs: dict[str, str] = {}  # runs by the folder of their output
         self._without_parts = False  # whether there is an output that has none
-        self._known: dict[str, dict[str, InputFile] | None] = {}  # `_parts` by folder
 
-    def of(self, root: str, pattern: list[str]) -> list[InputFile]:
+    def of(self, root: str, pattern: Pattern) -> Iterator[InputFile]:
         identity = self._tree.identity(root)
         if identity in self._skipped:
             what = "output" if identity == self._own.output else "store"
             raise self._refusal(f"it is the run's own --{what}: give that a folder of its own")
-        # `**` can reach a file in several ways.
-        found = {file.source: file for file in self._matches(root, "", pattern, ())}
+        found = False
+        for file in self._matches(root, "", {pattern}, ()):
+            found = True
+            yield file
         if self._outputs and self._other:
             folder, run = next(iter(self._outputs.items()))
             raise self._refusal(
@@ -130,52 +125,49 @@ class _Selection:
                 "what is to be read, each by an --input of its own"
             )
         if not found and not self._without_parts:
-            what = "there is no file in it" if pattern == [*_EVERYTHING] else "no file matches"
+            what = "there is no file in it" if pattern == _EVERYTHING else "no file matches"
             raise self._refusal(f"{what} ({SKIPPED})")
-        return [found[source] for source in sorted(found, key=os.fsencode)]
 
     def _matches(
-        self, folder: str, relative: str, pattern: list[str], above: tuple[Hashable, ...]
+        self, folder: str, relative: str, patterns: set[Pattern], above: tuple[Hashable, ...]
     ) -> Iterator[InputFile]:
-        """Files below `folder`; `above` are the folders on the way down.
+        """Files below `folder` that one of the patterns takes; `above` are the folders on the way
+        down.
 
         Symbolic links are followed, except one that leads back up: it would never end.
         """
         identity = self._tree.identity(folder)
         if identity in above or identity in self._skipped:
             return
-        here, rest = (pattern[0], pattern[1:]) if pattern else ("**", [])
-        if here == "**" and rest:
-            yield from self._matches(folder, relative, rest, above)
-        accepts = re.compile(fnmatch.translate("*" if here == "**" else here)).match
+        steps = [_Step(pattern) for pattern in _with_none_for_any(patterns)]
         entries = self._tree.entries(folder)
-        parts = self._parts(folder, entries, wanted=not rest)
+        parts = self._parts(folder, entries, wanted=not all(step.rest for step in steps))
         if parts is not None:
-            for name, file in parts.items() if not rest else ():
-                if accepts(name):
+            for name, file in parts.items():
+                if any(not step.rest and step.accepts(name) for step in steps):
                     yield dataclasses.replace(file, source=relative + name)
             return
         for entry in entries:
-            if _is_hidden(entry.name, here) or not accepts(entry.name):
+            name = entry.removesuffix("/")
+            taking = [step for step in steps if step.takes(name)]
+            if not taking:
                 continue
-            path, source = self._tree.path(folder, entry.name), relative + entry.name
-            if entry.is_folder():
-                below = pattern if here == "**" else rest
-                yield from self._matches(path, f"{source}/", below, (*above, identity))
-            elif not rest:
+            path = self._tree.path(folder, name)
+            if entry != name:
+                below = {step.below for step in taking}
+                yield from self._matches(path, relative + entry, below, (*above, identity))
+            elif not all(step.rest for step in taking):
                 self._other = self._other or path
-                yield self._tree.file(path, source)
+                yield self._tree.file(path, relative + name)
 
     def _parts(
-        self, folder: str, entries: Sequence[Entry], *, wanted: bool
+        self, folder: str, entries: Sequence[str], *, wanted: bool
     ) -> dict[str, InputFile] | None:
         """The parts of the output in the folder, by name; None where it is no output.
 
         wanted: Whether files of the folder are to be read, and not only of folders below it.
         """
-        if folder in self._known:
-            return self._known[folder]
-        names = {e.name for e in entries if _is_of_output(e.name) and not e.is_folder()}
+        names = set(filter(_is_of_output, entries))
         parts = sorted(names - {NAME})
         success = self._success(folder, parts) if NAME in names else None
         if success is None:
@@ -188,9 +180,8 @@ class _Selection:
             return None
         self._outputs[folder] = success.run
         self._without_parts |= not success.parts
-        found = {p.name: self._part(folder, p.name, p.size, names) for p in success.parts}
-        self._known[folder] = found
-        return found
+        listed = sorted(success.parts, key=lambda part: os.fsencode(part.name))
+        return {p.name: self._part(folder, p.name, p.size, names) for p in listed}
 
     def _success(self, folder: str, parts: list[str]) -> Success | None:
         """What `_SUCCESS` says; None for that of another program, which has files of its own."""
@@ -215,9 +206,30 @@ class _Selection:
         return UsageError(f"--input {self._argument}: {cause}")
 
 
+class _Step:
+    """What a pattern says of the names in one folder."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        here, self.rest = (pattern[0], pattern[1:]) if pattern else ("**", ())
+        self.below = pattern if here == "**" else self.rest
+        self.accepts = re.compile(fnmatch.translate("*" if here == "**" else here)).match
+        self._open_to = here[:1]  # what is hidden, unless the pattern begins alike
+
+    def takes(self, name: str) -> bool:
+        hidden = name.startswith((".", "_")) and name[0] != self._open_to
+        return not hidden and self.accepts(name) is not None
+
+
+def _with_none_for_any(patterns: set[Pattern]) -> set[Pattern]:
+    """The patterns, and those that they are where `**` stands for no folder."""
+    every = set(patterns)
+    for pattern in patterns:
+        rest = pattern
+        while rest[:1] == _EVERYTHING and rest[1:]:
+            rest = rest[1:]
+            every.add(rest)
+    return every
+
+
 def _is_of_output(name: str) -> bool:
     return name == NAME or bool(PART_NAME.fullmatch(name))
-
-
-def _is_hidden(name: str, pattern: str) -> bool:
-    return name.startswith((".", "_")) and not pattern.startswith(name[:1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import http.client
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,7 +24,6 @@ from gomr_runtime.system.os_errors import os_cause
 
 if TYPE_CHECKING:
     from gomr_runtime.model.blob import Blob
-    from gomr_runtime.model.job import Piece
 
 VALID_SECONDS = 7 * 86_400  # the most that S3 takes, and as long as temporary keys of MinIO hold
 SIGNATURE_BYTES = 32
@@ -99,20 +98,15 @@ class GrantedReads:
 
         return AheadBlob(StoredBlob(location, size, view, version), until)
 
-    def of_task(self, pieces: Sequence[Piece], query: str, signatures: bytes) -> TaskReads:
-        """What was signed for a task, as `ReadGrants` says it of the pieces' locations.
+    def of_task(self, pieces: int, query: str, signatures: bytes) -> TaskReads:
+        """What was signed for a task of so many pieces, as `ReadGrants` says it of their locations.
 
         Raises:
             DataError: There is not one signature for each piece.
         """
-        if len(signatures) != len(pieces) * SIGNATURE_BYTES:
+        if len(signatures) != pieces * SIGNATURE_BYTES:
             raise DataError("the master's message is damaged: not one signature for each piece")
-        granted = {}
-        for number, piece in enumerate(pieces):
-            signature = signatures[number * SIGNATURE_BYTES : (number + 1) * SIGNATURE_BYTES]
-            if any(signature):
-                granted[piece.file.location] = signature
-        return TaskReads(self, query, granted)
+        return TaskReads(self, query, signatures)
 
     def target(self, location: str, query: str, signature: bytes) -> str:
         """Path and query of a signed request."""
@@ -193,16 +187,16 @@ class GrantedReads:
 class TaskReads:
     """What one task may read by signatures: the `Granted` of its `TaskBlobs`."""
 
-    def __init__(self, reads: GrantedReads, query: str, granted: Mapping[str, bytes]) -> None:
-        """granted: the signature of each location."""
+    def __init__(self, reads: GrantedReads, query: str, signatures: bytes) -> None:
+        """signatures: of the pieces of the task, one after another."""
         self._reads = reads
         self._query = query
-        self._granted = granted
+        self._signatures = signatures
 
-    def open(self, location: str, until: int | None) -> Blob | None:
-        """As `GrantedReads.open`; None for what is not of the task."""
-        signature = self._granted.get(location)
-        if signature is None:
+    def open(self, location: str, number: int, until: int | None) -> Blob | None:
+        """As `GrantedReads.open`, of the piece of that number; None where nothing was signed."""
+        signature = self._signatures[number * SIGNATURE_BYTES : (number + 1) * SIGNATURE_BYTES]
+        if not any(signature):
             return None
         target = self._reads.target(location, self._query, signature)
         return self._reads.open(location, target, until)

@@ -8,6 +8,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def test_what_a_file_is_is_told_alike_from_disk_and_from_s3(store: S3Store, tmp_
         store.put(f"in/{number}", content)
         (tmp_path / f"{number}").write_bytes(content)
 
-    def told(files: list[InputFile]) -> list[tuple[str, int, str, str]]:
+    def told(files: Sequence[InputFile]) -> list[tuple[str, int, str, str]]:
         return [(file.source, file.size, file.compression, file.content) for file in files]
 
     assert told(list_inputs(f"{store.url}/in")) == told(resolve([str(tmp_path)]))

@@ -22,12 +22,12 @@ from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import DataError, StorageError
 from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blob
+from gomr_runtime.model.file_table import FEW, collect
 from gomr_runtime.model.job import InputFile, JobSpec, Piece, Summary, TaskSpec
 from gomr_runtime.runs.submit import submit
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
 from gomr_runtime.storage.inputs.s3_files import list_inputs
 from gomr_runtime.storage.open_store import open_store
-from gomr_runtime.storage.pieces import is_large
 from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.storage.s3.signed_reads import GrantedReads, ReadGrants
 from gomr_runtime.system.file_blob import version_of
@@ -61,10 +61,10 @@ def reads(server: MinioServer, *locations: str) -> Iterator[TaskBlobs]:
     grants = ReadGrants(reader, URL)
     signatures = grants.signatures(piece.file.location for piece in pieces)
     soon = replace(workers, retry_seconds=1.0)
-    task = TaskSpec("mine", "map", 0, 1, "nonce", pieces=tuple(pieces))
+    task = TaskSpec("mine", "map", 0, 1, "nonce")
     with GrantedReads(soon, URL) as opens:
-        granted = opens.of_task(pieces, grants.query, signatures)
-        yield TaskBlobs(StoreBlobs(open_store(URL, soon), soon), task, granted)
+        granted = opens.of_task(len(pieces), grants.query, signatures)
+        yield TaskBlobs(StoreBlobs(open_store(URL, soon), soon), task, pieces, granted)
 
 
 def own_keys(server: MinioServer) -> StoreBlobs:
@@ -196,7 +196,7 @@ def test_a_run_whose_workers_have_keys_to_it_alone(minio: MinioServer, folder: P
     they travel through the store."""
     truth = open_store(URL, minio.settings)
     words: Counter[str] = Counter()
-    for number, name in enumerate([*NAMES, *(f"{n:03}-{'long' * 45}" for n in range(600))]):
+    for number, name in enumerate([*NAMES, *(f"{n:03}-{'long' * 45}" for n in range(FEW))]):
         minio.put_raw(BUCKET, f"given/{name}", f"w{number % 7} all\n".encode())
         words.update([f"w{number % 7}", "all"])
     (local := folder / "local.txt").write_text("all local\n")
@@ -207,8 +207,7 @@ def test_a_run_whose_workers_have_keys_to_it_alone(minio: MinioServer, folder: P
     mine = InputFile("local.txt", str(local), 10, version=version_of(local.stat()))
     uploaded = upload(truth, "mine", [mine], lambda _: None).files  # type: ignore[arg-type]
     files = (*list_inputs(f"{URL}/given/", minio.settings), *uploaded)
-    assert is_large(tuple(Piece(file, 0, file.size) for file in files))
-    spec = replace(spec, run="mine", files=files, workers=1, mappers=1)
+    spec = replace(spec, run="mine", files=collect(files), workers=1, mappers=1)
     truth.delete(layout.run_prefix("mine"))
     summary = run_with_keys(minio, spec, job, folder)
     assert summary.state == "succeeded"

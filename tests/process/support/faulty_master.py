@@ -1,8 +1,7 @@
 """Runs a module as `python -P -m MODULE ...` does; the master does what FAULT says, once.
 
-FAULT is `kill`, `stop`, `delay` or `fail`, `before` or `after`, and the end of a key or a folder in
-it: at the first time that any master writes there it kills or stops itself, or the write takes
-`DELAY` seconds or fails. FAULT_FLAG then has the moment, on the clock that all
+FAULT is `kill` or `stop`, `before` or `after`, and the end of a key: at the first time that any
+master writes there it kills or stops itself. FAULT_FLAG then has the moment, on the clock that all
 processes share. Workers notice a peer that stands still after two seconds instead of fifteen.
 """
 
@@ -23,7 +22,6 @@ KEEPALIVE = {
     "grpc.http2.ping_timeout_ms": 1_000,
 }
 ACTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
-DELAY = 3.0  # many heartbeats
 
 
 def strike(act: str) -> None:
@@ -33,14 +31,7 @@ def strike(act: str) -> None:
             file.write(str(time.monotonic()))
     except FileExistsError:
         return
-    if act == "delay":
-        time.sleep(DELAY)
-    elif act == "fail":
-        from gomr_runtime.errors import StorageError
-
-        raise StorageError("the store said no")
-    else:
-        os.kill(os.getpid(), ACTS[act])
+    os.kill(os.getpid(), ACTS[act])
 
 
 def around(write: Callable[..., Any], act: str, moment: str, end: str) -> Callable[..., Any]:
@@ -48,7 +39,7 @@ def around(write: Callable[..., Any], act: str, moment: str, end: str) -> Callab
 
     def run(store: Any, first: str, *rest: Any) -> Any:
         key = rest[0] if write.__name__ == "copy" else first
-        meant = key.endswith(end) or f"/{end}/" in key
+        meant = key.endswith(end)
         if moment == "before" and meant:
             strike(act)
         result = write(store, first, *rest)

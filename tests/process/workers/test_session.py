@@ -22,6 +22,7 @@ from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
+from gomr_runtime.model.file_table import collect
 from gomr_runtime.model.job import (
     Format,
     InputFile,
@@ -34,10 +35,12 @@ from gomr_runtime.model.job import (
     TaskSpec,
     to_json,
 )
+from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.rpc import connection
 from gomr_runtime.rpc.client import RunClient
+from gomr_runtime.runs.submit import with_table
 from gomr_runtime.storage.open_store import open_store
-from gomr_runtime.storage.pieces import read_pieces
+from gomr_runtime.storage.stored_run import read_job
 
 RUN = "run-1"
 TOKEN, WORKER_TOKEN = "correct horse", "battery staple"
@@ -52,7 +55,7 @@ class Master:
     def __init__(self, folder: Path, job: JobSpec) -> None:
         self.folder = folder
         self.store = open_store(str(folder / "store"))
-        self.store.put(layout.job(RUN), to_json(job))
+        self.store.put(layout.job(RUN), to_json(with_table(self.store, job)))
         (folder / "token").write_text(TOKEN)
         (folder / "worker-token").write_text(WORKER_TOKEN)
         self.sockets = Path(tempfile.mkdtemp(prefix="m-", dir="/tmp"))
@@ -157,7 +160,7 @@ def job_of(folder: Path, files: int = 1, mappers: int = 1) -> JobSpec:
         if files < 10:
             path.write_text("a\n")
         found.append(InputFile(path.name, str(path), 2))
-    return JobSpec(RUN, tuple(found), 1, mappers, 1, SHA, "worker.py", heartbeat=0.2, lease=3.0)
+    return JobSpec(RUN, collect(found), 1, mappers, 1, SHA, "worker.py", heartbeat=0.2, lease=3.0)
 
 
 def result_of(master: Master, spec: TaskSpec) -> str:
@@ -399,15 +402,16 @@ def test_N5_a_message_beyond_the_limit_ends_its_stream_alone(
     assert again.hear("finished").finished.state == "succeeded"
 
 
-def test_ten_thousand_pieces_go_through_the_store(tmp_path: Path) -> None:
+def test_a_task_of_ten_thousand_files_is_a_short_message(tmp_path: Path) -> None:
     master = Master(tmp_path, job_of(tmp_path, files=10_000))
     try:
         worker = master.worker()
         worker.register()
         worker.say(next=pb.Next(count=1))
         assign = worker.hear("assign").assign
-        assert assign.ByteSize() < 10_000
-        pieces = read_pieces(master.store, assign.pieces_key)
+        assert assign.ByteSize() < 1_000
+        job = read_job(master.store, RUN)
+        pieces = Pieces(job.files, from_json(TaskSpec, assign.task).ranges)
         assert [piece.file.source for piece in pieces] == [f"in-{n}" for n in range(10_000)]
         worker.close()
     finally:

@@ -34,7 +34,7 @@ def settings(minio: MinioServer, monkeypatch: pytest.MonkeyPatch) -> S3Settings:
 
 def run_on_s3(job: Job, files: tuple[InputFile, ...] = ()) -> dict[str, int]:
     spec = job.spec()
-    with LocalRun(replace(spec, files=spec.files + files), job.program, URL) as run:
+    with LocalRun(replace(spec, files=(*spec.files, *files)), job.program, URL) as run:
         summary = run.watch()
     store = open_store(URL)
     found = {}

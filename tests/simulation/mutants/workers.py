@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
-from gomr_runtime.errors import GomrError
 from gomr_runtime.master.core.assignments import Assignments
-from gomr_runtime.master.core.core import Core
-from gomr_runtime.master.core.effects import Answered, Assign, Perform
-from gomr_runtime.master.journal import Journal
 from gomr_runtime.scheduler.events import (
     WorkerHeard,
     WorkerLeft,
@@ -108,36 +103,7 @@ def losers_go_on_running(original: Any) -> Any:
     return win
 
 
-# What workers have room for, and what a task needs before it starts.
-
-
-@dataclass(frozen=True, slots=True)
-class _SendLater:
-    """Stores something that a task needs, at last; then it is sent."""
-
-    assign: Assign
-
-    def run(self, journal: Journal) -> None:
-        journal.store.put(f"{self.assign.pieces_key}.late", b"")
-
-
-@mutant(Core, "handle")
-def pieces_are_stored_when_their_task_starts(original: Any) -> Any:
-    """A worker is charged for an attempt that is not sent yet, and says that it does not run it."""
-
-    def handle(core: Core, event: Any) -> list[Any]:
-        duty: Any = event.duty if isinstance(event, Answered) else None
-        if isinstance(duty, _SendLater):
-            return [] if isinstance(event.answer, GomrError) else [duty.assign]
-        effects: list[Any] = original(core, event)
-        return [
-            Perform(_SendLater(effect))  # type: ignore[arg-type]
-            if isinstance(effect, Assign) and effect.pieces_key
-            else effect
-            for effect in effects
-        ]
-
-    return handle
+# What workers have room for.
 
 
 @mutant(EVENTS, WorkerHeard)

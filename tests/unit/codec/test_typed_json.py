@@ -56,9 +56,9 @@ def test_a_field_that_does_not_fit_is_named(change: dict[str, Any], words: str) 
 
 
 def test_a_missing_field_is_named_and_where_it_is() -> None:
-    pieces = [{"file": FILE, "start": 0, "end": 5}, {"file": {"source": "a"}, "start": 0, "end": 1}]
-    spec = {"run": "r", "kind": "map", "index": 0, "attempt": 1, "nonce": "", "pieces": pieces}
-    with pytest.raises(Mismatch, match=r"pieces\[1\]\.file: InputFile lacks location"):
+    ranges = [{"first": 0, "start": 0, "last": 0, "end": 5}, {"first": 1, "start": 0, "end": 5}]
+    spec = {"run": "r", "kind": "map", "index": 0, "attempt": 1, "nonce": "", "ranges": ranges}
+    with pytest.raises(Mismatch, match=r"ranges\[1\]: FileRange lacks last"):
         take(TaskSpec, spec)
 
 

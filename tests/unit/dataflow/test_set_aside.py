@@ -18,7 +18,15 @@ from gomr_runtime.errors import JobFailed
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.journal import Manifest
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import BadRecord, JobSpec, Ledger, Piece, Summary, TaskResult, TaskSpec
+from gomr_runtime.model.job import (
+    BadRecord,
+    FileRange,
+    JobSpec,
+    Ledger,
+    Summary,
+    TaskResult,
+    TaskSpec,
+)
 from gomr_runtime.model.monitor import SLOTS
 from gomr_runtime.runs.progress import summary_text
 from gomr_runtime.storage.inputs.files import resolve
@@ -123,7 +131,7 @@ def test_a_task_tells_of_ten_and_keeps_no_more_in_memory(tmp_path: Path) -> None
     (tmp_path / "scratch").mkdir()
     [file] = resolve([str(tmp_path / "input")])
     spec = JobSpec("r", (file,), 1, 1, 1, "", "w.py", skip_bad_records=10**6)
-    task = TaskSpec("r", "map", 0, 1, "n", (Piece(file, 0, file.size),))
+    task = TaskSpec("r", "map", 0, 1, "n", (FileRange(0, 0, 0, file.size),))
     blobs = LocalBlobs(lambda key: None)
     program = program_of(job(), b"", "w.py")
     scratch, monitor = tmp_path / "scratch", [0] * SLOTS

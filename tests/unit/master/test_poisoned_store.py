@@ -13,7 +13,7 @@ from gomr_runtime.errors import EXIT_ENVIRONMENT, CorruptBlock
 from gomr_runtime.master.journal import Journal, Manifest, Plan
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import Ledger, Piece, Summary, TaskSpec, to_json
+from gomr_runtime.model.job import FileRange, Ledger, Summary, TaskSpec, to_json
 from gomr_runtime.storage.memory import MemoryStore
 from tests.fuzz import honest
 
@@ -28,8 +28,8 @@ def journal() -> Journal:
     found = Journal(store, honest.RUN)
     found.read_job()
     found.take_epoch()
-    pieces = tuple(((Piece(job.files[0], 5 * n, 5 * n + 5),)) for n in range(4))
-    found.write_plan(Plan(honest.DESCRIPTION, tuple(pieces), ()), job.files)
+    splits = tuple(((FileRange(0, 5 * n, 0, 5 * n + 5),)) for n in range(4))
+    found.write_plan(Plan(honest.DESCRIPTION, splits, ()), job.files)
     return found
 
 
@@ -86,11 +86,13 @@ def test_a_poisoned_manifest_stands_for_nothing_and_its_task_runs_again(
 
 WRONG_PLANS: dict[str, Any] = {
     "no splits": lambda p: p.pop("splits"),
-    "file": lambda p: p["splits"][0][0].__setitem__(0, 1),
-    "negative file": lambda p: p["splits"][0][0].__setitem__(0, -1),
-    "beyond its file": lambda p: p["splits"][0][0].__setitem__(2, 21),
-    "text": lambda p: p["splits"][0][0].__setitem__(1, "0"),
-    "two numbers": lambda p: p["splits"][0][0].pop(),
+    "file": lambda p: p["splits"][0][0].update(first=1, last=1),
+    "negative file": lambda p: p["splits"][0][0].update(first=-1),
+    "beyond its file": lambda p: p["splits"][0][0].update(end=21),
+    "text": lambda p: p["splits"][0][0].update(start="0"),
+    "an end before the start": lambda p: p["splits"][1][0].update(end=4),
+    "without a number": lambda p: p["splits"][0][0].pop("last"),
+    "a number for a range": lambda p: p["splits"][0].__setitem__(0, 5),
     "description": lambda p: p["description"].update(map_only="no"),
     "sample": lambda p: p.update(sample=None),
 }

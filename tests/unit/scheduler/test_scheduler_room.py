@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from gomr_runtime.errors import CorruptBlock, EnvironmentFailed, StorageError
-from gomr_runtime.model.job import InputFile, Piece
+from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.scheduler.commands import FinishRun
 from gomr_runtime.scheduler.events import PlanningBegan, TaskWanted, WorkerHeard
-from gomr_runtime.storage.directory import DirectoryStore
-from gomr_runtime.storage.pieces import (
-    LARGE_BYTES,
-    decode_pieces,
-    encode_pieces,
-    is_large,
-    read_pieces,
-)
 from tests.unit.support.scheduler_script import Script, attempt, only, started
 
 
@@ -77,36 +66,3 @@ def test_a_run_that_is_still_planned_is_not_deserted() -> None:
     (end,) = only(FinishRun, run.tick(2.0))
     assert isinstance(end.error, EnvironmentFailed)
     assert "no worker for 100 s in phase map (none ever came)" in str(end.error)
-
-
-# The pieces of a task, where they are too many for a message.
-
-
-def pieces(count: int, name: str = "in") -> tuple[Piece, ...]:
-    files = (InputFile(f"{name}-{n}", f"/data/{name}-{n}", n, version="v") for n in range(count))
-    return tuple(Piece(file, 0, file.size) for file in files)
-
-
-def test_pieces_are_large_by_what_they_take_in_a_message() -> None:
-    assert not is_large(())
-    assert not is_large(pieces(1_000))
-    assert is_large(pieces(10_000))
-    assert is_large(pieces(LARGE_BYTES // 1_000, "n" * 500))
-    assert not is_large(pieces(5, "n" * 4_000))
-
-
-def test_pieces_come_back_as_they_were() -> None:
-    for some in ((), pieces(3), pieces(1, "\udcff")):
-        assert decode_pieces(encode_pieces(some)) == some
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda d: d[:-1], lambda d: d[:20] + b"7" + d[21:], lambda d: b""]
-)
-def test_damaged_pieces_are_refused(tmp_path: Path, damage: object) -> None:
-    store = DirectoryStore(tmp_path)
-    with pytest.raises(StorageError, match="was there and is gone"):
-        read_pieces(store, "runs/r/pieces/n/map-0")
-    store.put("runs/r/pieces/n/map-0", damage(encode_pieces(pieces(3))))  # type: ignore[operator]
-    with pytest.raises(CorruptBlock, match="is damaged"):
-        read_pieces(store, "runs/r/pieces/n/map-0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,7 @@ class Place:
     def remove(self, name: str) -> None:
         raise NotImplementedError
 
-    def files(self, name: str, output: str = "", store: str = "") -> list[InputFile]:
+    def files(self, name: str, output: str = "", store: str = "") -> Sequence[InputFile]:
         raise NotImplementedError
 
     def sources(self, name: str, output: str = "", store: str = "") -> list[str]:
@@ -60,7 +60,7 @@ class Here(Place):
     def remove(self, name: str) -> None:
         Path(name).unlink()
 
-    def files(self, name: str, output: str = "", store: str = "") -> list[InputFile]:
+    def files(self, name: str, output: str = "", store: str = "") -> Sequence[InputFile]:
         return resolve([name], own=own_directories(output or "no-output", store or "no-store"))
 
 
@@ -79,7 +79,7 @@ class Bucket(Place):
     def remove(self, name: str) -> None:
         self.objects.delete(name)
 
-    def files(self, name: str, output: str = "", store: str = "") -> list[InputFile]:
+    def files(self, name: str, output: str = "", store: str = "") -> Sequence[InputFile]:
         url = "s3://bucket/" + ("" if name == "." else name)
         return inputs_in(self.objects, url, f"s3://bucket/{store}" if store else "")
 

@@ -95,7 +95,7 @@ def test_a_task_reads_ahead_up_to_where_its_pieces_end() -> None:
     plain = InputFile("plain", f"store:{uploaded('plain')}", len(DATA))
     packed = InputFile("packed", f"store:{uploaded('packed')}", len(DATA), "gzip")
     pieces = (Piece(plain, 0, 5000), Piece(packed, 0, 5000))
-    blobs = TaskBlobs(StoreBlobs(store), TaskSpec("r", "map", 0, 1, "n", pieces))
+    blobs = TaskBlobs(StoreBlobs(store), TaskSpec("r", "map", 0, 1, "n"), pieces)
     for name, most in (("plain", 5000), ("packed", len(DATA))):
         blob = blobs.open(f"store:{uploaded(name)}")
         assert blob.read_at(0, 4000) == DATA[:4000]
@@ -115,16 +115,19 @@ def test_a_task_opens_what_its_plan_names(kind: TaskKind, tmp_path: Path) -> Non
         *("runs/other/data/map-0/1-n/map", "runs/r/data/reduce-0/1-n/part", "inputs/other"),
         *("outputs/r/_SUCCESS", "runs/r/data/typed/000001/x", "runs/r2/data/map-0/1-n/map"),
     ]
-    for key in (*named, *maps, *others, uploaded("mine")):
+    for key in (*named, *maps, *others, uploaded("mine"), "runs/r/files/0", "runs/r/files/1"):
         store.put(key, b"data")
     (tmp_path / "secret").write_text("secret")
     pieces = (Piece(InputFile("mine", f"store:{uploaded('mine')}", 4), 0, 4),)
-    task = TaskSpec("r", kind, 0, 1, "n", pieces if kind == "map" else (), named[0], named[1])
-    blobs = TaskBlobs(StoreBlobs(store), task)
-    mine = [*named, *(maps if kind == "reduce" else [uploaded("mine")])]
+    task = TaskSpec("r", kind, 0, 1, "n", (), named[0], named[1])
+    table = "runs/r/files/0"
+    blobs = TaskBlobs(StoreBlobs(store), task, pieces if kind == "map" else (), table=table)
+    mine = [*named, table, *(maps if kind == "reduce" else [uploaded("mine")])]
     for key in mine:
         assert blobs.open(f"store:{key}").read_at(0, 9) == b"data"
-    refused = [f"store:{key}" for key in {*others, *maps, uploaded("mine")} - set(mine)]
+    refused = [
+        f"store:{key}" for key in {"runs/r/files/1", *others, *maps, uploaded("mine")} - set(mine)
+    ]
     places = [str(tmp_path / "secret"), "/proc/self/environ", "s3://bucket/key", "", "store:", "\0"]
     odd = ["store:runs/r/data/map-../../job.json", "store:runs/r/data/map-3/../../job.json"]
     for location in (*refused, *places, *odd):

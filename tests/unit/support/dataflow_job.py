@@ -21,11 +21,11 @@ from gomr_runtime.dataflow.reduce import fan_in, groups, native_merge
 from gomr_runtime.dataflow.shuffle import columns, gather, lists
 from gomr_runtime.laws.books import Facts, check_books
 from gomr_runtime.model.job import (
+    FileRange,
     InputFile,
     JobSpec,
     Ledger,
     MapOutput,
-    Piece,
     TaskKind,
     TaskResult,
     TaskSpec,
@@ -156,7 +156,7 @@ class Job:
             index=index,
             attempt=1,
             nonce="n",
-            pieces=() if kind == "reduce" else (self._piece(kind, index),),
+            ranges=() if kind == "reduce" else (self._range(kind, index),),
             maps_key="maps",
             cuts_key="cuts-0",
             reducers=self.spec.reducers,
@@ -179,11 +179,11 @@ class Job:
         outcome.ledger += result.ledger
         outcome.results.append(result)
 
-    def _piece(self, kind: TaskKind, index: int) -> Piece:
+    def _range(self, kind: TaskKind, index: int) -> FileRange:
         size = self.file.size
         if kind == "sample":
-            return Piece(self.file, 0, size)
-        return Piece(self.file, index * size // self.mappers, (index + 1) * size // self.mappers)
+            return FileRange(0, 0, 0, size)
+        return FileRange(0, index * size // self.mappers, 0, (index + 1) * size // self.mappers)
 
 
 def emitting(records: Sequence[Sequence[Pair]]) -> Callable[[Context, str], None]:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from gomr_runtime.api import formats
 from gomr_runtime.dataflow.input.block import Block
 from gomr_runtime.dataflow.input.reader import offset_of_record, read_blocks
-from gomr_runtime.dataflow.input.splits import plan_splits
 from gomr_runtime.errors import DataError, RecordFailed
 from gomr_runtime.model.job import Format, InputFile, Piece
 from tests.unit.support.bytes_blob import BytesBlob
+from tests.unit.support.planned import plan_splits
 
 BOM = b"\xef\xbb\xbf"
 UNQUOTED = formats.csv(quoted_newlines=False)

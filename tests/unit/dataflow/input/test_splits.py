@@ -15,11 +15,10 @@ from gomr_runtime.dataflow.input.splits import (
     can_split,
     default_mappers,
     default_reducers,
-    plan_splits,
-    sample_pieces,
 )
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import Compression, Format, InputFile, JobDescription, Piece, to_json
+from tests.unit.support.planned import plan_splits, sample_pieces
 
 MIB = 1 << 20
 ALL = [

@@ -108,7 +108,9 @@ class RunOptions:
     mappers: int | None = field(
         default=None,
         metadata=_opt(
-            "map tasks (default: by input size and workers)", inline=True, bounds=(1, 1_000_000)
+            "map tasks (default: by input size, files and workers)",
+            inline=True,
+            bounds=(1, 1_000_000),
         ),
     )
     reducers: int | None = field(

@@ -17,8 +17,8 @@ from gomr_runtime.errors import (
     one_line,
 )
 from gomr_runtime.laws.compatibility import check_content, check_output_format, check_skipping
+from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.driver import Driver
-from gomr_runtime.master.journal import Plan
 from gomr_runtime.master.sessions import Session
 from gomr_runtime.model.job import Failure, JobDescription, JobSpec, TaskFailure, difference
 from gomr_runtime.model.pieces import Split

@@ -14,7 +14,6 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.wire_types import INT64
 from gomr_runtime.errors import GomrError, RunConflict, one_line
 from gomr_runtime.master.clerks import Clerks
-from gomr_runtime.master.core.assignments import attempt_message
 from gomr_runtime.master.core.core import Core
 from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.core.effects import (
@@ -34,8 +33,10 @@ from gomr_runtime.master.core.effects import (
     Yield,
 )
 from gomr_runtime.master.core.ending import with_advice
+from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.master.feed import Feed
-from gomr_runtime.master.journal import Journal, Manifest, Plan
+from gomr_runtime.master.journal import Journal
+from gomr_runtime.master.messages import attempt_message
 from gomr_runtime.master.sessions import Sessions
 from gomr_runtime.model.job import JobSpec, Summary, TaskKind, to_json
 from gomr_runtime.model.pieces import Pieces

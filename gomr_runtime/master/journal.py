@@ -9,7 +9,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from gomr_runtime.errors import (
     StorageError,
 )
 from gomr_runtime.laws.results import asked_of, wrong_result
+from gomr_runtime.master.core.plan import Manifest, Plan, Unfinished
 from gomr_runtime.master.core.records import (
     Mark,
     PlanRecord,
@@ -31,56 +32,24 @@ from gomr_runtime.master.core.records import (
 )
 from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
-from gomr_runtime.model.ids import AttemptId, TaskId
+from gomr_runtime.model.ids import TaskId
 from gomr_runtime.model.job import (
     ColumnType,
     InputFile,
-    JobDescription,
     JobSpec,
     MapOutput,
     Part,
     Summary,
-    TaskResult,
     to_json,
 )
 from gomr_runtime.model.map_list import encode_maps
-from gomr_runtime.model.pieces import Pieces, Split
+from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.parallel import Several
 from gomr_runtime.storage.stored_run import read_job
 from gomr_runtime.storage.success import check_parts, promote
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a run is cut up: decided once, after the first worker described itself."""
-
-    description: JobDescription
-    splits: tuple[Split, ...]
-    sample: Split
-
-    def ranges_of(self, task: TaskId) -> Split:
-        if task.kind == "map":
-            return self.splits[task.index]
-        return self.sample if task.kind == "sample" else ()
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A commit: which attempt of a task won and what it made. generation: how often what the task
-    committed before was proven bad."""
-
-    epoch: int
-    attempt: AttemptId
-    nonce: str
-    result: TaskResult
-    generation: int = 0
-
-
-class Unfinished(StorageError):
-    """It is decided that the run succeeded, but not all of its output is made."""
 
 
 class Journal:

@@ -14,15 +14,10 @@ from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import one_line
 from gomr_runtime.laws.results import asked_of
 from gomr_runtime.master.admission import Admission, Expired, Refusal
-from gomr_runtime.master.core.assignments import (
-    InvalidMessage,
-    attempt_id,
-    read_failure,
-    read_progress,
-    read_result,
-)
+from gomr_runtime.master.core.assignments import InvalidMessage, read_failure, read_result
 from gomr_runtime.master.core.effects import Beaten, Reported
 from gomr_runtime.master.driver import Driver
+from gomr_runtime.master.messages import attempt_id, read_progress
 from gomr_runtime.master.sessions import Session as WorkerSession
 from gomr_runtime.master.sessions import Stream
 from gomr_runtime.model.job import TaskFailure, TaskResult

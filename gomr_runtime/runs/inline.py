@@ -20,7 +20,7 @@ from gomr_runtime.dataflow.profile import stored
 from gomr_runtime.errors import GomrError, JobFailed, UsageError
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.ending import Effort, summarise
-from gomr_runtime.master.journal import Manifest, Plan
+from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId

@@ -20,7 +20,7 @@ from gomr_runtime.dataflow.reduce.fan_in import grouped
 from gomr_runtime.dataflow.reduce.groups import Window
 from gomr_runtime.dataflow.shuffle.cut_points import read_cuts, write_cuts
 from gomr_runtime.errors import CorruptBlock, DataError
-from gomr_runtime.master.journal import Plan as Splits
+from gomr_runtime.master.core.plan import Plan as Splits
 from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import (

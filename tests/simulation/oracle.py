@@ -19,7 +19,8 @@ from gomr_runtime.codec.typed_json import take
 from gomr_runtime.errors import GomrError
 from gomr_runtime.master.core.duties import Conclude
 from gomr_runtime.master.core.effects import Announce, Answered, Assign, Effect, Expire, Perform
-from gomr_runtime.master.journal import Manifest, _decode_manifest
+from gomr_runtime.master.core.plan import Manifest
+from gomr_runtime.master.journal import _decode_manifest
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import TaskId
 from gomr_runtime.model.job import Summary, TaskSpec

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
-from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.typed_json import Mismatch, from_json, shown
 from gomr_runtime.laws.results import Asked, wrong_failure, wrong_result
-from gomr_runtime.master.core.effects import Doing
-from gomr_runtime.master.journal import Plan
+from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import JobSpec, TaskFailure, TaskKind, TaskResult, TaskSpec
@@ -123,25 +121,3 @@ def read_failure(attempt: AttemptId, text: str, asked: Asked) -> TaskFailure:
     if words := wrong_failure(failure, asked):
         raise InvalidMessage(f"{attempt}: a failure that cannot be: {words}")
     return failure
-
-
-def read_progress(message: pb.Progress) -> Doing:
-    """InvalidMessage for what no attempt can have done."""
-    attempt = attempt_id(message.attempt)
-    if not 0 <= message.fraction <= 1 or message.done < 0:
-        raise InvalidMessage(f"{attempt}: done {message.done}, that is {message.fraction:g} of it")
-    return Doing(attempt, message.fraction, message.done)
-
-
-def attempt_id(message: pb.Attempt) -> AttemptId:
-    """InvalidMessage for a kind that does not exist; the scheduler refuses unknown numbers."""
-    kind = KINDS.get(message.kind)
-    if kind is None:
-        raise InvalidMessage(f"no task is of kind {shown(message.kind)}")
-    return AttemptId(TaskId(kind, message.index), message.attempt)
-
-
-def attempt_message(attempt: AttemptId, nonce: str) -> pb.Attempt:
-    return pb.Attempt(
-        kind=attempt.task.kind, index=attempt.task.index, attempt=attempt.attempt, nonce=nonce
-    )

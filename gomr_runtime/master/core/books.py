@@ -10,7 +10,7 @@ from gomr_runtime.errors import JobFailed, LedgerMismatch
 from gomr_runtime.laws.books import Facts, check_books
 from gomr_runtime.laws.columns import Unified, unified, untyped
 from gomr_runtime.laws.results import FIRST
-from gomr_runtime.master.journal import Manifest, Plan
+from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.model import layout
 from gomr_runtime.model.file_table import size_of
 from gomr_runtime.model.ids import TaskId

@@ -33,7 +33,7 @@ from gomr_runtime.master.core.effects import (
     Reported,
     Yield,
 )
-from gomr_runtime.master.journal import Manifest, Unfinished
+from gomr_runtime.master.core.plan import Manifest, Unfinished
 from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import JobSpec, Part, Summary, TaskFailure, TaskSpec, to_json
 from gomr_runtime.model.layout import promoted

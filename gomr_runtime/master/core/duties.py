@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from gomr_runtime.errors import GomrError
-from gomr_runtime.master.journal import Journal, Manifest
+from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import ColumnType, MapOutput, Part, Summary
+
+
+class Records(Protocol):
+    """Where a master keeps what a run comes to: the `Journal`, or what a test has in its place."""
+
+    def commit(self, manifest: Manifest) -> Manifest: ...
+    def seal_maps(self, maps: Sequence[MapOutput]) -> str: ...
+    def type_parts(
+        self, parts: Sequence[Part], types: Sequence[ColumnType]
+    ) -> tuple[Part, ...]: ...
+    def conclude(self, summary: Summary, sources: tuple[str, ...]) -> Summary: ...
+    def write_summary(self, summary: Summary) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +31,8 @@ class Commit:
     attempt: AttemptId
     manifest: Manifest
 
-    def run(self, journal: Journal) -> Manifest:
-        return journal.commit(self.manifest)
+    def run(self, records: Records) -> Manifest:
+        return records.commit(self.manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +41,8 @@ class Seal:
 
     outputs: tuple[MapOutput, ...]
 
-    def run(self, journal: Journal) -> str:
-        return journal.seal_maps(self.outputs)
+    def run(self, records: Records) -> str:
+        return records.seal_maps(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +53,8 @@ class TypeParts:
     parts: tuple[Part, ...]
     types: tuple[ColumnType, ...]
 
-    def run(self, journal: Journal) -> tuple[Part, ...]:
-        return journal.type_parts(self.parts, self.types)
+    def run(self, records: Records) -> tuple[Part, ...]:
+        return records.type_parts(self.parts, self.types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +65,8 @@ class Conclude:
     summary: Summary
     sources: tuple[str, ...] = ()
 
-    def run(self, journal: Journal) -> Summary:
-        return journal.conclude(self.summary, self.sources)
+    def run(self, records: Records) -> Summary:
+        return records.conclude(self.summary, self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +75,8 @@ class WriteSummary:
 
     summary: Summary
 
-    def run(self, journal: Journal) -> None:
-        journal.write_summary(self.summary)
+    def run(self, records: Records) -> None:
+        records.write_summary(self.summary)
 
 
 Duty = Commit | Seal | TypeParts | Conclude | WriteSummary

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gomr_runtime.errors import GomrError, RunConflict
 from gomr_runtime.master.core.duties import Answer, Duty
-from gomr_runtime.master.journal import Manifest, Plan
+from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import Summary, TaskFailure, TaskResult
 from gomr_runtime.model.pieces import Split

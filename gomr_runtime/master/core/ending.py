@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from gomr_runtime.errors import Cancelled, GomrError, StorageError
 from gomr_runtime.master.core.books import Books
-from gomr_runtime.master.journal import Plan
+from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.model.job import JobSpec, Part, Summary
 from gomr_runtime.model.layout import promoted
 

@@ -12,7 +12,7 @@ import pytest
 import gomr_runtime as gomr
 from gomr_runtime.errors import JobFailed, RecordFailed
 from gomr_runtime.master.core.books import Books
-from gomr_runtime.master.journal import Manifest
+from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import JobSpec, Ledger, Summary, TaskResult
 from gomr_runtime.rpc.client import RunClient

@@ -16,7 +16,7 @@ from gomr_runtime.dataflow.map.set_aside import read_set_aside
 from gomr_runtime.dataflow.pairs.pair_batch import check_pairs
 from gomr_runtime.errors import JobFailed
 from gomr_runtime.master.core.books import Books
-from gomr_runtime.master.journal import Manifest
+from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import (
     BadRecord,

@@ -8,7 +8,8 @@ import pytest
 
 from gomr_runtime.errors import CorruptBlock, JobFailed, RunConflict, StorageError
 from gomr_runtime.master.core.books import Books
-from gomr_runtime.master.journal import Journal, Manifest
+from gomr_runtime.master.core.plan import Manifest
+from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import JobSpec, Ledger, MapOutput, Part, Summary, TaskResult, to_json

@@ -8,9 +8,10 @@ import pytest
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import GomrError, JobFailed
+from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
-from gomr_runtime.master.journal import Journal, Plan
+from gomr_runtime.master.journal import Journal
 from gomr_runtime.model.job import Format, JobDescription, JobSpec
 from gomr_runtime.scheduler.state import Phase
 from gomr_runtime.storage.memory import MemoryStore

@@ -10,7 +10,8 @@ import pytest
 
 from gomr_runtime.codec import checked
 from gomr_runtime.errors import EXIT_ENVIRONMENT, CorruptBlock
-from gomr_runtime.master.journal import Journal, Manifest, Plan
+from gomr_runtime.master.core.plan import Manifest, Plan
+from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import FileRange, Ledger, Summary, TaskSpec, to_json

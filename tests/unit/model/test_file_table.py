@@ -21,7 +21,8 @@ from gomr_runtime.dataflow.input.splits import default_mappers, plan_sample, pla
 from gomr_runtime.errors import CorruptBlock
 from gomr_runtime.master.core.core import Core
 from gomr_runtime.master.core.effects import Assign, Planned
-from gomr_runtime.master.journal import Journal, Plan
+from gomr_runtime.master.core.plan import Plan
+from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
 from gomr_runtime.model.file_table import (
     BLOCK_FILES,

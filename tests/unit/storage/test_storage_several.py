@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from gomr_runtime.master.journal import Journal, Manifest
+from gomr_runtime.master.core.plan import Manifest
+from gomr_runtime.master.journal import Journal
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import Ledger, TaskResult
 from gomr_runtime.storage.memory import MemoryStore

@@ -12,17 +12,27 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
-from io import FileIO
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from gomr_runtime.errors import StorageError
 from gomr_runtime.storage.base import ObjectInfo, Pieces
 from gomr_runtime.storage.keys import check_key, check_prefix, check_range
+from gomr_runtime.storage.open_folders import (
+    READ,
+    copy,
+    delete_below,
+    info_of,
+    read,
+    remove_empty,
+    step_into,
+    walk,
+    write_all,
+    write_new,
+)
 from gomr_runtime.system.file_system import UNSUPPORTED, place_new, sync
 from gomr_runtime.system.os_errors import os_cause
 from gomr_runtime.system.own_files import make_private
@@ -31,9 +41,6 @@ IN_THE_MAKING = ".tmp"  # below the root, so on its file system; no key can name
 STALE_SECONDS = 24 * 3600.0
 # A folder may vanish under a writer while somebody deletes its last object: then begin again.
 TRIES = 1_000
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def path_of(url: str) -> Path:
@@ -71,7 +78,7 @@ class DirectoryStore:
             try:
                 size = os.fstat(file).st_size
                 end = size if length is None else min(size, start + length)
-                return _read(file, start, end)
+                return read(file, start, end)
             finally:
                 os.close(file)
 
@@ -80,20 +87,20 @@ class DirectoryStore:
         with self._errors("read", key):
             file = self._open_file(key)
             try:
-                return _info(key, os.fstat(file))
+                return info_of(key, os.fstat(file))
             finally:
                 os.close(file)
 
     def put(self, key: str, data: bytes) -> None:
         check_key(key)
         with self._errors("write", key), self._temporary() as temporary:
-            _write_new(temporary, data)
+            write_new(temporary, data)
             self._place(key, lambda name, folder: os.rename(temporary, name, dst_dir_fd=folder))
 
     def put_file(self, key: str, path: Path) -> None:
         check_key(key)
         with self._errors("write", key):
-            source = os.open(path, _READ)
+            source = os.open(path, READ)
             try:
                 if not stat.S_ISREG(os.fstat(source).st_mode):
                     raise StorageError(f"cannot write {key}: {path} is not a regular file")
@@ -111,7 +118,7 @@ class DirectoryStore:
             with file:
                 for data in pieces():  # whose errors are no error of writing
                     with self._errors("write", key):
-                        _write_all(file, data)
+                        write_all(file, data)
                 with self._errors("write", key):
                     sync(file.fileno())
             with self._errors("write", key):
@@ -120,7 +127,7 @@ class DirectoryStore:
     def create(self, key: str, data: bytes) -> bool:
         check_key(key)
         with self._errors("create", key), self._temporary() as temporary:
-            _write_new(temporary, data)
+            write_new(temporary, data)
             for _ in range(16):
                 try:
                     self._place(key, lambda name, to: place_new(temporary, name, to))
@@ -152,7 +159,7 @@ class DirectoryStore:
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 raise
-            _copy(file, path)
+            copy(file, path)
         finally:
             os.close(folder)
 
@@ -167,7 +174,7 @@ class DirectoryStore:
             except (FileNotFoundError, NotADirectoryError):
                 return
             try:
-                yield from _walk(folder, f"{above}/" if above else "", beginning)
+                yield from walk(folder, f"{above}/" if above else "", beginning)
             finally:
                 os.close(folder)
 
@@ -181,7 +188,7 @@ class DirectoryStore:
             except (FileNotFoundError, NotADirectoryError):
                 return 0
             try:
-                count = _delete_below(folder, beginning)
+                count = delete_below(folder, beginning)
             finally:
                 os.close(folder)
             self._prune(above)
@@ -197,7 +204,7 @@ class DirectoryStore:
     def _open_file(self, key: str) -> int:
         folder, name = self._open_parent(key)
         try:
-            file = os.open(name, _READ, dir_fd=folder)
+            file = os.open(name, READ, dir_fd=folder)
         finally:
             os.close(folder)
         if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -212,7 +219,7 @@ class DirectoryStore:
     def _open_folder(self, path: str) -> int:
         folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for name in path.split("/") if path else ():
-            folder = _step_into(folder, name)
+            folder = step_into(folder, name)
         return folder
 
     def _make_folder(self, path: str) -> tuple[int, bool]:
@@ -226,7 +233,7 @@ class DirectoryStore:
             except OSError:
                 os.close(folder)
                 raise
-            folder = _step_into(folder, name)
+            folder = step_into(folder, name)
         return folder, made
 
     def _place(self, key: str, step: Callable[[str, int], None], *, durable: bool = True) -> None:
@@ -269,7 +276,7 @@ class DirectoryStore:
             if error.errno != errno.EXDEV:
                 raise
         with self._temporary() as temporary:
-            _copy(source, temporary)
+            copy(source, temporary)
             self._place(
                 key, lambda name, to: os.rename(temporary, name, dst_dir_fd=to), durable=False
             )
@@ -284,7 +291,7 @@ class DirectoryStore:
             except FileNotFoundError:  # somebody else removed it first
                 return
             try:
-                if not _remove_empty(name, folder):
+                if not remove_empty(name, folder):
                     return
             finally:
                 os.close(folder)
@@ -323,111 +330,3 @@ class DirectoryStore:
     def _crosses_link(self, key: str) -> bool:
         names = key.split("/")
         return any(self._root.joinpath(*names[:n]).is_symlink() for n in range(1, len(names) + 1))
-
-
-def _read(file: int, start: int, end: int) -> bytes:
-    """Bytes from `start` to `end` of an open file; a single pread takes at most 2 GiB."""
-    pieces = []
-    while start < end:
-        piece = os.pread(file, end - start, start)
-        if not piece:
-            break
-        pieces.append(piece)
-        start += len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _copy(file: int, path: Path) -> None:
-    """Copy an open file to the new file `path`, durably."""
-    with open(file, "rb", closefd=False) as source, open(path, "xb") as copy:
-        source.seek(0)
-        shutil.copyfileobj(source, copy, 1 << 20)
-        copy.flush()
-        sync(copy.fileno())
-
-
-def _info(key: str, file: os.stat_result) -> ObjectInfo:
-    version = f"{file.st_mtime_ns}-{file.st_size}-{file.st_ino}"
-    return ObjectInfo(key, file.st_size, version)
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    with open(path, "xb", buffering=0) as file:
-        _write_all(file, data)
-        sync(file.fileno())
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
-
-
-def _step_into(folder: int, name: str) -> int:
-    """The folder `name` inside the open `folder`, which is closed."""
-    try:
-        return os.open(name, _FOLDER, dir_fd=folder)
-    finally:
-        os.close(folder)
-
-
-def _walk(folder: int, above: str, beginning: str = "") -> Iterator[ObjectInfo]:
-    """Objects in and below an open folder in key order, one folder in memory at a time."""
-    # "a-b" < "a/c" < "a0": a folder sorts by its name with the slash.
-    names = sorted(
-        f"{name}/" if is_folder else name for name, is_folder in _entries(folder, beginning)
-    )
-    for name in names:
-        try:
-            if not name.endswith("/"):
-                info = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                if stat.S_ISREG(info.st_mode):
-                    yield _info(above + name, info)
-                continue
-            inner = os.open(name, _FOLDER, dir_fd=folder)
-        except FileNotFoundError:  # deleted meanwhile
-            continue
-        try:
-            yield from _walk(inner, above + name)
-        finally:
-            os.close(inner)
-
-
-def _entries(folder: int, beginning: str) -> list[tuple[str, bool]]:
-    """Names in an open folder that begin so, each with whether it is a folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return [
-                (entry.name, entry.is_dir(follow_symlinks=False))
-                for entry in entries
-                if entry.name.startswith(beginning) and not entry.name.startswith(".")
-            ]
-    except FileNotFoundError:  # removed after it was opened
-        return []
-
-
-def _delete_below(folder: int, beginning: str = "") -> int:
-    count = 0
-    for name, is_folder in _entries(folder, beginning):
-        with contextlib.suppress(FileNotFoundError):  # somebody else deletes too
-            if not is_folder:
-                os.unlink(name, dir_fd=folder)
-                count += 1
-                continue
-            inner = os.open(name, _FOLDER, dir_fd=folder)
-            try:
-                count += _delete_below(inner)
-            finally:
-                os.close(inner)
-            _remove_empty(name, folder)
-    return count
-
-
-def _remove_empty(name: str, folder: int) -> bool:
-    try:
-        os.rmdir(name, dir_fd=folder)
-    except OSError as error:
-        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
-            return False
-        raise
-    return True

@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.typed_json import Mismatch, from_json
 from gomr_runtime.dataflow.execute import failure_of
-from gomr_runtime.dataflow.profile import stored
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError
 from gomr_runtime.laws.results import asked_of
-from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blobs
 from gomr_runtime.model.job import (
     JobDescription,
@@ -35,11 +33,10 @@ from gomr_runtime.model.job import (
 from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.rpc import connection
 from gomr_runtime.storage.base import Store
-from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
-from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.system.streams import say
 from gomr_runtime.worker import forkserver
 from gomr_runtime.worker.answers import progress_of, read_answer, read_description
+from gomr_runtime.worker.attempt_files import AttemptFiles, Running, attempt_message, name_of
 from gomr_runtime.worker.channel import BadFrame
 from gomr_runtime.worker.child_handle import Child, Ended, Limits, NotStarted
 from gomr_runtime.worker.child_main import Request
@@ -47,7 +44,7 @@ from gomr_runtime.worker.diagnosis import LAST_LINES, diagnose, record_in_flight
 from gomr_runtime.worker.master_link import Identity, Lost, Session
 
 if TYPE_CHECKING:
-    from gomr_runtime.storage.s3.signed_reads import GrantedReads, TaskReads
+    pass
 
 MOST_MAPS = 2**32 - 1  # in a run: a worker does not know how many there are
 LOADS = 2  # of the worker file, where the first one crashes
@@ -71,25 +68,6 @@ class Settings:
     )
 
 
-@dataclass(slots=True)
-class Running:
-    """An attempt from its assignment to its report."""
-
-    spec: TaskSpec
-    epoch: int
-    reads_query: str = ""
-    reads: bytes = b""
-    pieces: Pieces | None = None
-    blobs: Blobs | None = None
-    child: Child | None = None
-    abandoned: bool = False
-
-    def abandon(self) -> None:
-        self.abandoned = True
-        if self.child is not None:
-            self.child.abandon()
-
-
 class Supervisor:
     """One worker process; `run` returns its exit code."""
 
@@ -97,10 +75,8 @@ class Supervisor:
         self._settings = settings
         self._store = store
         self._job = job
-        self._scratch = settings.scratch.resolve()  # user code may put a link there
         self._local = store.url.startswith("file:")
-        self._blobs = StoreBlobs(store)
-        self._reads: GrantedReads | None = None
+        self._files = AttemptFiles(store, job, settings.scratch, _log)
         self._limits = Limits(job.memory, job.task_timeout)
         self._description: JobDescription | None = None
         self._running: dict[str, Running] = {}
@@ -130,8 +106,7 @@ class Supervisor:
             for task in watched:
                 task.cancel()
             await self._abandon_all()
-            if self._reads is not None:
-                self._reads.close()
+            self._files.close()
 
     async def _work(self) -> int:
         identity = await self._describe()
@@ -197,7 +172,7 @@ class Supervisor:
                 f"the master of epoch {epoch} sent no task: {error}; use one version for both"
             ) from None
         running = Running(spec, epoch, assign.reads_query, assign.reads)
-        self._running[_name(spec)] = running
+        self._running[name_of(spec)] = running
         self._used += 1
         task = asyncio.create_task(self._attempt(running))
         self._tasks.add(task)
@@ -222,7 +197,9 @@ class Supervisor:
                     running.abandon()
             self._session.forget()
             self._epoch = self._session.highest_epoch
-        named = pb.Running(attempts=[_attempt(other.spec) for other in self._running.values()])
+        named = pb.Running(
+            attempts=[attempt_message(other.spec) for other in self._running.values()]
+        )
         self._session.send(pb.WorkerMessage(next=pb.Next(count=self._room, running=named)))
 
     @property
@@ -232,14 +209,14 @@ class Supervisor:
     # Attempts.
 
     async def _attempt(self, running: Running) -> None:
-        name = _name(running.spec)
+        name = name_of(running.spec)
         scratch = self._settings.scratch / name
         room_told = False
         try:
             async with self._slots:
                 outcome = await self._outcome(running, scratch)
             if outcome is not None:
-                await self._store_log(running, outcome)
+                await self._files.store_log(running, outcome)
             self._used -= 1
             room_told = True
             if isinstance(outcome, TaskFailure) and not running.abandoned:
@@ -249,7 +226,7 @@ class Supervisor:
             if not running.abandoned:
                 self._say_room()
             if isinstance(outcome, TaskResult):
-                outcome = await self._publish(running.spec, outcome, scratch)
+                outcome = await self._files.publish(running.spec, outcome, scratch)
             if outcome is not None and not running.abandoned:
                 self._report(running, outcome)
         finally:
@@ -265,7 +242,7 @@ class Supervisor:
         if running.abandoned:
             return None
         try:
-            await asyncio.to_thread(self._prepare, running, scratch)
+            await asyncio.to_thread(self._files.prepare, running, scratch)
         except GomrError as error:
             return failure_of(error, running.spec)
         except OSError as error:
@@ -318,7 +295,7 @@ class Supervisor:
             running.spec,
             self._job,
             self._description.format,
-            running.blobs or cast(Blobs, self._blobs),
+            running.blobs or cast(Blobs, self._files.whole),
             monitor,
         )
         return diagnose(
@@ -330,70 +307,12 @@ class Supervisor:
             child.output.last_lines(LAST_LINES),
         )
 
-    async def _store_log(self, running: Running, outcome: TaskResult | TaskFailure) -> None:
-        """What the attempt printed and why it failed, beside the run's output: the machine and its
-        logs may be gone when somebody looks."""
-        said = running.child.output.text() if running.child else ""
-        if isinstance(outcome, TaskFailure):
-            said = "\n".join(filter(None, (said, outcome.message, outcome.detail)))
-        if not said or (isinstance(outcome, TaskFailure) and outcome.kind == "storage"):
-            return
-        key = layout.log(running.spec.run, f"{_name(running.spec)}.log")
-        try:
-            data = said.encode("utf-8", "backslashreplace")
-            await asyncio.to_thread(self._store.put, key, data)
-        except GomrError as error:
-            _log(f"{running.spec.name}: cannot store what it printed: {error}")
-
-    def _prepare(self, running: Running, scratch: Path) -> None:
-        scratch.mkdir(parents=True)
-        spec, table = running.spec, self._job.table
-        try:
-            pieces = running.pieces = Pieces(self._job.files, spec.ranges)
-        except Mismatch as error:
-            raise EnvironmentFailed(
-                f"{spec.name}: the master sent no task of this job: {error}"
-            ) from None
-        key = layout.files(spec.run, table.sha256) if table else ""
-        granted = self._granted(running, pieces)
-        running.blobs = TaskBlobs(self._blobs, spec, pieces, granted, key)
-
-    def _granted(self, running: Running, pieces: Pieces) -> TaskReads | None:
-        """What the master has signed for the attempt."""
-        if not running.reads_query:
-            return None
-        if self._reads is None:
-            from gomr_runtime.storage.s3.signed_reads import (
-                GrantedReads,  # obstore, where it is used
-            )
-
-            self._reads = GrantedReads(S3Settings.from_env(), self._store.url)
-        return self._reads.of_task(len(pieces), running.reads_query, running.reads)
-
-    async def _publish(
-        self, spec: TaskSpec, result: TaskResult, scratch: Path
-    ) -> TaskResult | TaskFailure:
-        """Put the files where nothing else is ever written; the commit makes them count."""
-        files = []
-        began = time.monotonic()
-        real = await asyncio.to_thread(os.path.realpath, scratch)
-        if Path(real) != self._scratch / scratch.name:
-            return TaskFailure("worker", f"{spec.name}: {scratch} is a link, no folder of ours")
-        for file in result.files:
-            key = layout.attempt_data(spec, file.role)
-            try:
-                await asyncio.to_thread(self._store.put_file, key, Path(file.path))
-            except GomrError as error:
-                return TaskFailure("storage", f"{spec.name}: {error}")
-            files.append(replace(file, path="", key=key))
-        return stored(replace(result, files=tuple(files)), time.monotonic() - began)
-
     def _report(self, running: Running, outcome: TaskResult | TaskFailure) -> None:
         spec = running.spec
         if isinstance(outcome, TaskFailure):
             outcome = replace(outcome, attempt=spec.attempt)
         text = to_json(outcome).decode("utf-8", "surrogateescape")
-        report = pb.Report(attempt=_attempt(spec), epoch=running.epoch)
+        report = pb.Report(attempt=attempt_message(spec), epoch=running.epoch)
         if isinstance(outcome, TaskResult):
             report.result = text
         else:
@@ -425,7 +344,7 @@ class Supervisor:
         for running in self._running.values():
             spec = running.spec
             done, fraction = progress_of(running.child.monitor if running.child else None)
-            progress = pb.Progress(attempt=_attempt(spec), fraction=fraction, done=done)
+            progress = pb.Progress(attempt=attempt_message(spec), fraction=fraction, done=done)
             heartbeat.running.append(progress)
         return heartbeat
 
@@ -445,14 +364,6 @@ class Supervisor:
             self._session.send(pb.WorkerMessage(leave=pb.Leave(reason="SIGTERM")), keep=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._session.settled(), LEAVE_SECONDS)
-
-
-def _attempt(spec: TaskSpec) -> pb.Attempt:
-    return pb.Attempt(kind=spec.kind, index=spec.index, attempt=spec.attempt, nonce=spec.nonce)
-
-
-def _name(spec: TaskSpec) -> str:
-    return f"{spec.name}-{spec.attempt}-{spec.nonce}"
 
 
 def _log(text: str) -> None:

@@ -30,7 +30,7 @@ from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.system import file_system, own_files
 from gomr_runtime.system.local_processes import MARK, LocalProcess, end_marked, part_of
 from gomr_runtime.user_code.worker_file import inspect_worker
-from gomr_runtime.worker.supervisor import Settings, Supervisor
+from gomr_runtime.worker.attempt_files import AttemptFiles
 from tests.unit.publishing.test_publish import finished
 
 SECONDS = 20  # for what must not wait at all
@@ -434,9 +434,9 @@ def test_a_supervisor_sends_no_file_that_user_code_has_exchanged(tmp_path: Path)
     files = (ResultFile("map", str(scratch / "t" / "environ"), 6, "", 0),)
 
     async def publish_it() -> TaskResult | TaskFailure:
-        settings = Settings("r", "unix:none", "token", tmp_path, scratch, 1)
-        supervisor = Supervisor(settings, store, JobSpec("r", (), 1, 1, 1, "", "worker.py"))
-        return await supervisor._publish(spec, TaskResult(files, Ledger()), scratch / "t")
+        job = JobSpec("r", (), 1, 1, 1, "", "worker.py")
+        attempts = AttemptFiles(store, job, scratch, print)
+        return await attempts.publish(spec, TaskResult(files, Ledger()), scratch / "t")
 
     (tmp_path / "elsewhere").mkdir()
     secret = tmp_path / "elsewhere" / "environ"

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import Cancelled
 from gomr_runtime.model.job import Summary
-from gomr_runtime.runs.attached import AttachedRun
 from gomr_runtime.runs.claims import Claim
-from gomr_runtime.runs.local import LocalRun
+from gomr_runtime.runs.handle import RunHandle
 from gomr_runtime.runs.prepare import Prepared
 from gomr_runtime.storage.base import Store
 from gomr_runtime.system.host_lock import HostLock
 
 if TYPE_CHECKING:
     from k8s.images.chosen import Images
-    from k8s.run.cluster_run import ClusterRun
     from k8s.run.target import Target
 
 
@@ -37,7 +35,7 @@ class Session:
         self.store: Store | None = None
         self.claim: Claim | None = None
         self.output: HostLock | None = None  # the output directory, while it is ours
-        self.processes: LocalRun | AttachedRun | ClusterRun | None = None
+        self.processes: RunHandle | None = None
         self.summary: Summary | None = None
         self.success: Path | None = None  # `_SUCCESS`, once the output stands
         self._cancelled = ""

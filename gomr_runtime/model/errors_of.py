@@ -1,9 +1,27 @@
-"""The error that a run ended with."""
+"""How a run ended, as its master tells it, and the error that this is."""
 
 from __future__ import annotations
 
-from gomr_runtime.errors import BY_EXIT_CODE, GomrError, JobFailed
+from gomr_runtime.codec.typed_json import Mismatch, from_json
+from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, JobFailed
 from gomr_runtime.model.job import Summary
+
+
+def summary_of(text: str) -> Summary:
+    """Read the summary that a master tells of.
+
+    Args:
+        text: the summary as JSON.
+
+    Raises:
+        EnvironmentFailed: it is no summary.
+    """
+    try:
+        return from_json(Summary, text)
+    except Mismatch as error:
+        raise EnvironmentFailed(
+            f"the master told no summary: {error}; use one version of GoMR for client and master"
+        ) from None
 
 
 def error_of(summary: Summary) -> GomrError | None:

@@ -11,8 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
-from gomr_runtime.codec.typed_json import Mismatch, from_json
 from gomr_runtime.errors import EnvironmentFailed, GomrError
+from gomr_runtime.model.errors_of import summary_of
 from gomr_runtime.model.job import Summary
 from gomr_runtime.rpc import connection
 from gomr_runtime.system.unforeseen import unforeseen
@@ -190,13 +190,3 @@ class RunClient:
             f"run {self.run}: the master at {self._address} does not answer "
             f"({error.details() or error.code().name}); look at its log"
         )
-
-
-def summary_of(text: str) -> Summary:
-    """The summary that a master tells of. Raises EnvironmentFailed when it is none."""
-    try:
-        return from_json(Summary, text)
-    except Mismatch as error:
-        raise EnvironmentFailed(
-            f"the master told no summary: {error}; use one version of GoMR for client and master"
-        ) from None

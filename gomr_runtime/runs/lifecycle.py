@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import JobSpec, Summary
 from gomr_runtime.publishing.publish import publish
 from gomr_runtime.runs.claims import RunInProgress, claim, logs
+from gomr_runtime.runs.handle import RunHandle, tell
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.runs.prepare import Prepared
 from gomr_runtime.runs.progress import Reporter
 from gomr_runtime.runs.resume import reopen
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.system.host_lock import claim_output
-
-if TYPE_CHECKING:
-    from gomr_runtime._pb import run_pb2 as pb
 
 
 def run_local(prepared: Prepared, progress: Reporter) -> Summary:
@@ -63,7 +60,7 @@ def _watch(prepared: Prepared, job: JobSpec, progress: Reporter) -> Summary:
     """Run the processes of the job to their end."""
     folder = logs(Path(prepared.store), job.run)
     with LocalRun(job, prepared.worker.program, prepared.store, log_folder=folder) as processes:
-        return processes.watch(lambda event: _tell(event, progress))
+        return _told(processes, progress)
 
 
 def _follow(prepared: Prepared, folder: Path, progress: Reporter) -> Summary:
@@ -73,15 +70,13 @@ def _follow(prepared: Prepared, folder: Path, progress: Reporter) -> Summary:
     attached = AttachedRun(prepared.job.run, folder, prepared.store, prepared.output)
     try:
         progress.log("info", f"run {prepared.job.run} is in progress: following it")
-        return attached.watch(lambda event: _tell(event, progress))
+        return _told(attached, progress)
     finally:
         progress.close()
         attached.close()
 
 
-def _tell(event: pb.WatchEvent, progress: Reporter) -> None:
-    kind = event.WhichOneof("body")
-    if kind == "log":
-        progress.log(event.log.level, event.log.text)
-    elif kind == "progress":
-        progress.update(event.progress)
+def _told(run: RunHandle, progress: Reporter) -> Summary:
+    for event in run.events():
+        tell(event, progress)
+    return run.result()

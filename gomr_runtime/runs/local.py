@@ -31,14 +31,15 @@ from gomr_runtime.errors import (
     GomrError,
     RunConflict,
 )
+from gomr_runtime.model.errors_of import error_of, summary_of
 from gomr_runtime.model.job import JobSpec, Summary
-from gomr_runtime.rpc.client import summary_of
 from gomr_runtime.runs.claims import announce, scratch
 from gomr_runtime.runs.local_folder import CLIENT_TOKEN, WORKER_TOKEN, make_folder
 from gomr_runtime.runs.submit import submit
+from gomr_runtime.runs.watched_run import LATE_SUMMARY, WatchedRun
 from gomr_runtime.storage.directory import path_of
 from gomr_runtime.storage.open_store import open_store
-from gomr_runtime.storage.stored_run import read_summary
+from gomr_runtime.storage.stored_run import stored_summary
 from gomr_runtime.system.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.system.own_files import make_private
 from gomr_runtime.system.unforeseen import check_address_space
@@ -46,19 +47,15 @@ from gomr_runtime.user_code.program_files import ProgramFiles
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
-    from gomr_runtime.rpc.client import RunClient
 
 MASTER_STARTS = 3
 QUICK_DEATH = 2.0  # seconds; a worker that dies younger did nothing
 CANCEL_SECONDS = 10.0  # for a cancelled run to end by itself
-LATE_SUMMARY = 5.0  # seconds for the last events after the master's end
 SHORT_PATH = 50  # bytes of a path below which sockets of ours and of multiprocessing fit
 TAIL = 20  # lines of a log that are shown
 
-OnEvent = Callable[["pb.WatchEvent"], None]
 
-
-class LocalRun:
+class LocalRun(WatchedRun["LocalProcess | Exception"]):
     """One run's processes. Use as a context manager: everything is ended at its end.
 
     Raises RunConflict when the run id is taken in the store, EnvironmentFailed as it demands.
@@ -76,9 +73,9 @@ class LocalRun:
         """program: what workers run; its sha256 is `job.worker_sha256`. python: of workers and
         master. log_folder: where their stderr goes, by default beside the run's scratch
         space, which goes with the run."""
+        super().__init__()
         check_address_space()
         self.job = job
-        self.summary: Summary | None = None
         self._program = program
         self._store = open_store(store_url)
         self._python = python
@@ -87,15 +84,10 @@ class LocalRun:
         self._scratch = self._scratch_folder()
         self._address = f"unix:{self._folder}/master"
         self._lifeline_read, self._lifeline = os.pipe()
-        self._happenings: queue.SimpleQueue[pb.WatchEvent | LocalProcess | Exception] = (
-            queue.SimpleQueue()
-        )
         self._processes: list[LocalProcess] = []
         self._master_starts = 0
-        self._deadline: float | None = None  # once nothing more can come but the last events
         self._quick_deaths: dict[int, int] = {}
         self._refused: LocalProcess | None = None
-        self._client: RunClient | None = None
         self._old_handler: signal.Handlers | Callable[[int, FrameType | None], object] | None = None
         self._closed = False
 
@@ -136,36 +128,6 @@ class LocalRun:
 
         self._client = RunClient(self._address, token, self.job.run)
         self._client.forward(self._happenings.put)
-
-    def watch(self, on_event: OnEvent | None = None) -> Summary:
-        """Block until the run is over, calling `on_event` in this thread; its summary.
-
-        May be called again after `on_event` raised. Raises the error the run ended with
-        (`summary` holds the rest), or EnvironmentFailed with the end of a log when the processes
-        cannot be kept alive.
-        """
-        while True:
-            try:
-                happening = self._happenings.get(timeout=self._patience())
-            except queue.Empty:
-                if (summary := self._stored_summary()) is not None:  # its event did not get here
-                    return self._finished(summary)
-                raise self._dead(self._refused) from None
-            if isinstance(happening, Exception):
-                raise happening
-            if isinstance(happening, LocalProcess):
-                if self._react(happening):
-                    self._deadline = self._deadline or time.monotonic() + LATE_SUMMARY
-                continue
-            if on_event is not None:
-                on_event(happening)
-            if happening.WhichOneof("body") == "summary":
-                return self._finished(summary_of(happening.summary))
-
-    def cancel(self, reason: str) -> None:
-        """Ask for the end of the run; `watch` then raises Cancelled."""
-        if self._client is not None:
-            self._client.cancel(reason)
 
     def close(self) -> None:
         """End every process and remove what the run kept outside its store. Safe to repeat."""
@@ -289,7 +251,7 @@ class LocalRun:
     def _react_to_master(self, process: LocalProcess) -> bool:
         if process is not [p for p in self._processes if p.name == process.name][-1]:
             return False  # it gave way to the one after it
-        summary = self._stored_summary()
+        summary = stored_summary(self._store, self.job.run)
         if summary is not None and summary.exit_code == process.returncode:
             return True  # the run is over, its last event may be on the way
         if process.returncode == EXIT_CONFLICT:
@@ -301,23 +263,28 @@ class LocalRun:
         self._start_master()
         return False
 
-    def _patience(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+    def _message_of(
+        self, happening: pb.WatchEvent | LocalProcess | Exception
+    ) -> pb.WatchEvent | None:
+        if isinstance(happening, Exception):
+            raise happening
+        if not isinstance(happening, LocalProcess):
+            return happening
+        if self._react(happening):
+            self._deadline = self._deadline or time.monotonic() + LATE_SUMMARY
+        return None
+
+    def _unheard_summary(self) -> Summary:
+        if (summary := stored_summary(self._store, self.job.run)) is not None:
+            return summary
+        raise self._dead(self._refused)
 
     def _no_workers(self) -> bool:
         return not any(p.alive for p in self._processes if p.name.startswith("worker"))
 
-    def _stored_summary(self) -> Summary | None:
-        """How the run ended, as its master wrote it down."""
-        with contextlib.suppress(KeyError):
-            return read_summary(self._store, self.job.run)
-        return None
-
     def _dead(self, process: LocalProcess | None) -> GomrError:
-        if (summary := self._stored_summary()) is not None:
+        if (summary := stored_summary(self._store, self.job.run)) is not None:
             self.summary = summary
-            from gomr_runtime.model.errors_of import error_of
-
             if error := error_of(summary):
                 return error
         if process is None:
@@ -326,14 +293,6 @@ class LocalRun:
             f"run {self.job.run}: {process.name} {process.ending()}; its last lines follow",
             detail=process.tail(TAIL),
         )
-
-    def _finished(self, summary: Summary) -> Summary:
-        from gomr_runtime.model.errors_of import error_of
-
-        self.summary = summary
-        if error := error_of(summary):
-            raise error
-        return summary
 
     # Ending.
 

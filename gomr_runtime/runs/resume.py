@@ -13,7 +13,7 @@ from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.runs.submit import with_table
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.open_store import open_store
-from gomr_runtime.storage.stored_run import read_job, read_summary
+from gomr_runtime.storage.stored_run import read_job, stored_summary
 from gomr_runtime.storage.success import read_success
 from gomr_runtime.system.local_processes import end_marked, part_of
 from gomr_runtime.user_code.program_files import ProgramFiles, decode
@@ -104,8 +104,8 @@ def continued(store: Store, job: JobSpec, program: ProgramFiles, options: RunOpt
 def how_it_ended(store: Store, run: str) -> Summary | None:
     """The summary of a run that is over."""
     try:
-        return read_summary(store, run)
-    except (KeyError, CorruptBlock):
+        return stored_summary(store, run)
+    except CorruptBlock:
         return None
 
 

@@ -57,14 +57,16 @@ def _files(store: Store, run: str, record: TableRecord, *, lazily: bool) -> File
     return FileTable.stored(record, lambda at, length: data[at : at + length], where)
 
 
-def read_summary(store: Store, run: str) -> Summary:
-    """How the run ended.
+def stored_summary(store: Store, run: str) -> Summary | None:
+    """How the run ended, as its master wrote it down; None when it has not.
 
     Raises:
-        KeyError: It is not there.
         CorruptBlock: It is no summary of this run.
     """
-    summary = _read(store, layout.summary(run), Summary)
+    try:
+        summary = _read(store, layout.summary(run), Summary)
+    except KeyError:
+        return None
     if summary.run != run:
         raise _damaged(store, layout.summary(run), f"it is of run {summary.run}")
     return summary

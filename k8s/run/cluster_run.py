@@ -1,4 +1,4 @@
-"""A run on a cluster: its objects made, watched, ended. The shape of `runs.local.LocalRun`.
+"""A run on a cluster: its objects made, watched, ended.
 
 How the run goes is told by its master, through a port-forward that outlives it. The pods tell when
 no master will come any more. The store has the last word: a summary there is how the run ended.
@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import queue
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import EnvironmentFailed, GomrError
 from gomr_runtime.model.job import JobSpec, Summary
-from gomr_runtime.rpc.client import summary_of
 from gomr_runtime.runs.submit import submit
+from gomr_runtime.runs.watched_run import LATE_SUMMARY, WatchedRun
 from gomr_runtime.storage.open_store import open_store
-from gomr_runtime.storage.stored_run import read_summary
+from gomr_runtime.storage.stored_run import stored_summary
 from gomr_runtime.user_code.program_files import ProgramFiles
 from k8s.api.port_forward import PortForward
 from k8s.manifest_objects import (
@@ -41,19 +38,15 @@ from k8s.store.worker_login import logins
 
 if TYPE_CHECKING:
     from gomr_runtime._pb import run_pb2 as pb
-    from gomr_runtime.rpc.client import RunClient
     from k8s.api.connection import Cluster
 
 MASTER_PORT = 50051
 SUMMARY_SECONDS = 10.0  # that a store may take to say how the run ended
-LATE_SUMMARY = 5.0  # seconds for the last events after the master's end
 PATIENCE = 300.0  # seconds without a master that answers, while its pod is well
 
-OnEvent = Callable[["pb.WatchEvent"], None]
 
-
-class ClusterRun:
-    """One run's objects and what is heard from them. `start` or `attach`, then `watch`, `close`.
+class ClusterRun(WatchedRun["Happening | BaseException"]):
+    """One run's objects and what is heard from them: a `RunHandle` after `start` or `attach`.
 
     Raises RunConflict when the run id is taken in the store, EnvironmentFailed as cluster and
     store demand.
@@ -70,8 +63,8 @@ class ClusterRun:
     ) -> None:
         """program: what workers run; its sha256 is `job.worker_sha256`. pods: of the same run.
         administrator: the store with the login that makes the pods' keys; None: as in `store`."""
+        super().__init__()
         self.job = job
-        self.summary: Summary | None = None
         self._program = program
         self._cluster = cluster
         self._administrator = administrator or store
@@ -80,31 +73,10 @@ class ClusterRun:
         short = replace(store.here, retry_seconds=SUMMARY_SECONDS, read_timeout=SUMMARY_SECONDS)
         self._store_at_the_end = open_store(store.url, short)
         self._pods = pods
-        self._happenings: queue.SimpleQueue[pb.WatchEvent | Happening | BaseException] = (
-            queue.SimpleQueue()
-        )
-        self._ended: MasterEnded | None = None
-        self._deadline: float | None = None  # once nothing more can come but the last events
-        self._client: RunClient | None = None
+        self._ended = MasterEnded("its master ended", "")
         self._forward: PortForward | None = None
         self._watching: concurrent.futures.Future[None] | None = None
         self._closed = False
-
-    def __enter__(self) -> ClusterRun:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def start(self) -> None:
         """Write job and program to the store, then make the run's objects."""
@@ -122,38 +94,6 @@ class ClusterRun:
         if found is not None:
             self._listen(found)
         return found is not None
-
-    def watch(self, on_event: OnEvent | None = None) -> Summary:
-        """Block until the run is over, calling `on_event` in this thread; its summary.
-
-        May be called again after `on_event` raised. Raises the error the run ended with
-        (`summary` holds the rest), or EnvironmentFailed with the cause when its pods cannot work.
-        """
-        while True:
-            try:
-                happening = self._happenings.get(timeout=self._patience())
-            except queue.Empty:
-                return self._without_master()
-            if isinstance(happening, GomrError):
-                return self._finished(self._stored_summary(), happening)
-            if isinstance(happening, BaseException):
-                raise happening
-            if isinstance(happening, MasterEnded):
-                self._ended = happening
-                self._deadline = time.monotonic() + LATE_SUMMARY
-            elif isinstance(happening, Told):
-                if on_event is not None:
-                    on_event(_told(happening))
-            else:
-                if on_event is not None:
-                    on_event(happening)
-                if happening.WhichOneof("body") == "summary":
-                    return self._finished(summary_of(happening.summary), None)
-
-    def cancel(self, reason: str) -> None:
-        """Ask for the end of the run; `watch` then raises Cancelled."""
-        if self._client is not None:
-            self._client.cancel(reason)
 
     def close(self) -> None:
         """Delete the run's objects, unless they are to be kept, and hang up. Safe to repeat."""
@@ -197,37 +137,34 @@ class ClusterRun:
         if not watching.cancelled() and (error := watching.exception()):
             self._happenings.put(error)
 
-    def _patience(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+    def _message_of(
+        self, happening: pb.WatchEvent | Happening | BaseException
+    ) -> pb.WatchEvent | None:
+        if isinstance(happening, GomrError):
+            self.summary = self._stored_or(happening)
+            return None
+        if isinstance(happening, BaseException):
+            raise happening
+        if isinstance(happening, MasterEnded):
+            self._ended = happening
+            self._deadline = time.monotonic() + LATE_SUMMARY
+            return None
+        return _message(happening) if isinstance(happening, Told) else happening
 
-    def _without_master(self) -> Summary:
+    def _unheard_summary(self) -> Summary:
         """The run is over as far as the cluster knows; how it ended is in the store."""
-        assert self._ended is not None
-        return self._finished(
-            self._stored_summary(),
-            EnvironmentFailed(
-                f"run {self.job.run}: {self._ended.reason}"
-                + (f": {last_line(self._ended.log)}" if self._ended.log else ""),
-                detail=self._ended.log,
-            ),
+        ended = self._ended
+        last = f": {last_line(ended.log)}" if ended.log else ""
+        return self._stored_or(
+            EnvironmentFailed(f"run {self.job.run}: {ended.reason}{last}", detail=ended.log)
         )
 
-    def _stored_summary(self) -> Summary | None:
-        with contextlib.suppress(KeyError, GomrError):
-            return read_summary(self._store_at_the_end, self.job.run)
-        return None
-
-    def _finished(self, summary: Summary | None, otherwise: GomrError | None) -> Summary:
-        """The summary of a run that succeeded; raises how else it ended."""
-        from gomr_runtime.model.errors_of import error_of
-
-        if summary is None:
-            assert otherwise is not None
-            raise otherwise
-        self.summary = summary
-        if error := error_of(summary):
-            raise error
-        return summary
+    def _stored_or(self, otherwise: GomrError) -> Summary:
+        """How the run ended by its store; raises `otherwise` where that does not tell."""
+        with contextlib.suppress(GomrError):
+            if (summary := stored_summary(self._store_at_the_end, self.job.run)) is not None:
+                return summary
+        raise otherwise
 
     def _hang_up(self) -> None:
         if self._watching is not None:
@@ -238,8 +175,8 @@ class ClusterRun:
             self._forward.close()
 
 
-def _told(happening: Told) -> pb.WatchEvent:
-    """A trouble as the log line of an event, which has no number: no master sent it."""
+def _message(happening: Told) -> pb.WatchEvent:
+    """A trouble as a message with a log line, which has no number: no master sent it."""
     from gomr_runtime._pb import run_pb2 as pb
 
     trouble = happening.trouble

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
-from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.model.job import Summary
+from gomr_runtime.runs.handle import LogLine, RunHandle
 from gomr_runtime.runs.progress import PhaseState, describe, fraction
 from tasks.reporting.artifacts import show_artifact
 from tasks.reporting.console import console, tell
-
-if TYPE_CHECKING:
-    from gomr_runtime.runs.attached import AttachedRun
-    from gomr_runtime.runs.local import LocalRun
-    from k8s.run.cluster_run import ClusterRun
 
 UPDATE_SECONDS = 2.0
 UPDATE_SHARE = 0.01
@@ -47,32 +41,22 @@ class PhaseArtifact:
         show_artifact("progress", f"gomr-{self._phase}", share * 100, text)
 
 
-class _LaterPhase(Exception):
-    """Leaves `LocalRun.watch`, which goes on where it was when called again."""
-
-
-def follow(
-    processes: LocalRun | AttachedRun | ClusterRun, phase: str, later: set[str]
-) -> Summary | None:
+def follow(run: RunHandle, phase: str, later: Collection[str]) -> Summary | None:
     """Tell the events of `phase` until one of the phases `later` begins (None) or the run ends.
 
-    Raises the error the run ended with, EnvironmentFailed when its processes cannot be kept
-    alive.
+    Raises:
+        GomrError: how else the run ended, or that nobody can tell how.
     """
     artifact = PhaseArtifact(phase)
-
-    def on_event(event: pb.WatchEvent) -> None:
-        kind = event.WhichOneof("body")
-        if kind == "log":
-            tell(event.log.text, event.log.level)
-        elif kind == "progress":
-            console().update(event.progress)
-            artifact.update(event.progress)
-            if event.progress.phase in later:
-                raise _LaterPhase
-
-    summary = None
-    with suppress(_LaterPhase):
-        summary = processes.watch(on_event)
+    for event in run.events():
+        if isinstance(event, LogLine):
+            tell(event.text, event.level)
+            continue
+        console().update(event)
+        artifact.update(event)
+        if event.phase in later:
+            artifact.finish()
+            return None
+    summary = run.result()
     artifact.finish()
     return summary

@@ -31,7 +31,7 @@ def kept_run(runs: Runs) -> str:
     """A run that is over, with objects and data that are still there."""
     made = runs.make(pods={"keep": True})
     made.start()
-    made.watch()
+    made.result()
     made.close()
     assert runs.left(made.job.run)
     # The master lingers for whoever still listens: until its end the run counts as live.

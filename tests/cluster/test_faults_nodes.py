@@ -208,7 +208,7 @@ def left_alone(runs: Runs, node: str) -> Iterator[HeldRun]:
         with only_on(runs, node):
             run.start()
             with pytest.raises(_Seen):
-                run.watch(held.hear)
+                held.follow()
         run.leave()
         where = runs.kubectl("get", "pods", "-l", of_run(run.job.run), f"--output={NODES_OF}")
         assert set(where.split()) == {node}

@@ -106,7 +106,7 @@ def test_a_client_that_dies_is_no_cancel(runs: Runs, expected: dict[str, bytes])
     follower = runs.make(run=run, params=SLOW)
     assert follower.attach()
     try:
-        assert runs.parts(follower.watch()) == expected
+        assert runs.parts(follower.result()) == expected
     finally:
         follower.leave()
     runs.wait_until_over(run, 30)
@@ -149,7 +149,7 @@ def test_a_run_that_is_over_is_told_by_the_store(runs: Runs, expected: dict[str,
     try:
         kept.start()
         runs.wait_until_over(kept.job.run, 90)
-        assert runs.parts(kept.watch()) == expected
+        assert runs.parts(kept.result()) == expected
         kept.close()
         assert f"job.batch/master-{kept.job.run}" in runs.left(kept.job.run)
     finally:

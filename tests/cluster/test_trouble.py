@@ -108,7 +108,7 @@ def see_through(run: ClusterRun) -> None:
     """Without the check that nothing is left, which takes rights too."""
     try:
         run.start()
-        run.watch()
+        run.result()
     finally:
         run.leave()
 
@@ -218,7 +218,7 @@ def test_credentials_that_do_not_fit(runs: Runs) -> None:
     try:
         run.start()
         with within(SECONDS), pytest.raises(EnvironmentFailed, match="access denied") as caught:
-            run.watch()
+            run.result()
         told = runs.kubectl("get", "pods,events,jobs,deployments", "--output=json")
     finally:
         run.close()

@@ -102,8 +102,13 @@ class HeldRun:
         self.seconds = time.monotonic() - self._struck
         return summary
 
+    def follow(self) -> None:
+        """Hear of it to its end."""
+        for event in self.run.messages():
+            self.hear(event)
+
     def hear(self, event: pb.WatchEvent) -> None:
-        """What `ClusterRun.watch` calls."""
+        """What is done at each of the run's messages."""
         print(f"{event.seconds:6.1f} s", str(event).replace("\n", " ")[:200])
         if event.WhichOneof("body") == "log":
             self.lines.append(event.log.text)

@@ -27,7 +27,7 @@ from k8s.images.load import NodeLoader, loader_for, run_images
 from k8s.images.plan import RunImages
 from k8s.manifest_objects import RunPods, of_run
 from k8s.run import run_objects
-from k8s.run.cluster_run import ClusterRun, OnEvent
+from k8s.run.cluster_run import ClusterRun
 from k8s.store.minio import Minio, find_or_start
 from k8s.store.uploads import upload
 from tests.cluster.support.image_parts import base_image, plan_for
@@ -36,6 +36,7 @@ from tests.cluster.support.layout import CONTEXT
 from tests.cluster.support.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 
+OnEvent = Callable[[pb.WatchEvent], None]
 NAMESPACE = "test-"  # how the name of a test's namespace begins
 STORE_SIZE = 10**9
 KINDS = "all,secret,networkpolicy"  # of everything that a run has
@@ -177,7 +178,10 @@ class Runs:
         """Start it, see it through, and check that nothing of it is left."""
         try:
             run.start()
-            return run.watch(on_event)
+            for event in run.messages():
+                if on_event is not None:
+                    on_event(event)
+            return run.result()
         finally:
             run.close()
             assert self.left(run.job.run) == []
@@ -222,7 +226,7 @@ def parts_here(runs: Runs, **job: Any) -> dict[str, bytes]:
     with LocalRun(
         replace(spec, files=files), inspect_worker(runs.worker).program, str(folder)
     ) as processes:
-        summary = processes.watch()
+        summary = processes.result()
     return {part.name: (folder / part.key).read_bytes() for part in summary.parts}
 
 

@@ -50,7 +50,7 @@ def run_on_s3(job: Prepared, logs: Path) -> Summary:
     if job.options.resume:
         spec = reopen(store, spec, rerun=False)
     with LocalRun(spec, job.worker.program, job.store, log_folder=logs) as run:
-        summary = run.watch()
+        summary = run.result()
     publish(store, summary, job.output, overwrite=False)
     return summary
 

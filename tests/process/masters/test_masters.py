@@ -149,7 +149,9 @@ def test_M3_a_stopped_master_is_replaced_and_has_no_effect_when_it_is_back(
 
         second = threading.Thread(target=replace_when_stopped, args=(local, first.pid))
         second.start()
-        summary = local.watch(on_event)
+        for event in local.messages():
+            on_event(event)
+        summary = local.result()
         second.join(SECONDS)
         first.signal(signal.SIGCONT)
         assert first.join(SECONDS)

@@ -166,7 +166,7 @@ def test_an_object_that_was_replaced_after_the_plan_is_refused(
         LocalRun(spec, job.program, str(job.store), log_folder=folder / "logs") as run,
         pytest.raises(JobFailed, match=r"^a: input changed while the run went on: it was written"),
     ):
-        run.watch()
+        run.result()
 
 
 CHANGE = """

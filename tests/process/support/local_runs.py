@@ -109,14 +109,12 @@ class Job:
     def go(self, on_event: OnEvent | None = None) -> Summary:
         """Run it to its end; raises what the run ended with, `summary` and `events` are set."""
         with self.launch() as run:
-
-            def record(event: pb.WatchEvent) -> None:
-                self.events.append(event)
-                if on_event is not None:
-                    on_event(run, event)
-
             try:
-                return run.watch(record)
+                for event in run.messages():
+                    self.events.append(event)
+                    if on_event is not None:
+                        on_event(run, event)
+                return run.result()
             finally:
                 self.summary = run.summary
 

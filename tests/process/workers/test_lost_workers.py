@@ -295,7 +295,9 @@ def test_W10_a_worker_whose_disk_is_full_is_left_out(
 
     with job.launch() as run:
         full_disk(run, 0)
-        summary = run.watch(on_event)
+        for event in run.messages():
+            on_event(event)
+        summary = run.result()
     check_output(job, summary)
     assert "scratch space: No space left on device" in " ".join(job.log_lines())
     failed = job.log_of("worker-0").count("No space left on device")
@@ -313,7 +315,7 @@ def test_W10_all_disks_full_end_the_run(
         full_disk(run, 0)
         full_disk(run, 1)
         with pytest.raises(EnvironmentFailed, match="No space left on device") as caught:
-            run.watch()
+            run.result()
     assert caught.value.exit_code == 3
     assert "map-" in str(caught.value)
     assert not (job.store / f"outputs/{job.run}/_SUCCESS").exists()

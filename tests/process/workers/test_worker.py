@@ -35,7 +35,7 @@ def settings(minio: MinioServer, monkeypatch: pytest.MonkeyPatch) -> S3Settings:
 def run_on_s3(job: Job, files: tuple[InputFile, ...] = ()) -> dict[str, int]:
     spec = job.spec()
     with LocalRun(replace(spec, files=(*spec.files, *files)), job.program, URL) as run:
-        summary = run.watch()
+        summary = run.result()
     store = open_store(URL)
     found = {}
     for part in summary.parts:
@@ -77,14 +77,14 @@ def test_E7_a_failed_run_on_an_object_store_goes_on(tmp_path: Path, settings: S3
     reopened = reopen(store, job.spec(), rerun=False)
     assert reopened.first_epoch == 3, "after the start and the end that are in the log"
     with LocalRun(reopened, job.program, URL) as run:
-        summary = run.watch()
+        summary = run.result()
     assert summary.attempts == 4 - len(committed) + 2
     assert summary.ledger.records_read == 151
     kept = {found.key: found.version for found in store.list("runs/s3-5/commit/")}
     assert {key: kept[key] for key in committed} == committed
     # A complete run stays so: another start only tells it again.
     with LocalRun(reopen(store, job.spec(), rerun=False), job.program, URL) as run:
-        again = run.watch()
+        again = run.result()
     # Times apart: the end that is kept was written before the last of them was over.
     assert replace(again, seconds=summary.seconds, phases=summary.phases) == summary
 

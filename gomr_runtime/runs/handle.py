@@ -1,0 +1,64 @@
+"""A run that was started, as whoever started or follows it holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from gomr_runtime.model.job import Summary
+from gomr_runtime.runs.progress import PhaseState, Reporter
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a run's log; the level "error" says how the run ended."""
+
+    level: str
+    text: str
+
+
+RunEvent = LogLine | PhaseState
+"""What a run tells of itself: a line, or how far one of its phases is."""
+
+
+class RunHandle(Protocol):
+    """A run wherever it goes on: in this process, on processes of this machine, on a cluster."""
+
+    @property
+    def summary(self) -> Summary | None:
+        """How the run ended; None while nobody has heard it."""
+
+    def events(self) -> Iterator[RunEvent]:
+        """Tell what happens until the run is over.
+
+        The caller may leave the iterator and ask for another one later, which goes on where the
+        first was left: each event is told once.
+
+        Raises:
+            GomrError: it can no longer be heard how the run ends, and why.
+        """
+
+    def result(self) -> Summary:
+        """Wait for the end of the run, passing over the events that are left.
+
+        Returns:
+            The summary of a run that succeeded.
+
+        Raises:
+            GomrError: how else the run ended, or that nobody can tell; `summary` holds the rest.
+        """
+
+    def cancel(self, reason: str) -> None:
+        """Ask for the end of the run; `result` raises Cancelled once it has ended by that."""
+
+    def close(self) -> None:
+        """Let go of the run, and end what this handle has started. Safe to repeat."""
+
+
+def tell(event: RunEvent, progress: Reporter) -> None:
+    """Pass an event on to the person."""
+    if isinstance(event, LogLine):
+        progress.log(event.level, event.text)
+    else:
+        progress.update(event)

@@ -19,6 +19,7 @@ from gomr_runtime.errors import (
 from gomr_runtime.laws.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.driver import Driver
+from gomr_runtime.master.recovery import RunPlanned
 from gomr_runtime.master.sessions import Session
 from gomr_runtime.model.job import Failure, JobDescription, JobSpec, TaskFailure, difference
 from gomr_runtime.model.pieces import Split
@@ -112,7 +113,7 @@ class Admission:
                 except GomrError as error:
                     driver.fail(error)
                     raise Refusal(str(error), error.exit_code) from None
-                driver.planned(plan, [])
+                driver.planned(RunPlanned(plan))
             assert driver.plan is not None
             return driver.plan
 

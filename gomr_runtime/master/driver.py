@@ -14,7 +14,6 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.wire_types import INT64
 from gomr_runtime.errors import GomrError, RunConflict, one_line
 from gomr_runtime.master.clerks import Clerks
-from gomr_runtime.master.core.core import Core
 from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.core.effects import (
     Abandon,
@@ -28,17 +27,17 @@ from gomr_runtime.master.core.effects import (
     MapsCompleted,
     Perform,
     PhaseBegan,
-    Planned,
     Replaced,
     Yield,
 )
 from gomr_runtime.master.core.ending import with_advice
-from gomr_runtime.master.core.plan import Manifest, Plan
+from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.messages import attempt_message
+from gomr_runtime.master.recovery import RunPlanned, Succession
 from gomr_runtime.master.sessions import Sessions
-from gomr_runtime.model.job import JobSpec, Summary, TaskKind, to_json
+from gomr_runtime.model.job import Summary, TaskKind, to_json
 from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.scheduler.events import CancelRequested, Event, Tick
 from gomr_runtime.scheduler.state import Phase
@@ -77,17 +76,15 @@ class Driver:
     def __init__(
         self,
         journal: Journal,
-        job: JobSpec,
+        succession: Succession,
         feed: Feed,
-        elapsed: float,
         grants: ReadGrants | None = None,
     ) -> None:
-        """`elapsed`: seconds since the run's first master started. grants: for inputs that the
-        workers' own keys do not open."""
+        """grants: for inputs that the workers' own keys do not open."""
         self.journal = journal
-        self.job = job
+        self.job = succession.job
         self.feed = feed
-        self.core = Core(job, journal.epoch, self.now(), elapsed, Nonces().next)
+        self.core = succession.core(self.now(), Nonces().next)
         self.sessions = Sessions(journal.epoch)
         self.plan: Plan | None = None
         self.error: GomrError | None = None
@@ -118,10 +115,10 @@ class Driver:
         """A newer master goes on with the run: end without a trace."""
         self.post(Replaced(self.now(), error))
 
-    def planned(self, plan: Plan, commits: list[Manifest]) -> None:
+    def planned(self, run: RunPlanned) -> None:
         """Begin, with what earlier masters committed."""
-        self.plan = plan
-        self.post(Planned(self.now(), plan, tuple(commits)))
+        self.plan = run.plan
+        self.post(run.event(self.now()))
 
     async def run(self) -> int:
         """Until the run is over; the exit code."""

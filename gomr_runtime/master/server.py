@@ -17,9 +17,9 @@ from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.gate import Gate
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.master.recovery import RunOver, replay, take_over
 from gomr_runtime.master.service import MasterService, RunService
 from gomr_runtime.model import layout
-from gomr_runtime.model.errors_of import error_of
 from gomr_runtime.rpc import connection
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.open_store import open_store
@@ -83,11 +83,9 @@ async def serve(arguments: Arguments, store: Store | None = None) -> int:
     if store is None:
         store = await asyncio.to_thread(open_store, arguments.store)
     journal = Journal(store, arguments.run, several=at_once)
-    job = await asyncio.to_thread(journal.read_job)
-    await asyncio.to_thread(journal.take_epoch)
-    elapsed = await asyncio.to_thread(journal.elapsed, job.first_epoch)
+    succession = await asyncio.to_thread(take_over, journal)
     grants = await asyncio.to_thread(_grants, arguments.store)
-    driver = Driver(journal, job, Feed(journal.epoch), elapsed, grants)
+    driver = Driver(journal, succession, Feed(succession.epoch), grants)
     work = asyncio.create_task(_work(driver))
     grace = SOCKET_GRACE if arguments.listen.startswith("unix:") else None
     run_service = RunService(driver)
@@ -125,16 +123,14 @@ def _grants(store: str) -> ReadGrants | None:
 async def _work(driver: Driver) -> int:
     """Replay what the store knows, then drive."""
     journal = driver.journal
-    summary = await asyncio.to_thread(journal.read_summary)
-    if summary is not None:
-        driver.error = error_of(summary)
-        driver.announce(summary)
-        return summary.exit_code
-    plan = await asyncio.to_thread(journal.read_plan, driver.job.files)
-    if plan is not None:
-        commits = await asyncio.to_thread(journal.read_commits)
-        driver.feed.log(f"master {journal.epoch} goes on: {len(commits)} tasks are committed")
-        driver.planned(plan, commits)
+    found = await asyncio.to_thread(replay, journal, driver.job)
+    if isinstance(found, RunOver):
+        driver.error = found.error
+        driver.announce(found.summary)
+        return found.summary.exit_code
+    if found is not None:
+        driver.feed.log(f"master {journal.epoch} goes on: {len(found.commits)} tasks are committed")
+        driver.planned(found)
     driver.tell_progress(now=True)
     return await driver.run()
 

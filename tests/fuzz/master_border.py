@@ -21,6 +21,7 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.master.recovery import take_over
 from gomr_runtime.master.service import Context, MasterService
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import TaskSpec, to_json
@@ -159,9 +160,8 @@ class MasterBorder:
         self.store = MemoryStore()
         self.store.put(layout.job(honest.RUN), to_json(job))
         journal = Journal(self.store, honest.RUN)
-        journal.read_job()
-        journal.take_epoch()
-        self.driver = Driver(journal, job, Feed(journal.epoch), 0.0)
+        succession = take_over(journal)
+        self.driver = Driver(journal, succession, Feed(succession.epoch))
         self.service = MasterService(self.driver, None)
         self.running = asyncio.create_task(self.driver.run())
         self.counts["runs"] += 1

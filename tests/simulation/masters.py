@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gomr_runtime.errors import BY_EXIT_CODE, GomrError, RunConflict
+from gomr_runtime.errors import GomrError, RunConflict
 from gomr_runtime.master.core.core import Core
 from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.core.effects import (
@@ -18,11 +18,11 @@ from gomr_runtime.master.core.effects import (
     Expire,
     Failing,
     Perform,
-    Planned,
     Replaced,
     Yield,
 )
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.master.recovery import RunOver, RunPlanned, replay, take_over
 from gomr_runtime.model.job import Summary
 from gomr_runtime.scheduler.events import (
     CancelRequested,
@@ -84,26 +84,22 @@ class Master(Process):
     # From its start to its end.
 
     def _live(self) -> None:
-        """As `server.serve`: take an epoch, replay, then serve."""
+        """Start up as the server does, then serve."""
         world, journal = self._world, self._journal
         try:
-            job = journal.read_job()
-            journal.take_epoch()
-            elapsed = journal.elapsed(job.first_epoch)
-            self.core = Core(job, journal.epoch, self.clock(), elapsed, world.nonce)
+            succession = take_over(journal)
+            self.core = succession.core(self.clock(), world.nonce)
             self.watch = Observed(self, world.oracle)
             world.oracle.took(self)
-            summary = journal.read_summary()
-            if summary is not None:
+            self.replayed_from = self.kernel.now
+            found = replay(journal, succession.job)
+            if isinstance(found, RunOver):
                 self.ready = True
-                self._announce(summary, error_of(summary))
+                self._announce(found.summary, found.error)
                 return
-            plan = journal.read_plan(job.files)
-            if plan is not None:
-                self.replayed_from = self.kernel.now
-                commits = journal.read_commits()
-                world.oracle.recovered(self, commits)
-                self.handle(Planned(self.clock(), plan, tuple(commits)))
+            if found is not None:
+                world.oracle.recovered(self, found.commits)
+                self.handle(found.event(self.clock()))
         except GomrError as error:
             world.say(f"{self.kernel.now:.3f} master {self.number} cannot start: {error}")
             self.trouble = error
@@ -183,7 +179,7 @@ class Master(Process):
         except GomrError as error:
             self.handle(Failing(self.clock(), error))
             return
-        self.handle(Planned(self.clock(), plan, ()))
+        self.handle(RunPlanned(plan).event(self.clock()))
         self._welcome()
 
     def _welcome(self) -> None:
@@ -222,10 +218,3 @@ class Master(Process):
         except GomrError as error:
             answer = error
         self.handle(Answered(self.clock(), duty, answer))
-
-
-def error_of(summary: Summary) -> GomrError | None:
-    """The error that a stored summary stands for, as `client.error_of`."""
-    if summary.state == "succeeded":
-        return None
-    return BY_EXIT_CODE.get(summary.exit_code, GomrError)(summary.message)

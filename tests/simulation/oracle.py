@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gomr_runtime.codec import checked
@@ -163,7 +164,7 @@ class Oracle:
         if holder is not master:
             raise Violation(f"V7: masters {holder.number} and {master.number} have one epoch")
 
-    def recovered(self, master: Master, commits: list[Manifest]) -> None:
+    def recovered(self, master: Master, commits: Sequence[Manifest]) -> None:
         """A master that starts has replayed the store."""
         assert self.server is not None
         found = {manifest.attempt.task for manifest in commits}

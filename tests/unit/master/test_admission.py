@@ -13,6 +13,7 @@ from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.master.recovery import RunPlanned, Succession
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import Format, JobDescription, JobSpec, Ledger, TaskResult, to_json
 from gomr_runtime.storage.memory import MemoryStore
@@ -29,7 +30,7 @@ async def test_M1_a_worker_that_comes_while_the_store_is_replayed_waits_for_it()
     journal = Journal(MemoryStore(), JOB.run)
     journal.write_plan(PLAN, ())
     journal.take_epoch()
-    driver = Driver(journal, JOB, Feed(journal.epoch), 0.0)
+    driver = Driver(journal, Succession(JOB, journal.epoch, 0.0), Feed(journal.epoch))
     register = pb.Register(
         run=JOB.run,
         worker="w",
@@ -40,7 +41,7 @@ async def test_M1_a_worker_that_comes_while_the_store_is_replayed_waits_for_it()
     _, waiting = await asyncio.wait({joining}, timeout=0.2)
     assert waiting == {joining}
     done = Manifest(1, AttemptId(TaskId("map", 0), 1), "n", TaskResult((), Ledger()))
-    driver.planned(PLAN, [done])
+    driver.planned(RunPlanned(PLAN, (done,)))
     running = asyncio.create_task(driver.run())
     assert (await asyncio.wait_for(joining, 5)).worker == "w"
     driver.cancel("seen enough")

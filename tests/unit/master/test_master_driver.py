@@ -12,6 +12,7 @@ from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
+from gomr_runtime.master.recovery import RunPlanned, Succession
 from gomr_runtime.model.job import Format, JobDescription, JobSpec
 from gomr_runtime.scheduler.state import Phase
 from gomr_runtime.storage.memory import MemoryStore
@@ -25,9 +26,9 @@ async def ended_in_the_map(error: GomrError | None) -> list[pb.WatchEvent]:
     journal = Journal(MemoryStore(), JOB.run)
     journal.take_epoch()
     feed = Feed(journal.epoch)
-    driver = Driver(journal, JOB, feed, 0.0)
+    driver = Driver(journal, Succession(JOB, journal.epoch, 0.0), feed)
     description = JobDescription(Format("lines"), False, "", "user", "hash", "", False, SHA)
-    driver.planned(Plan(description, ((), ()), ()), [])
+    driver.planned(RunPlanned(Plan(description, ((), ()), ())))
     running = asyncio.create_task(driver.run())
     while driver.core.scheduler.phase is not Phase.MAP or not feed.progress_due():  # noqa: ASYNC110
         await asyncio.sleep(0.01)

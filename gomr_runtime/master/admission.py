@@ -6,7 +6,6 @@ import asyncio
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.typed_json import Mismatch, from_json, shown
-from gomr_runtime.dataflow.input.splits import plan_sample, plan_splits
 from gomr_runtime.errors import (
     EXIT_ENVIRONMENT,
     EXIT_OK,
@@ -16,13 +15,12 @@ from gomr_runtime.errors import (
     UsageError,
     one_line,
 )
-from gomr_runtime.laws.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.driver import Driver
+from gomr_runtime.master.planning import make_plan
 from gomr_runtime.master.recovery import RunPlanned
 from gomr_runtime.master.sessions import Session
 from gomr_runtime.model.job import Failure, JobDescription, JobSpec, TaskFailure, difference
-from gomr_runtime.model.pieces import Split
 from gomr_runtime.rpc import connection
 from gomr_runtime.scheduler.events import PlanningBegan, WorkerJoined
 
@@ -118,16 +116,8 @@ class Admission:
             return driver.plan
 
     def _make_plan(self, description: JobDescription) -> Plan:
-        job, journal = self._driver.job, self._driver.journal
-        files = job.files
-        check_skipping(description, job.skip_bad_records)
-        check_output_format(description, job.output_format)
-        check_content(description, files)
-        sample: Split = ()
-        if description.partitioner == "total_order":
-            sample = plan_sample(files, description.format)
-        splits = plan_splits(files, description.format, job.mappers)
-        return journal.write_plan(Plan(description, tuple(splits), sample), files)
+        job = self._driver.job
+        return self._driver.journal.write_plan(make_plan(job, description), job.files)
 
 
 def check_identity(register: pb.Register, job: JobSpec, epoch: int) -> None:

@@ -40,7 +40,7 @@ from gomr_runtime.master.sessions import Sessions
 from gomr_runtime.model.job import Summary, TaskKind, to_json
 from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.scheduler.events import CancelRequested, Event, Tick
-from gomr_runtime.scheduler.state import Phase
+from gomr_runtime.scheduler.state import KIND_OF_PHASE, Phase
 from gomr_runtime.system.unforeseen import unforeseen
 
 if TYPE_CHECKING:
@@ -49,12 +49,8 @@ if TYPE_CHECKING:
 TICK = 0.25  # seconds
 FENCE_EVERY = 5.0  # seconds between two looks for a newer master
 SIGNED_AT_ONCE = 1_000  # files of a task whose reading is signed while everything else waits
-KIND_OF_PHASE: dict[Phase, TaskKind] = {
-    Phase.SAMPLE: "sample",
-    Phase.MAP: "map",
-    Phase.SEAL: "map",
-    Phase.REDUCE: "reduce",
-}
+TOLD_AS: dict[Phase, TaskKind] = {**KIND_OF_PHASE, Phase.SEAL: "map"}
+"""Of which tasks the progress of a phase is told: people wait for no seal."""
 
 
 class Nonces:
@@ -136,9 +132,9 @@ class Driver:
 
     async def _loop(self) -> None:
         while not self.finished.is_set():
-            before = KIND_OF_PHASE.get(self.core.scheduler.phase)
+            before = TOLD_AS.get(self.core.scheduler.phase)
             effects = self._decided(await self._events.get())
-            if before not in (None, KIND_OF_PHASE.get(self.core.scheduler.phase)):
+            if before not in (None, TOLD_AS.get(self.core.scheduler.phase)):
                 self.feed.progress(self._progress_of(before), now=True)  # its last word
             for effect in effects:
                 if isinstance(effect, Assign):
@@ -254,7 +250,7 @@ class Driver:
         if self.core.scheduler.error is None:
             self._told_phase = self.core.scheduler.phase
         phase = self._told_phase  # a run that fails or is cancelled ends in the phase it was in
-        kind = KIND_OF_PHASE.get(phase)
+        kind = TOLD_AS.get(phase)
         if kind is None or self.core.assignments is None:
             name = "promote" if phase in {Phase.PROMOTE, Phase.FINISHED} else "wait"
             return pb.PhaseProgress(phase=name, workers=len(self.sessions))

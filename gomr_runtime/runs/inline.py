@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 
 from gomr_runtime.dataflow.execute import execute, failure_of
-from gomr_runtime.dataflow.input.splits import plan_sample, plan_splits
 from gomr_runtime.dataflow.profile import stored
 from gomr_runtime.errors import GomrError, JobFailed, UsageError
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.ending import Effort, summarise
-from gomr_runtime.master.core.plan import Manifest, Plan
+from gomr_runtime.master.core.plan import Manifest
+from gomr_runtime.master.planning import make_plan
 from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
@@ -41,6 +41,7 @@ from gomr_runtime.model.monitor import MISUSED, SLOTS
 from gomr_runtime.publishing.publish import publish
 from gomr_runtime.runs.prepare import Prepared
 from gomr_runtime.runs.progress import Reporter
+from gomr_runtime.scheduler.state import KIND_OF_PHASE, Phase, undisturbed
 from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.storage.success import promote
@@ -118,26 +119,22 @@ class InlineRun:
         self._monitors: dict[str, list[int]] = {}
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
-        description = program.description
-        self._plan = Plan(
-            description,
-            tuple(plan_splits(job.files, description.format, job.mappers)),
-            plan_sample(job.files, description.format)
-            if description.partitioner == "total_order"
-            else (),
-        )
+        self._plan = make_plan(job, program.description)
 
     def run(self) -> Summary:
         """Every phase in order; the parts lie in the store afterwards."""
         plan, job = self._plan, self._job
-        if plan.description.partitioner == "total_order":
-            self._phase("sample", 1)
-        self._phase("map", len(plan.splits))
-        if not plan.description.map_only:
-            self._store.put(layout.maps(job.run), encode_maps(self.books.map_outputs()))
-            self._phase("reduce", job.reducers)
+        description = plan.description
+        has_sample = description.partitioner == "total_order"
+        tasks = {"sample": 1, "map": len(plan.splits), "reduce": job.reducers}
+        for phase in undisturbed(sample=has_sample, map_only=description.map_only):
+            if phase is Phase.SEAL:
+                self._store.put(layout.maps(job.run), encode_maps(self.books.map_outputs()))
+            else:
+                kind = KIND_OF_PHASE[phase]
+                self._phase(kind, tasks[kind])
         self._check_late()
-        self.books.check(plan.description)
+        self.books.check(description)
         totals = self.books.totals()
         aside, parts = self.books.set_aside(), self._parts()
         made = promote(self._store, job.run, parts, totals.ledger, totals.counters, set_aside=aside)

@@ -69,6 +69,8 @@ from gomr_runtime.scheduler.state import (
     Worker,
     attempt_after,
     phase_after,
+    when_committed,
+    when_planned,
 )
 from gomr_runtime.scheduler.verdict import (
     KILLS_THE_CHILD,
@@ -110,7 +112,7 @@ class Scheduler(Speech):
     # The plan and the store.
 
     def _on_planned(self, event: TasksPlanned) -> None:
-        trigger = Trigger.PLANNED_WITH_SAMPLE if event.sample else Trigger.PLANNED
+        trigger = when_planned(sample=event.sample)
         phase_after(self.phase, trigger)
         self._planning = False
         first = self.config.first_attempt
@@ -459,8 +461,7 @@ class Scheduler(Speech):
         kind = KIND_OF_PHASE.get(self.phase)
         if kind is None or self._tally[kind][TaskState.COMMITTED] < len(self.tasks[kind]):
             return
-        map_only = self.phase is Phase.MAP and not self.tasks["reduce"]
-        self._advance(Trigger.MAPS_ARE_OUTPUT if map_only else Trigger.ALL_COMMITTED)
+        self._advance(when_committed(self.phase, map_only=not self.tasks["reduce"]))
 
     def _advance(self, trigger: Trigger) -> None:
         self.phase = phase_after(self.phase, trigger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -278,3 +278,23 @@ def phase_after(phase: Phase, trigger: Trigger) -> Phase:
     if after is None:
         raise InvalidTransition("the run", phase.value, trigger.value)
     return after
+
+
+def when_planned(*, sample: bool) -> Trigger:
+    """What leads out of `Phase.WAIT`."""
+    return Trigger.PLANNED_WITH_SAMPLE if sample else Trigger.PLANNED
+
+
+def when_committed(phase: Phase, *, map_only: bool) -> Trigger:
+    """What leads on from a phase all of whose tasks are committed."""
+    ends = map_only and phase is Phase.MAP
+    return Trigger.MAPS_ARE_OUTPUT if ends else Trigger.ALL_COMMITTED
+
+
+def undisturbed(*, sample: bool, map_only: bool) -> Iterator[Phase]:
+    """The phases of a run to which nothing happens, from its plan until its output is made."""
+    phase = phase_after(Phase.WAIT, when_planned(sample=sample))
+    while phase in KIND_OF_PHASE or phase is Phase.SEAL:
+        yield phase
+        done = Trigger.SEALED if phase is Phase.SEAL else when_committed(phase, map_only=map_only)
+        phase = phase_after(phase, done)

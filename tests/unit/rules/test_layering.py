@@ -33,8 +33,8 @@ LAYERS: dict[str, str] = {
     "gomr_runtime.worker": f"{VALUES} laws system api user_code dataflow storage rpc",
     "gomr_runtime.options": f"{VALUES} system version",
     "gomr_runtime.publishing": f"{VALUES} system storage",
-    "gomr_runtime.runs": f"{VALUES} laws system api user_code dataflow storage rpc options "
-    "publishing master master.core",
+    "gomr_runtime.runs": f"{VALUES} laws system api user_code dataflow scheduler storage rpc "
+    "options publishing master master.core",
     "gomr_runtime.cli": f"{VALUES} laws system api user_code options runs",
     "gomr_runtime.testing": f"{VALUES} laws system api user_code dataflow storage runs",
     "k8s": "",

@@ -47,8 +47,26 @@ from gomr_runtime.scheduler.state import (
     attempt_after,
     phase_after,
     task_after,
+    undisturbed,
 )
 from tests.unit.support.scheduler_script import Script, attempt, only, started
+
+
+@pytest.mark.parametrize(
+    ("sample", "map_only", "phases"),
+    [
+        (False, False, "map seal reduce"),
+        (True, False, "sample map seal reduce"),
+        (False, True, "map"),
+        (True, True, "sample map"),
+    ],
+)
+def test_one_process_goes_through_the_phases_of_the_scheduler(
+    sample: bool, map_only: bool, phases: str
+) -> None:
+    assert [
+        phase.value for phase in undisturbed(sample=sample, map_only=map_only)
+    ] == phases.split()
 
 
 def test_a_run_goes_through_every_phase_in_order() -> None:

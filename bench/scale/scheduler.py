@@ -19,7 +19,7 @@ def main() -> None:
     scheduler, events = drive(maps, reduces, workers)
     cpu = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    told = {"assigned": scheduler.attempts_made, "events": events, "cpu": cpu, "peak": peak}
+    told = {"assigned": scheduler.state.attempts_made, "events": events, "cpu": cpu, "peak": peak}
     print(json.dumps(told))
 
 

@@ -132,9 +132,9 @@ class Driver:
 
     async def _loop(self) -> None:
         while not self.finished.is_set():
-            before = TOLD_AS.get(self.core.scheduler.phase)
+            before = TOLD_AS.get(self.core.scheduler.state.phase)
             effects = self._decided(await self._events.get())
-            if before not in (None, TOLD_AS.get(self.core.scheduler.phase)):
+            if before not in (None, TOLD_AS.get(self.core.scheduler.state.phase)):
                 self.feed.progress(self._progress_of(before), now=True)  # its last word
             for effect in effects:
                 if isinstance(effect, Assign):
@@ -247,8 +247,8 @@ class Driver:
             self.feed.progress(self._progress(), now=now)
 
     def _progress(self) -> pb.PhaseProgress:
-        if self.core.scheduler.error is None:
-            self._told_phase = self.core.scheduler.phase
+        if self.core.scheduler.state.error is None:
+            self._told_phase = self.core.scheduler.state.phase
         phase = self._told_phase  # a run that fails or is cancelled ends in the phase it was in
         kind = TOLD_AS.get(phase)
         if kind is None or self.core.assignments is None:
@@ -260,7 +260,7 @@ class Driver:
         scheduler, books = self.core.scheduler, self.core.books
         assignments = self.core.assignments
         assert assignments is not None  # there is no phase of tasks before they are planned
-        counts = scheduler.counts(kind)
+        counts = scheduler.state.counts(kind)
         return pb.PhaseProgress(
             phase=kind,
             tasks=counts.tasks,

@@ -67,8 +67,8 @@ class PromoteOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class PhaseReached:
-    """A phase began: `sample`, `map`, `reduce`, `promote`; for logs and watchers."""
+class AnnouncePhase:
+    """Say that a phase began: `sample`, `map`, `reduce`, `promote`; for logs and watchers."""
 
     phase: str
 
@@ -88,6 +88,6 @@ Command = (
     | SealMaps
     | RepeatMap
     | PromoteOutput
-    | PhaseReached
+    | AnnouncePhase
     | FinishRun
 )

@@ -1,10 +1,61 @@
-"""When a committed map output is proven bad, and what that means for the map."""
+"""The stored list of map outputs, and what happens when one of them is proven bad.
+
+The map runs again in its next generation: its manifest gets a key of its own, and a new list is
+stored that names what the map stored last.
+"""
 
 from __future__ import annotations
 
 from gomr_runtime.errors import CorruptBlock
 from gomr_runtime.model.job import TaskFailure
-from gomr_runtime.scheduler.state import Attempt, SchedulerConfig, Task, TaskState
+from gomr_runtime.scheduler import phases
+from gomr_runtime.scheduler.commands import RepeatMap
+from gomr_runtime.scheduler.events import MapsSealed
+from gomr_runtime.scheduler.run_state import RunState
+from gomr_runtime.scheduler.state import (
+    Attempt,
+    Phase,
+    SchedulerConfig,
+    Task,
+    TaskState,
+    Trigger,
+    phase_after,
+)
+
+
+def on_sealed(run: RunState, _: MapsSealed) -> None:
+    phase_after(run.phase, Trigger.SEALED)
+    run.sealed += 1
+    for damaged, reason in run.damaged.items():
+        _repeat(run, run.tasks["map"][damaged.index], reason)
+    phases.advance(run, Trigger.DAMAGED if run.damaged else Trigger.SEALED)
+    run.damaged.clear()
+
+
+def found(run: RunState, source: Task, failure: TaskFailure) -> CorruptBlock | None:
+    """Have the map run again whose output a reducer could not read: not the reducer's fault.
+
+    Returns:
+        The error that ends the run if the map has been repeated too often, else None.
+    """
+    if source.id in run.damaged:
+        return None
+    if error := damaged_too_often(source, failure, run.config):
+        return error
+    if run.phase is Phase.SEAL:
+        run.damaged[source.id] = failure.message
+        return None
+    _repeat(run, source, failure.message)
+    if run.phase is Phase.REDUCE:
+        phases.advance(run, Trigger.DAMAGED)
+    else:
+        run.matching.put(source)
+    return None
+
+
+def _repeat(run: RunState, source: Task, reason: str) -> None:
+    run.revoke(source)
+    run.out.append(RepeatMap(source.id, reason))
 
 
 def blamed(task: Task, maps: list[Task], failure: TaskFailure) -> Task | None:

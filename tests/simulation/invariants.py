@@ -51,9 +51,9 @@ def check(scheduler: Scheduler, at_rest: dict[Task, Rest] | None = None) -> None
     at_rest: tasks that were found well when nothing ran of them; they are not looked at again
     until they have changed.
     """
-    bad_maps = sum(task.generation for task in scheduler.tasks["map"])
+    bad_maps = sum(task.generation for task in scheduler.state.tasks["map"])
     at_rest = {} if at_rest is None else at_rest
-    for kind, tasks in scheduler.tasks.items():
+    for kind, tasks in scheduler.state.tasks.items():
         committed = running = 0
         for task in tasks:
             state = task.state
@@ -67,10 +67,10 @@ def check(scheduler: Scheduler, at_rest: dict[Task, Rest] | None = None) -> None
             if at_rest.get(task) != rest:
                 _check_task(scheduler, task, bad_maps)
                 at_rest[task] = rest
-        counts = scheduler.counts(kind) if tasks else None
+        counts = scheduler.state.counts(kind) if tasks else None
         if counts and (counts.committed, counts.running) != (committed, running):
             raise InvariantViolated(f"{kind}: {committed} committed, {running} running: {counts}")
-    for worker in scheduler.workers.values():
+    for worker in scheduler.state.workers.values():
         _check_worker(scheduler, worker)
     _check_phase(scheduler)
     _check_matching(scheduler)
@@ -94,7 +94,7 @@ def _check_task(scheduler: Scheduler, task: Task, bad_maps: int) -> None:
         open_attempts += state is AttemptState.RUNNING or state is AttemptState.SUCCEEDED
         if state is AttemptState.RUNNING:
             running += 1
-            worker = scheduler.workers.get(attempt.worker)
+            worker = scheduler.state.workers.get(attempt.worker)
             if worker is None or worker.running.get(attempt.id) is not attempt:
                 broken = f"{attempt.id} runs on {attempt.worker}, which is gone"
                 raise InvariantViolated(broken, [task])
@@ -103,10 +103,13 @@ def _check_task(scheduler: Scheduler, task: Task, bad_maps: int) -> None:
         broken = "attempt numbers are not unique and growing"
     if backups > task.generation + 1:
         broken = "more than one backup"
-    if task.generation >= max(scheduler.config.max_attempts, 1):
+    if task.generation >= max(scheduler.state.config.max_attempts, 1):
         broken = f"generation {task.generation}"
     bad = bad_maps if task.id.kind == "reduce" else task.generation
-    if own > _most_attempts(scheduler, task, bad) or task.failures > scheduler.config.max_attempts:
+    if (
+        own > _most_attempts(scheduler, task, bad)
+        or task.failures > scheduler.state.config.max_attempts
+    ):
         broken = f"{own} attempts, {task.failures} failures"
     if broken:
         raise InvariantViolated(f"{task.id}: {broken}", [task])
@@ -126,7 +129,7 @@ def _broken_rule(
     if committing is not None and committing.state is not AttemptState.SUCCEEDED:
         return f"commits {committing}"
     if task.state is TaskState.RUNNING and not running:
-        return "" if scheduler.phase is Phase.FINISHED else "runs without an attempt"
+        return "" if scheduler.state.phase is Phase.FINISHED else "runs without an attempt"
     if task.state in (TaskState.PENDING, TaskState.COMMITTED) and open_attempts:
         return f"{task.state.value} with {open_attempts} open attempts"
     return ""
@@ -135,12 +138,12 @@ def _broken_rule(
 def _most_attempts(scheduler: Scheduler, task: Task, bad: int) -> int:
     """Every budget spent, a pair for each record set aside, the winner and one beside it; a pair
     for each time that data was proven bad, its own or what a reducer read."""
-    config = scheduler.config
+    config = scheduler.state.config
     return config.max_attempts + config.max_lost + 2 * (len(task.skipped) + bad) + 1
 
 
 def _check_worker(scheduler: Scheduler, worker: Worker) -> None:
-    if worker.name in scheduler.gone or worker.credit < 0:
+    if worker.name in scheduler.state.gone or worker.credit < 0:
         raise InvariantViolated(f"{worker.name} is live and gone, or has credit {worker.credit}")
     tasks: dict[TaskId, None] = {}
     for attempt in worker.running.values():
@@ -152,9 +155,9 @@ def _check_worker(scheduler: Scheduler, worker: Worker) -> None:
 
 
 def _check_phase(scheduler: Scheduler) -> None:
-    phase, tasks = scheduler.phase, scheduler.tasks
-    repeating = scheduler.sealed > 0 and phase in (Phase.MAP, Phase.SEAL)
-    succeeded = phase is Phase.FINISHED and scheduler.error is None
+    phase, tasks = scheduler.state.phase, scheduler.state.tasks
+    repeating = scheduler.state.sealed > 0 and phase in (Phase.MAP, Phase.SEAL)
+    succeeded = phase is Phase.FINISHED and scheduler.state.error is None
     for ran_in, kind in KIND_OF_PHASE.items():
         if not tasks[kind] and phase is not ran_in:
             continue
@@ -170,20 +173,20 @@ def _check_phase(scheduler: Scheduler) -> None:
             if early:
                 raise InvariantViolated(f"{kind} tasks run in phase {phase.value}", early)
     if phase is Phase.FINISHED:
-        for worker in scheduler.workers.values():
+        for worker in scheduler.state.workers.values():
             if worker.running:
                 raise InvariantViolated(f"{worker.name} still runs something after the end")
 
 
 def _check_matching(scheduler: Scheduler) -> None:
-    kind, matching = KIND_OF_PHASE.get(scheduler.phase), scheduler.matching
+    kind, matching = KIND_OF_PHASE.get(scheduler.state.phase), scheduler.state.matching
     if kind is None:
         return
-    pending = [task for task in scheduler.tasks[kind] if task.state is TaskState.PENDING]
+    pending = [task for task in scheduler.state.tasks[kind] if task.state is TaskState.PENDING]
     if matching.pending() != pending:
         raise InvariantViolated("a pending task is not on offer", pending)
-    healthy = [worker for worker in scheduler.workers.values() if worker.healthy]
-    usable = sorted(w.name for w in healthy or scheduler.workers.values() if w.credit)
+    healthy = [worker for worker in scheduler.state.workers.values() if worker.healthy]
+    usable = sorted(w.name for w in healthy or scheduler.state.workers.values() if w.credit)
     waiting = matching.wanting()
     if matching.healthy != len(healthy) or sorted(w.name for w in waiting) != usable:
         names = [worker.name for worker in waiting]
@@ -209,14 +212,14 @@ class Watch:
 
     def handle(self, event: Event) -> list[Command]:
         """`Scheduler.handle` with every check; raises InvariantViolated."""
-        speaker = self._scheduler.workers.get(getattr(event, "worker", ""))
+        speaker = self._scheduler.state.workers.get(getattr(event, "worker", ""))
         if speaker is not None and isinstance(event, TaskWanted):
             named = speaker.running if event.running is None else event.running
             self._credit[speaker.name] = event.count - speaker.coming(named)
         elif speaker is not None and isinstance(event, WorkerHeard) and event.room is not None:
             coming = [a for a in speaker.running.values() if a.id not in event.running]
             self._credit[speaker.name] = event.room - sum(a.missed == 0 for a in coming)
-        before = self._scheduler.phase
+        before = self._scheduler.state.phase
         commands = self._handle(event)
         if isinstance(event, Tick):
             self._at_rest.clear()  # now and then everything
@@ -225,15 +228,15 @@ class Watch:
             _require(not commands, f"{commands} after the end")
         repeats = any(isinstance(command, RepeatMap) for command in commands)
         _require(
-            repeats or _ORDER[before] <= _ORDER[self._scheduler.phase],
-            f"phase {self._scheduler.phase.value} after {before.value}",
+            repeats or _ORDER[before] <= _ORDER[self._scheduler.state.phase],
+            f"phase {self._scheduler.state.phase.value} after {before.value}",
         )
         self._check_commits_stand()
         self._check_commands(commands)
         return commands
 
     def _check_commits_stand(self) -> None:
-        for tasks in self._scheduler.tasks.values():
+        for tasks in self._scheduler.state.tasks.values():
             for task in tasks:
                 found = task.committed
                 generation, winner = self._winners.get(task, (-1, None))
@@ -254,13 +257,13 @@ class Watch:
             elif isinstance(command, AbandonAttempt):
                 self._check_abandon(command)
             elif isinstance(command, ExpireWorker):
-                live = command.worker in self._scheduler.workers
+                live = command.worker in self._scheduler.state.workers
                 _require(not live, f"{command.worker} is expired but live")
             elif isinstance(command, FinishRun):
                 last = position == len(commands) - 1
                 _require(last and not self._finished, "the end is told twice or not last")
                 self._finished = True
-        ended = self._scheduler.phase is Phase.FINISHED
+        ended = self._scheduler.state.phase is Phase.FINISHED
         _require(ended == self._finished, "FinishRun and the phase disagree")
 
     def _check_start(self, start: StartAttempt) -> None:
@@ -272,7 +275,7 @@ class Watch:
 
     def _check_abandon(self, command: AbandonAttempt) -> None:
         task = command.attempt.task
-        tasks = self._scheduler.tasks[task.kind]
+        tasks = self._scheduler.state.tasks[task.kind]
         known = (
             tasks[task.index].attempt(command.attempt.attempt) if task.index < len(tasks) else None
         )

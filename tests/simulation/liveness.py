@@ -60,7 +60,7 @@ class Liveness:
             if task := _could_run(scheduler, worker.name):
                 yield f"{worker.name} idles beside {task}"
         for worker in workers:
-            known = scheduler.workers.get(worker.name)
+            known = scheduler.state.workers.get(worker.name)
             there = {running.attempt for running in worker.running.values()}
             for attempt in known.running if known else ():
                 if attempt not in there:
@@ -71,15 +71,15 @@ class Liveness:
 
 
 def _is_usable(scheduler: Scheduler, name: str) -> bool:
-    worker = scheduler.workers.get(name)
-    return worker is not None and scheduler.matching.usable(worker)
+    worker = scheduler.state.workers.get(name)
+    return worker is not None and scheduler.state.matching.usable(worker)
 
 
 def _could_run(scheduler: Scheduler, name: str) -> str:
     """A task that waits and may be given to the worker, "" for none."""
-    kind = KIND_OF_PHASE.get(scheduler.phase)
-    worker = scheduler.workers[name]
-    for task in scheduler.tasks[kind] if kind else ():
-        if task.state is TaskState.PENDING and scheduler.matching.allowed(task, worker):
+    kind = KIND_OF_PHASE.get(scheduler.state.phase)
+    worker = scheduler.state.workers[name]
+    for task in scheduler.state.tasks[kind] if kind else ():
+        if task.state is TaskState.PENDING and scheduler.state.matching.allowed(task, worker):
             return str(task.id)
     return ""

@@ -207,7 +207,7 @@ class Oracle:
             raise Violation(f"V9: {start.attempt} starts though its task is committed")
         core = master.core
         assert core is not None
-        if start.worker not in core.scheduler.workers:
+        if start.worker not in core.scheduler.state.workers:
             raise Violation(f"V10: {start.attempt} is given to {start.worker}, which is lost")
         done = {manifest.attempt.task for manifest in self.manifests.values()}
         maps = {TaskId("map", index) for index in range(self.plan.maps)}
@@ -228,8 +228,11 @@ class Oracle:
     def _check_leases(self, master: Master) -> None:
         assert master.core is not None
         scheduler = master.core.scheduler
-        for worker in scheduler.workers.values():
-            if scheduler.phase is not Phase.FINISHED and scheduler.now - worker.heard > LEASE:
+        for worker in scheduler.state.workers.values():
+            if (
+                scheduler.state.phase is not Phase.FINISHED
+                and scheduler.state.now - worker.heard > LEASE
+            ):
                 raise Violation(f"{worker.name} lives on after its lease")
 
     def handled(self, master: Master, event: Event, effects: list[Effect]) -> None:
@@ -246,7 +249,7 @@ class Oracle:
                 raise Violation(f"V7: {key} is not what master {master.epoch} believes")
         for effect in effects:
             if isinstance(effect, Assign | Expire):
-                lost = effect.worker in core.scheduler.gone
+                lost = effect.worker in core.scheduler.state.gone
                 if isinstance(effect, Assign) and lost:
                     raise Violation(f"V10: {effect.worker} is lost and gets a task")
             if isinstance(effect, Announce):
@@ -270,7 +273,7 @@ class Oracle:
         flights = len(master.core.assignments) if master.core.assignments else 0
         live = sum(
             attempt.state in LIVE
-            for tasks in scheduler.tasks.values()
+            for tasks in scheduler.state.tasks.values()
             for task in tasks
             for attempt in task.attempts
         )

@@ -64,7 +64,7 @@ def test_B4_a_late_report_of_an_earlier_attempt_does_not_count() -> None:
     for seed in range(40):
         world = finished(replace(MANY, pause=0.1, duplicate=0.2, heal=1000.0), seed)
         assert world.error is None
-        stale += sum(m.core.stale + m.core.scheduler.stale for m in world.masters if m.core)
+        stale += sum(m.core.stale + m.core.scheduler.state.stale for m in world.masters if m.core)
     assert stale > 40
 
 

@@ -165,7 +165,7 @@ def test_W5_a_worker_stops_beyond_its_lease_at_any_event() -> None:
         assert world.error is None
         (master,) = world.masters
         assert master.core is not None
-        stale += master.core.scheduler.stale + master.core.stale
+        stale += master.core.scheduler.state.stale + master.core.stale
     assert stale > 0, "it spoke when it was back, and was not listened to"
 
 
@@ -232,7 +232,7 @@ def test_S3_a_slow_store_costs_no_lease() -> None:
         assert world.run() is None
         (master,) = world.masters
         assert master.core is not None
-        assert master.core.scheduler.lost_workers == 0
+        assert master.core.scheduler.state.lost_workers == 0
 
 
 def test_S4_any_answer_of_the_store_is_lost() -> None:
@@ -301,7 +301,7 @@ def test_E8_the_wall_clocks_step() -> None:
             assert world.error is None
             (master,) = world.masters
             assert master.core is not None
-            assert master.core.scheduler.lost_workers == 0
+            assert master.core.scheduler.state.lost_workers == 0
 
 
 def test_E5_a_cancel_at_any_event() -> None:

@@ -69,14 +69,14 @@ def answers(command: Command, now: float, fails: bool) -> list[Event]:
 @pytest.mark.parametrize("fail_every", [0, 50])
 def test_work_for_an_assignment_is_bounded(fail_every: int) -> None:
     scheduler, events = drive(20_000, 100, 200, fail_every)
-    assert scheduler.phase.value == "finished"
-    assert scheduler.error is None
-    assert len(scheduler.committed_attempts("map")) == 20_000
-    assert events < 3.2 * scheduler.attempts_made + 1_000
-    assert scheduler.work < 3 * scheduler.attempts_made
+    assert scheduler.state.phase.value == "finished"
+    assert scheduler.state.error is None
+    assert len(scheduler.state.committed_attempts("map")) == 20_000
+    assert events < 3.2 * scheduler.state.attempts_made + 1_000
+    assert scheduler.state.work < 3 * scheduler.state.attempts_made
 
 
 def test_work_does_not_grow_with_the_tasks() -> None:
-    small, large = drive(1_000, 10, 50)[0], drive(10_000, 10, 50)[0]
+    small, large = (drive(maps, 10, 50)[0].state for maps in (1_000, 10_000))
     share = (large.work / large.attempts_made) / (small.work / small.attempts_made)
     assert share < 1.1

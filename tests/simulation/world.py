@@ -254,7 +254,7 @@ class World:
 
     def kill_master(self, master: Master) -> None:
         if master.alive and not self.finished:
-            phase = master.core.scheduler.phase.value if master.core else "start"
+            phase = master.core.scheduler.state.phase.value if master.core else "start"
             self.say(f"{self.kernel.now:.3f} master {master.number} is killed in phase {phase}")
             self.master_deaths[phase] += 1
             master.kill()

@@ -39,11 +39,11 @@ from gomr_runtime.model.job import JobSpec, Part, Summary, TaskFailure, TaskSpec
 from gomr_runtime.model.layout import promoted
 from gomr_runtime.scheduler.commands import (
     AbandonAttempt,
+    AnnouncePhase,
     Command,
     CommitAttempt,
     ExpireWorker,
     FinishRun,
-    PhaseReached,
     PromoteOutput,
     RepeatMap,
     SealMaps,
@@ -152,7 +152,7 @@ class Core:
     def _on_tick(self, event: Tick) -> None:
         self._decide(event)
         if self.assignments is not None:
-            self.assignments.keep(self.scheduler.matters)
+            self.assignments.keep(self.scheduler.state.matters)
 
     def _on_failing(self, event: Failing) -> None:
         self._fail(event.error)
@@ -169,7 +169,7 @@ class Core:
             self._announce(duty.summary, answer if isinstance(answer, GomrError) else None)
         elif isinstance(duty, Conclude):
             self._concluded(duty, answer)
-        elif self._final is not None or self.scheduler.phase is Phase.FINISHED:
+        elif self._final is not None or self.scheduler.state.phase is Phase.FINISHED:
             return
         elif isinstance(answer, GomrError):
             self._failed(duty, answer)
@@ -223,7 +223,7 @@ class Core:
                 self._log(f"{task} runs again, its stored output is damaged: {reason}", "warning")
             case PromoteOutput():
                 self._promote()
-            case PhaseReached(phase):
+            case AnnouncePhase(phase):
                 self._phases.append((phase, self._now))
                 self._out.append(PhaseBegan(phase))
             case FinishRun(error):
@@ -289,7 +289,7 @@ class Core:
     def _concluded(self, duty: Conclude, answer: object) -> None:
         """The end is decided. An output that was decided on before a cancel came stands."""
         promoting = duty.summary.state == "succeeded"
-        if promoting and self.scheduler.phase is Phase.FINISHED:
+        if promoting and self.scheduler.state.phase is Phase.FINISHED:
             return  # the other decision, asked for later, settles it
         if isinstance(answer, Summary):
             if promoting:
@@ -329,9 +329,9 @@ class Core:
             self.books,
             parts,
             ending.Effort(
-                attempts=scheduler.attempts_made,
-                lost_workers=scheduler.lost_workers,
-                workers=scheduler.lost_workers + scheduler.live_workers,
+                attempts=scheduler.state.attempts_made,
+                lost_workers=scheduler.state.lost_workers,
+                workers=scheduler.state.lost_workers + scheduler.state.live_workers,
                 seconds=self._now - self._started,
                 phases=ending.durations(self._phases, self._now),
             ),

@@ -15,8 +15,7 @@ from gomr_runtime.master.core.duties import Seal
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout, run_index
 from gomr_runtime.model.map_list import encode_maps
-from gomr_runtime.scheduler import machine
-from gomr_runtime.scheduler.machine import Scheduler
+from gomr_runtime.scheduler import damage
 from gomr_runtime.scheduler.state import TaskState
 from tests.simulation.mutants.registry import mutant
 
@@ -51,19 +50,19 @@ def checksums_of_the_journal_are_skipped(original: Any) -> Any:
     return decode
 
 
-@mutant(Scheduler, "_damage")
+@mutant(damage, "found")
 def damaged_maps_do_not_run_again(original: Any) -> Any:
     """The reducer that found the damage tries again and again."""
-    return lambda scheduler, source, failure: None
+    return lambda run, source, failure: None
 
 
-@mutant(machine, "damaged_too_often")
+@mutant(damage, "damaged_too_often")
 def damage_without_bound(original: Any) -> Any:
     """A map whose output is damaged each time runs for ever."""
     return lambda source, failure, config: None
 
 
-@mutant(machine, "read_by")
+@mutant(damage, "read_by")
 def old_news_of_damage_count_again(original: Any) -> Any:
     """A map that ran again runs once more for what a reducer says of its old output."""
     return lambda reducer, source: source.state is TaskState.COMMITTED
@@ -111,7 +110,7 @@ def the_first_generation_stays_in_the_books(original: Any) -> Any:
     return enter
 
 
-@mutant(machine, "blamed")
+@mutant(damage, "blamed")
 def the_wrong_map_is_blamed(original: Any) -> Any:
     """Another map than the one whose output is bad runs again."""
 

@@ -8,12 +8,13 @@ from gomr_runtime.codec import checked
 from gomr_runtime.master import journal as journal_module
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
+from gomr_runtime.scheduler import commits, phases
 from gomr_runtime.scheduler.events import (
     AttemptFailed,
     CancelRequested,
     Tick,
 )
-from gomr_runtime.scheduler.machine import Scheduler
+from gomr_runtime.scheduler.run_state import RunState
 from gomr_runtime.scheduler.state import KIND_OF_PHASE, Phase, TaskState
 from gomr_runtime.storage.success import success_bytes, success_of
 from tests.simulation.mutants.registry import EVENTS, mutant
@@ -21,18 +22,18 @@ from tests.simulation.mutants.registry import EVENTS, mutant
 # Phases.
 
 
-@mutant(Scheduler, "_advance_if_done")
+@mutant(phases, "advance_if_done")
 def maps_are_sealed_before_the_last_one(original: Any) -> Any:
     """The phase ends when one task is still open."""
 
-    def advance(scheduler: Scheduler) -> None:
-        tally = scheduler._tally["map"]
-        if scheduler.phase is Phase.MAP and len(scheduler.tasks["map"]) > 1:
+    def advance(run: RunState) -> None:
+        tally = run.tally["map"]
+        if run.phase is Phase.MAP and len(run.tasks["map"]) > 1:
             tally[TaskState.COMMITTED] += 1
-            original(scheduler)
+            original(run)
             tally[TaskState.COMMITTED] -= 1
         else:
-            original(scheduler)
+            original(run)
 
     return advance
 
@@ -40,16 +41,16 @@ def maps_are_sealed_before_the_last_one(original: Any) -> Any:
 @mutant(EVENTS, CancelRequested)
 def a_cancel_is_ignored(original: Any) -> Any:
     """The run goes on as if nobody had asked."""
-    return lambda scheduler, event: None
+    return lambda run, event: None
 
 
 @mutant(EVENTS, Tick)
 def the_deadline_is_ignored(original: Any) -> Any:
     """The run takes as long as it takes."""
 
-    def tick(scheduler: Scheduler, event: Tick) -> None:
-        object.__setattr__(scheduler.config, "deadline", None)
-        original(scheduler, event)
+    def tick(run: RunState, event: Tick) -> None:
+        object.__setattr__(run.config, "deadline", None)
+        original(run, event)
 
     return tick
 
@@ -58,11 +59,11 @@ def the_deadline_is_ignored(original: Any) -> Any:
 def failures_of_ended_attempts_count(original: Any) -> Any:
     """A failure that is told twice is charged twice."""
 
-    def failed(scheduler: Scheduler, event: AttemptFailed) -> None:
-        task = scheduler.tasks[event.attempt.task.kind][event.attempt.task.index]
+    def failed(run: RunState, event: AttemptFailed) -> None:
+        task = run.tasks[event.attempt.task.kind][event.attempt.task.index]
         if event.failure.kind in ("crash", "memory"):
             task.failures += 1
-        original(scheduler, event)
+        original(run, event)
 
     return failed
 
@@ -168,14 +169,14 @@ def what_an_end_left_to_do_stays_undone(original: Any) -> Any:
     return read
 
 
-@mutant(Scheduler, "_recover")
+@mutant(commits, "recover")
 def what_an_earlier_master_committed_counts_twice(original: Any) -> Any:
     """A task that is committed is offered to workers, too."""
 
-    def recover(scheduler: Scheduler, found: Any) -> None:
-        original(scheduler, found)
-        if KIND_OF_PHASE.get(scheduler.phase) == found.attempt.task.kind:
-            scheduler.matching._retries.append(found.attempt.task.index)
+    def recover(run: RunState, found: Any) -> None:
+        original(run, found)
+        if KIND_OF_PHASE.get(run.phase) == found.attempt.task.kind:
+            run.matching._retries.append(found.attempt.task.index)
 
     return recover
 
@@ -186,15 +187,15 @@ def each_master_has_the_whole_time(original: Any) -> Any:
     return lambda journal, first_epoch: 0.0
 
 
-@mutant(Scheduler, "_advance_if_done")
+@mutant(phases, "advance_if_done")
 def the_output_is_made_before_the_last_reduce(original: Any) -> Any:
     """The last part is missing from what is promised."""
 
-    def advance(scheduler: Scheduler) -> None:
-        tally = scheduler._tally["reduce"]
-        early = scheduler.phase is Phase.REDUCE and len(scheduler.tasks["reduce"]) > 1
+    def advance(run: RunState) -> None:
+        tally = run.tally["reduce"]
+        early = run.phase is Phase.REDUCE and len(run.tasks["reduce"]) > 1
         tally[TaskState.COMMITTED] += early
-        original(scheduler)
+        original(run)
         tally[TaskState.COMMITTED] -= early
 
     return advance

@@ -11,9 +11,9 @@ from gomr_runtime.master.core.core import Core
 from gomr_runtime.master.core.effects import Reported
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import MapOutput, TaskResult
-from gomr_runtime.scheduler import machine
-from gomr_runtime.scheduler.machine import Scheduler
+from gomr_runtime.scheduler import verdict, workers
 from gomr_runtime.scheduler.matching import Matching
+from gomr_runtime.scheduler.run_state import RunState
 from gomr_runtime.scheduler.state import Worker
 from tests.simulation.mutants.registry import INPUTS, mutant
 from tests.simulation.workers import Worker as SimulatedWorker
@@ -81,13 +81,13 @@ def B4_reports_are_matched_by_their_task_alone(original: Any) -> Any:
     return reported
 
 
-@mutant(Scheduler, "_lose_worker")
+@mutant(workers, "lose_worker")
 def B5_a_hung_worker_holds_its_tasks(original: Any) -> Any:
     """Nobody gives up on a worker that does not answer."""
 
-    def lose(scheduler: Scheduler, worker: Worker, reason: str) -> None:
+    def lose(run: RunState, worker: Worker, reason: str) -> None:
         if "silent" not in reason:
-            original(scheduler, worker, reason)
+            original(run, worker, reason)
 
     return lose
 
@@ -110,7 +110,7 @@ def B7_upload_errors_are_ignored(original: Any) -> Any:
     return publish
 
 
-@mutant(machine, "charge")
+@mutant(verdict, "charge")
 def B10_attempts_without_bound(original: Any) -> Any:
     """A task that fails is tried for ever."""
     return lambda task, failure, config: None

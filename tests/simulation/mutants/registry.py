@@ -57,5 +57,5 @@ def mutant(place: Any, name: Any) -> Callable[[Make], Make]:
     return enter
 
 
-EVENTS = machine._HANDLERS
+EVENTS = machine.HANDLERS
 INPUTS = core_module._HANDLERS

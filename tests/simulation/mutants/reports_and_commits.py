@@ -15,9 +15,10 @@ from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import TaskResult
+from gomr_runtime.scheduler import senders
 from gomr_runtime.scheduler.commands import CommitAttempt
 from gomr_runtime.scheduler.events import AttemptSucceeded
-from gomr_runtime.scheduler.machine import Scheduler
+from gomr_runtime.scheduler.run_state import RunState
 from gomr_runtime.scheduler.state import SchedulerConfig, TaskState
 from tests.simulation.mutants.registry import EVENTS, INPUTS, mutant
 from tests.simulation.workers import Worker as SimulatedWorker
@@ -30,7 +31,7 @@ def reports_to_another_master_are_accepted(original: Any) -> Any:
     """Neither epoch nor nonce is looked at: what an earlier master had started counts."""
 
     def reported(core: Core, event: Reported) -> None:
-        number = core.scheduler.config.first_attempt + (event.attempt.attempt - 1) % 1000
+        number = core.scheduler.state.config.first_attempt + (event.attempt.attempt - 1) % 1000
         attempt = AttemptId(event.attempt.task, number)
         flight = core.assignments.flight(attempt) if core.assignments else None
         if event.epoch != core.epoch and flight is not None:
@@ -56,12 +57,12 @@ def attempt_numbers_begin_anew_with_each_master(original: Any) -> Any:
     return check
 
 
-@mutant(Scheduler, "_running")
+@mutant(senders, "running")
 def late_successes_of_lost_attempts_are_accepted(original: Any) -> Any:
     """An attempt that was given up is committed after all."""
 
-    def running(scheduler: Scheduler, worker: str, attempt: Any) -> Any:
-        return original(scheduler, worker, attempt) or scheduler._known(attempt)
+    def running(run: RunState, worker: str, attempt: Any) -> Any:
+        return original(run, worker, attempt) or run.known(attempt)
 
     return running
 
@@ -114,13 +115,13 @@ def a_commit_comes_before_the_upload(original: Any) -> Any:
 def every_success_is_committed(original: Any) -> Any:
     """A second attempt that succeeds while the first commits is committed too."""
 
-    def succeeded(scheduler: Scheduler, event: AttemptSucceeded) -> None:
-        original(scheduler, event)
-        known = scheduler._known(event.attempt)
-        told = [c for c in scheduler._out if isinstance(c, CommitAttempt)]
-        task = scheduler.tasks[event.attempt.task.kind][event.attempt.task.index]
+    def succeeded(run: RunState, event: AttemptSucceeded) -> None:
+        original(run, event)
+        known = run.known(event.attempt)
+        told = [c for c in run.out if isinstance(c, CommitAttempt)]
+        task = run.tasks[event.attempt.task.kind][event.attempt.task.index]
         if known is not None and not told and task.state is TaskState.COMMITTING:
-            scheduler._out.append(CommitAttempt(event.attempt))
+            run.out.append(CommitAttempt(event.attempt))
 
     return succeeded
 

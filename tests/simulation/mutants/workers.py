@@ -6,13 +6,13 @@ import dataclasses
 from typing import Any
 
 from gomr_runtime.master.core.assignments import Assignments
+from gomr_runtime.scheduler import attempts, commits, senders, workers
 from gomr_runtime.scheduler.events import (
     WorkerHeard,
     WorkerLeft,
 )
-from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.matching import Matching
-from gomr_runtime.scheduler.speech import Speech
+from gomr_runtime.scheduler.run_state import RunState
 from gomr_runtime.scheduler.state import Worker
 from tests.simulation.masters import Master
 from tests.simulation.mutants.registry import EVENTS, mutant
@@ -20,10 +20,10 @@ from tests.simulation.mutants.registry import EVENTS, mutant
 # Requeueing, leases and budgets.
 
 
-@mutant(Scheduler, "_return_if_empty")
+@mutant(attempts, "return_if_empty")
 def failed_tasks_are_forgotten(original: Any) -> Any:
     """A task without attempts is not put back."""
-    return lambda scheduler, task: None
+    return lambda run, task: None
 
 
 @mutant(Matching, "put")
@@ -36,11 +36,11 @@ def returned_tasks_are_not_offered(original: Any) -> Any:
 def tasks_of_workers_that_left_are_forgotten(original: Any) -> Any:
     """A goodbye takes the worker's tasks along."""
 
-    def left(scheduler: Scheduler, event: WorkerLeft) -> None:
-        worker = scheduler.workers.get(event.worker)
+    def left(run: RunState, event: WorkerLeft) -> None:
+        worker = run.workers.get(event.worker)
         if worker is not None:
-            scheduler.matching.leave(worker)
-            scheduler.gone[worker.name] = event.reason
+            run.matching.leave(worker)
+            run.gone[worker.name] = event.reason
 
     return left
 
@@ -49,8 +49,8 @@ def tasks_of_workers_that_left_are_forgotten(original: Any) -> Any:
 def attempts_that_never_arrived_are_waited_for(original: Any) -> Any:
     """That a worker does not run what it was given is not noticed."""
 
-    def heard(scheduler: Scheduler, event: WorkerHeard) -> None:
-        scheduler._speaker(event.worker)
+    def heard(run: RunState, event: WorkerHeard) -> None:
+        senders.sender(run, event.worker)
 
     return heard
 
@@ -59,10 +59,10 @@ def attempts_that_never_arrived_are_waited_for(original: Any) -> Any:
 def heartbeats_do_not_renew_the_lease(original: Any) -> Any:
     """A busy worker that only beats is given up."""
 
-    def heard(scheduler: Scheduler, event: WorkerHeard) -> None:
-        worker = scheduler.workers.get(event.worker)
+    def heard(run: RunState, event: WorkerHeard) -> None:
+        worker = run.workers.get(event.worker)
         before = worker.heard if worker else 0.0
-        original(scheduler, event)
+        original(run, event)
         if worker is not None:
             worker.heard = before
 
@@ -75,14 +75,14 @@ def leases_go_by_the_wall_clock(original: Any) -> Any:
     return lambda master: master._world.wall_clock()
 
 
-@mutant(Scheduler, "_lose")
+@mutant(workers, "lose_attempt")
 def lost_attempts_without_bound(original: Any) -> Any:
     """A task that takes its workers with it is started for ever."""
 
-    def lose(scheduler: Scheduler, attempt: Any, reason: str) -> None:
-        task = scheduler._task(attempt.id.task, reason)
+    def lose(run: RunState, attempt: Any, reason: str) -> None:
+        task = run.task(attempt.id.task, reason)
         task.lost = 0
-        original(scheduler, attempt, reason)
+        original(run, attempt, reason)
 
     return lose
 
@@ -93,11 +93,11 @@ def ended_attempts_are_remembered(original: Any) -> Any:
     return lambda assignments, matters: None
 
 
-@mutant(Scheduler, "_win")
+@mutant(commits, "win")
 def losers_go_on_running(original: Any) -> Any:
     """Other attempts of a committed task are not stopped."""
 
-    def win(scheduler: Scheduler, task: Any, winner: Any) -> None:
+    def win(run: RunState, task: Any, winner: Any) -> None:
         task.committed, task.committing = winner, None
 
     return win
@@ -110,8 +110,8 @@ def losers_go_on_running(original: Any) -> Any:
 def room_is_only_told_once(original: Any) -> Any:
     """A worker whose message got lost is never asked again what it has room for."""
 
-    def heard(scheduler: Scheduler, event: WorkerHeard) -> None:
-        original(scheduler, dataclasses.replace(event, room=None))
+    def heard(run: RunState, event: WorkerHeard) -> None:
+        original(run, dataclasses.replace(event, room=None))
 
     return heard
 
@@ -122,10 +122,10 @@ def attempts_on_their_way_take_no_room(original: Any) -> Any:
     return lambda worker, named: 0
 
 
-@mutant(Speech, "_disown")
+@mutant(senders, "disown")
 def what_a_worker_should_not_run_goes_on(original: Any) -> Any:
     """A worker is not told that an attempt of its is nobody's any more."""
-    return lambda scheduler, worker, attempt: None
+    return lambda run, worker, attempt: None
 
 
 @mutant(Matching, "_take")

@@ -46,5 +46,5 @@ async def test_M1_a_worker_that_comes_while_the_store_is_replayed_waits_for_it()
     assert (await asyncio.wait_for(joining, 5)).worker == "w"
     driver.cancel("seen enough")
     assert await asyncio.wait_for(running, 5) == 130
-    assert driver.core.scheduler.committed_attempts("map") == [done.attempt]
-    assert driver.core.scheduler.live_workers == 1
+    assert driver.core.scheduler.state.committed_attempts("map") == [done.attempt]
+    assert driver.core.scheduler.state.live_workers == 1

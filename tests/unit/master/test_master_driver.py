@@ -30,7 +30,7 @@ async def ended_in_the_map(error: GomrError | None) -> list[pb.WatchEvent]:
     description = JobDescription(Format("lines"), False, "", "user", "hash", "", False, SHA)
     driver.planned(RunPlanned(Plan(description, ((), ()), ())))
     running = asyncio.create_task(driver.run())
-    while driver.core.scheduler.phase is not Phase.MAP or not feed.progress_due():  # noqa: ASYNC110
+    while driver.core.scheduler.state.phase is not Phase.MAP or not feed.progress_due():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     if error is None:
         driver.cancel("seen enough")

@@ -171,7 +171,7 @@ def test_what_is_not_the_tasks_fault_has_a_budget_of_its_own(kind: str) -> None:
         run.want("a")
     error = error_of(run.fail("a", attempt(0, 7), kind=kind))
     assert isinstance(error, EnvironmentFailed)
-    assert run.scheduler.tasks["map"][0].failures == 1
+    assert run.scheduler.state.tasks["map"][0].failures == 1
 
 
 def test_lost_workers_have_the_same_budget() -> None:
@@ -192,7 +192,7 @@ def test_a_record_that_kills_two_children_is_set_aside_uncharged() -> None:
     assert run.want("a") == [StartAttempt("a", attempt(0, 2))]
     run.fail("a", attempt(0, 2), kind="crash", record=5)
     assert run.want("a") == [StartAttempt("a", attempt(0, 3), skipped=(5,))]
-    assert run.scheduler.tasks["map"][0].failures == 0
+    assert run.scheduler.state.tasks["map"][0].failures == 0
     assert not only(FinishRun, run.fail("a", attempt(0, 3), kind="crash"))
     run.want("a")
     assert run.finish("a", attempt(0, 4))
@@ -220,7 +220,7 @@ def straggling(**config: Any) -> Script:
 
 
 def tick_all(run: Script, seconds: float) -> list[Command]:
-    return run.tick(seconds, alive=tuple(run.scheduler.workers))
+    return run.tick(seconds, alive=tuple(run.scheduler.state.workers))
 
 
 def test_a_straggler_gets_one_backup_on_another_worker() -> None:
@@ -281,7 +281,7 @@ def test_the_first_success_commits_and_the_other_attempt_is_abandoned() -> None:
     assert run.succeed("w0", attempt(9, 2)) == [CommitAttempt(attempt(9, 2))]
     out = run.settle(attempt(9, 2))
     assert [(c.worker, c.attempt) for c in only(AbandonAttempt, out)] == [("slow", attempt(9))]
-    assert run.scheduler.tasks["map"][9].attempts[0].state is AttemptState.SUPERSEDED
+    assert run.scheduler.state.tasks["map"][9].attempts[0].state is AttemptState.SUPERSEDED
 
 
 def test_a_second_success_waits_and_loses() -> None:
@@ -289,7 +289,7 @@ def test_a_second_success_waits_and_loses() -> None:
     run.succeed("slow", attempt(9))
     assert run.succeed("w0", attempt(9, 2)) == []
     assert not only(AbandonAttempt, run.settle(attempt(9)))
-    states = [known.state for known in run.scheduler.tasks["map"][9].attempts]
+    states = [known.state for known in run.scheduler.state.tasks["map"][9].attempts]
     assert states == [AttemptState.COMMITTED, AttemptState.SUPERSEDED]
 
 
@@ -298,7 +298,7 @@ def test_the_store_decides_who_won() -> None:
     run.succeed("slow", attempt(9))
     run.succeed("w0", attempt(9, 2))
     run.settle(attempt(9), winner=attempt(9, 2))
-    states = [known.state for known in run.scheduler.tasks["map"][9].attempts]
+    states = [known.state for known in run.scheduler.state.tasks["map"][9].attempts]
     assert states == [AttemptState.SUPERSEDED, AttemptState.COMMITTED]
 
 
@@ -307,7 +307,7 @@ def test_a_failure_beside_a_running_backup_makes_no_third_attempt() -> None:
     run.want("w1")
     assert started(run.fail("slow", attempt(9))) == []
     run.finish("w0", attempt(9, 2))
-    assert run.scheduler.phase.value == "promote"
+    assert run.scheduler.state.phase.value == "promote"
 
 
 def test_a_failure_after_the_success_of_another_does_not_matter() -> None:
@@ -315,4 +315,4 @@ def test_a_failure_after_the_success_of_another_does_not_matter() -> None:
     run.succeed("w0", attempt(9, 2))
     assert run.fail("slow", attempt(9), retry=False) == []
     run.settle(attempt(9, 2))
-    assert run.scheduler.phase.value == "promote"
+    assert run.scheduler.state.phase.value == "promote"

@@ -7,10 +7,10 @@ from typing import Any
 from gomr_runtime.errors import CorruptBlock
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.scheduler.commands import (
+    AnnouncePhase,
     Command,
     CommitAttempt,
     FinishRun,
-    PhaseReached,
     PromoteOutput,
     RepeatMap,
     SealMaps,
@@ -44,13 +44,13 @@ def blame(run: Script, index: int, bad_map: int, number: int = 1) -> list[Comman
 def test_S6_the_bad_map_runs_again_and_the_reduce_after_it() -> None:
     run = reducing()
     out = blame(run, 0, bad_map=1)
-    assert out == [RepeatMap(TaskId("map", 1), "it died"), PhaseReached("map")]
+    assert out == [RepeatMap(TaskId("map", 1), "it died"), AnnouncePhase("map")]
     assert started(run.want("m")) == [("m", "map-1/2")]
     assert run.finish("m", attempt(1, 2)) == [CommitAttempt(attempt(1, 2), 1), SealMaps()]
     run.want("m")
     assert started(run.tell(MapsSealed)) == [("m", "reduce-0/2")]
-    assert run.scheduler.committed_attempts("map") == [attempt(0), attempt(1, 2)]
-    assert run.scheduler.tasks["reduce"][0].failures == 0
+    assert run.scheduler.state.committed_attempts("map") == [attempt(0), attempt(1, 2)]
+    assert run.scheduler.state.tasks["reduce"][0].failures == 0
 
 
 def test_S6_a_reduce_that_could_read_its_part_stands() -> None:
@@ -72,8 +72,8 @@ def test_S6_what_an_older_list_says_of_a_map_that_ran_again_costs_nothing() -> N
     run.finish("m", attempt(0, 2))
     run.tell(MapsSealed)
     assert only(RepeatMap, blame(run, 2, bad_map=0)) == []
-    assert run.scheduler.tasks["map"][0].generation == 1
-    assert [task.failures for task in run.scheduler.tasks["reduce"]] == [0, 0, 0]
+    assert run.scheduler.state.tasks["map"][0].generation == 1
+    assert [task.failures for task in run.scheduler.state.tasks["reduce"]] == [0, 0, 0]
 
 
 def test_S6_another_map_is_found_bad_while_the_first_runs_again() -> None:
@@ -90,13 +90,13 @@ def test_S6_another_map_is_found_bad_while_the_new_list_is_stored() -> None:
     blame(run, 0, bad_map=0)
     run.want("m")
     run.finish("m", attempt(0, 2))
-    assert run.scheduler.phase is Phase.SEAL
+    assert run.scheduler.state.phase is Phase.SEAL
     assert blame(run, 1, bad_map=1) == []
     assert blame(run, 2, bad_map=1) == []
-    assert run.tell(MapsSealed) == [RepeatMap(TaskId("map", 1), "it died"), PhaseReached("map")]
+    assert run.tell(MapsSealed) == [RepeatMap(TaskId("map", 1), "it died"), AnnouncePhase("map")]
     assert started(run.want("m")) == [("m", "map-1/2")]
     assert run.finish("m", attempt(1, 2))[-1] == SealMaps()
-    assert run.tell(MapsSealed)[0] == PhaseReached("reduce")
+    assert run.tell(MapsSealed)[0] == AnnouncePhase("reduce")
 
 
 def test_S6_damage_without_end_ends_the_run() -> None:
@@ -158,7 +158,7 @@ def test_S6_manifests_that_do_not_last_end_the_run() -> None:
     run.join("w", want=2)
     run.succeed("w", attempt(0))
     assert run.tell(CommitSettled, attempt(0), attempt(0), 2) == []
-    assert run.scheduler.tasks["map"][0].generation == 2
+    assert run.scheduler.state.tasks["map"][0].generation == 2
     run.succeed("w", attempt(1))
     (end,) = only(FinishRun, run.tell(CommitSettled, attempt(1), attempt(1), 3))
     assert isinstance(end.error, CorruptBlock)

@@ -17,9 +17,9 @@ from gomr_runtime.model.ids import TaskId
 from gomr_runtime.model.job import TaskKind
 from gomr_runtime.scheduler.commands import (
     AbandonAttempt,
+    AnnouncePhase,
     CommitAttempt,
     FinishRun,
-    PhaseReached,
     PromoteOutput,
     SealMaps,
     StartAttempt,
@@ -71,37 +71,41 @@ def test_one_process_goes_through_the_phases_of_the_scheduler(
 
 def test_a_run_goes_through_every_phase_in_order() -> None:
     run = Script()
-    assert run.plan(maps=1, reduces=1, sample=True) == [PhaseReached("sample")]
+    assert run.plan(maps=1, reduces=1, sample=True) == [AnnouncePhase("sample")]
     assert run.join("w", want=1) == [StartAttempt("w", attempt(0, kind="sample"))]
     assert run.succeed("w", attempt(0, kind="sample")) == [CommitAttempt(attempt(0, kind="sample"))]
-    assert run.settle(attempt(0, kind="sample")) == [PhaseReached("map")]
+    assert run.settle(attempt(0, kind="sample")) == [AnnouncePhase("map")]
     assert run.want("w") == [StartAttempt("w", attempt(0))]
     assert run.finish("w", attempt(0)) == [CommitAttempt(attempt(0)), SealMaps()]
     assert run.want("w") == []
     reduce = attempt(0, kind="reduce")
-    assert run.tell(MapsSealed) == [PhaseReached("reduce"), StartAttempt("w", reduce)]
-    assert run.finish("w", reduce)[1:] == [PhaseReached("promote"), PromoteOutput()]
+    assert run.tell(MapsSealed) == [AnnouncePhase("reduce"), StartAttempt("w", reduce)]
+    assert run.finish("w", reduce)[1:] == [AnnouncePhase("promote"), PromoteOutput()]
     assert run.tell(OutputPromoted) == [FinishRun(None)]
-    assert run.scheduler.phase is Phase.FINISHED
-    assert run.scheduler.error is None
+    assert run.scheduler.state.phase is Phase.FINISHED
+    assert run.scheduler.state.error is None
 
 
 def test_map_only_runs_are_promoted_without_sealing() -> None:
     run = Script()
     run.plan(maps=1)
     run.join("w", want=1)
-    assert run.finish("w", attempt(0))[1:] == [PhaseReached("promote"), PromoteOutput()]
+    assert run.finish("w", attempt(0))[1:] == [AnnouncePhase("promote"), PromoteOutput()]
 
 
 def test_an_empty_input_still_reduces() -> None:
     run = Script()
-    assert run.plan(maps=0, reduces=2) == [PhaseReached("map"), SealMaps()]
+    assert run.plan(maps=0, reduces=2) == [AnnouncePhase("map"), SealMaps()]
     run.tell(MapsSealed)
     assert started(run.join("w", want=2)) == [("w", "reduce-0/1"), ("w", "reduce-1/1")]
 
 
 def test_an_empty_map_only_input_is_promoted_at_once() -> None:
-    assert Script().plan(maps=0) == [PhaseReached("map"), PhaseReached("promote"), PromoteOutput()]
+    assert Script().plan(maps=0) == [
+        AnnouncePhase("map"),
+        AnnouncePhase("promote"),
+        PromoteOutput(),
+    ]
 
 
 def test_counts_and_winners_are_told_in_task_order() -> None:
@@ -109,14 +113,14 @@ def test_counts_and_winners_are_told_in_task_order() -> None:
     run.plan(maps=3, reduces=1)
     run.join("a", "b", want=1)
     run.finish("b", attempt(1))
-    counts = run.scheduler.counts("map")
+    counts = run.scheduler.state.counts("map")
     assert (counts.tasks, counts.committed, counts.running, counts.workers) == (3, 1, 1, 2)
     run.finish("a", attempt(0))
-    assert run.scheduler.committed_attempts("map") == [attempt(0), attempt(1)]
-    assert run.scheduler.committed_attempt(TaskId("map", 1)) == attempt(1)
-    assert run.scheduler.committed_attempt(TaskId("map", 2)) is None
-    assert run.scheduler.attempts_made == 2
-    assert run.scheduler.live_workers == 2
+    assert run.scheduler.state.committed_attempts("map") == [attempt(0), attempt(1)]
+    assert run.scheduler.state.committed_attempt(TaskId("map", 1)) == attempt(1)
+    assert run.scheduler.state.committed_attempt(TaskId("map", 2)) is None
+    assert run.scheduler.state.attempts_made == 2
+    assert run.scheduler.state.live_workers == 2
 
 
 @pytest.mark.parametrize(
@@ -147,9 +151,9 @@ def test_the_deadline_ends_the_run_in_any_phase(phase: str) -> None:
     run.join("w", want=1)
     if phase != "wait":
         run.plan(maps=1 if phase == "map" else 0, reduces=int(phase == "seal"))
-    assert run.scheduler.phase.value == phase
+    assert run.scheduler.state.phase.value == phase
     run.tick(49.9, alive=("w",))
-    assert run.scheduler.phase.value == phase
+    assert run.scheduler.state.phase.value == phase
     end = run.tick(0.1)[-1]
     assert isinstance(end, FinishRun)
     assert isinstance(end.error, DeadlineExceeded)
@@ -208,14 +212,14 @@ def test_a_recovered_plan_runs_only_what_is_missing() -> None:
     assert started(run.join("w", want=5)) == [("w", "map-1/1001")]
     run.finish("w", attempt(1, 1001))
     winners = [attempt(0, 3), attempt(1, 1001), attempt(2, 1)]
-    assert run.scheduler.committed_attempts("map") == winners
+    assert run.scheduler.state.committed_attempts("map") == winners
 
 
 def test_a_wholly_recovered_run_is_only_promoted() -> None:
     run = Script()
     for kind in ("map", "reduce"):
         run.tell(CommitRecovered, attempt(0, 1, kind))
-    assert run.plan(maps=1, reduces=1) == [PhaseReached("map"), SealMaps()]
+    assert run.plan(maps=1, reduces=1) == [AnnouncePhase("map"), SealMaps()]
     assert run.tell(MapsSealed)[-1] == PromoteOutput()
 
 
@@ -226,7 +230,7 @@ def test_a_commit_recovered_late_stops_the_attempt_that_runs() -> None:
     out = run.tell(CommitRecovered, attempt(0, 4))
     assert [(c.worker, c.attempt) for c in only(AbandonAttempt, out)] == [("w", attempt(0, 10))]
     assert run.tell(CommitRecovered, attempt(0, 4)) == []
-    assert run.scheduler.committed_attempt(TaskId("map", 0)) == attempt(0, 4)
+    assert run.scheduler.state.committed_attempt(TaskId("map", 0)) == attempt(0, 4)
 
 
 def test_a_recovered_reduce_leaves_the_map_of_that_index_pending() -> None:
@@ -245,8 +249,8 @@ def test_attempt_numbers_go_on_above_a_recovered_one() -> None:
     run.join("w", want=1)
     run.succeed("w", attempt(0))
     run.settle(attempt(0), winner=attempt(0, 7))
-    assert run.scheduler.committed_attempts("map") == [attempt(0, 7)]
-    assert run.scheduler.tasks["map"][0].next_number == 8
+    assert run.scheduler.state.committed_attempts("map") == [attempt(0, 7)]
+    assert run.scheduler.state.tasks["map"][0].next_number == 8
 
 
 @pytest.mark.parametrize(
@@ -340,4 +344,4 @@ def test_a_senseless_configuration_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sample", "map", "reduce"])
 def test_counts_are_zero_before_the_plan(kind: TaskKind) -> None:
-    assert Script().scheduler.counts(kind).tasks == 0
+    assert Script().scheduler.state.counts(kind).tasks == 0

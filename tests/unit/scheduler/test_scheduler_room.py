@@ -27,7 +27,7 @@ def test_a_slot_whose_attempt_never_arrived_is_offered_again() -> None:
     assert started(run.want("a")) == [("a", "map-0/1")]
     assert started(run.tell(WorkerHeard, "a", (), 1)) == []
     assert started(run.tell(WorkerHeard, "a", (), 1)) == [("a", "map-0/2")]
-    assert run.scheduler.tasks["map"][0].lost == 1
+    assert run.scheduler.state.tasks["map"][0].lost == 1
 
 
 @pytest.mark.parametrize("kind", [WorkerHeard, TaskWanted])

@@ -91,5 +91,5 @@ class Script:
         """Time passes; the workers `alive` are heard of at the end of it, with all they run."""
         self.now += seconds
         for worker in alive:
-            self.hear(worker, *self.scheduler.workers[worker].running)
+            self.hear(worker, *self.scheduler.state.workers[worker].running)
         return self.tell(Tick)

@@ -23,6 +23,14 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
         yield wanted
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite-transcripts",
+        action="store_true",
+        help="write what the scheduler does now into tests/unit/scheduler/transcripts",
+    )
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if os.environ.get("GOMR_NO_SKIP") and terminalreporter.stats.get("skipped"):
         terminalreporter.write_line("GOMR_NO_SKIP is set: the skips above count as failures")

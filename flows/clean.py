@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import EXIT_OK, UsageError, one_line
 from gomr_runtime.options.arguments import Parser, add_argument, read_environment, read_settings
-from gomr_runtime.options.declared import FIELDS, FLOW, SETTINGS_FILE
+from gomr_runtime.options.declared import FIELDS, FLOW
 from gomr_runtime.runs.claims import DEFAULT_STORE, KEPT_SECONDS, clean
+from gomr_runtime.system.settings import SETTINGS_FILE
 from gomr_runtime.system.streams import answer, say
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _given(argv: list[str]) -> argparse.Namespace:
     found = {option.name: option.default for option in fields}
     if "store" not in named:
         found |= read_settings(Path(SETTINGS_FILE), fields, known=FIELDS)
-        found |= read_environment(os.environ, fields, known=FIELDS)
+        found |= read_environment(fields, known=FIELDS)
     return argparse.Namespace(**found | named)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from flows.listeners import listening_users
 from gomr_runtime.errors import UsageError
 from gomr_runtime.system.os_errors import os_cause
+from gomr_runtime.system.settings import SETTINGS, read
 
 LOCAL_API = "http://127.0.0.1:4200/api"
 PROBE_SECONDS = 1.0
@@ -92,8 +93,9 @@ def _pass_proxies(environ: MutableMapping[str, str]) -> None:
 
 
 def _check_authorities(environ: MutableMapping[str, str]) -> None:
-    for name in ("PREFECT_API_SSL_CERT_FILE", "SSL_CERT_FILE"):
-        if not (path := environ.get(name)):
+    for setting in ("prefect_authorities", "authorities"):
+        name = SETTINGS[setting].variable
+        if not (path := read(setting, environ)):
             continue
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
@@ -104,7 +106,7 @@ def _check_authorities(environ: MutableMapping[str, str]) -> None:
 
 def configured_api(environ: MutableMapping[str, str]) -> str:
     """The API address set in the environment, a settings file here or the active profile."""
-    if address := environ.get("PREFECT_API_URL"):
+    if address := read("prefect_api", environ):
         return address
     dotenv = _read(Path(".env"))
     for line in dotenv.splitlines():
@@ -115,9 +117,9 @@ def configured_api(environ: MutableMapping[str, str]) -> str:
     for table in (_toml(Path("prefect.toml")), project):
         if address := table.get("api", {}).get("url"):
             return str(address)
-    home = Path(environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-    profiles = _toml(Path(environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
-    active = environ.get("PREFECT_PROFILE") or profiles.get("active", "")
+    home = Path(read("prefect_home", environ) or Path.home() / ".prefect")
+    profiles = _toml(Path(read("prefect_profiles", environ) or home / "profiles.toml"))
+    active = read("prefect_profile", environ) or profiles.get("active", "")
     return str(profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL", ""))
 
 

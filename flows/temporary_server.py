@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 
 from gomr_runtime.errors import EnvironmentFailed
+from gomr_runtime.system.settings import read
 
 COMMAND = Path(__file__).with_name("server_process.py")
-STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 STARTUP_SECONDS = 120  # 20 s, Prefect's default, are not enough on a slow or fresh machine
 STOP_SECONDS = 5.0
 TAIL = 10  # lines of its log that are shown when it does not start
@@ -95,7 +95,7 @@ class TemporaryServer:
             EnvironmentFailed: it ended, or does not answer in time; with the end of its log.
         """
         assert self._process is not None
-        seconds = float(self._environ.get(STARTUP) or STARTUP_SECONDS)
+        seconds = float(read("prefect_startup", self._environ) or STARTUP_SECONDS)
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:  # connects at once, and is answered when the server has started

@@ -8,40 +8,27 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import re
 import shlex
 import sys
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from gomr_runtime.errors import UsageError, one_line
 from gomr_runtime.system import compiled
-from gomr_runtime.system.own_files import read_settings_file
+from gomr_runtime.system.settings import (
+    SETTINGS,
+    check_s3_table,
+    near_name,
+    read_file,
+    variables,
+)
 from gomr_runtime.system.streams import answer
 from gomr_runtime.version import __version__
 
 Option = dataclasses.Field[Any]
-MOST_SETTINGS = 1 << 20  # bytes of a gomr.toml
 
-# Variables that are no options; each of the first may also be `..._FILE`.
-S3_VARIABLES = tuple(
-    f"GOMR_S3_{name}"
-    for name in (
-        *("ENDPOINT", "REGION", "ACCESS_KEY", "SECRET_KEY", "SESSION_TOKEN"),
-        *("CONNECT_TIMEOUT", "READ_TIMEOUT", "RETRY_SECONDS"),
-    )
-)
-OTHER_VARIABLES = (
-    "GOMR_PURE",
-    "GOMR_ALIVE_FILE",
-    "GOMR_MINIO_IMAGE",
-    "GOMR_MINIO_ALLOW_UNPATCHED",
-    "GOMR_BASE_IMAGE",
-)
-ALIKE = 0.75  # how much of two names has to be equal for one to be taken for the other
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -79,18 +66,6 @@ class Parser(argparse.ArgumentParser):
         known = [name for name in self._option_string_actions if name.startswith("--")]
         near = near_name(flags[0].lstrip("-"), [name[2:] for name in known])
         return f"there is no option {flags[0]}" + (f": did you mean --{near}?" if near else "")
-
-
-def near_name(name: str, known: Iterable[str]) -> str:
-    """Return the known name that `name` was probably meant to be, "" for none.
-
-    It is the most similar one, or the only one that begins with `name`.
-    """
-    names = list(known)
-    if close := difflib.get_close_matches(name, names, 1, ALIKE):
-        return close[0]
-    begun = [other for other in names if len(name) >= 3 and other.startswith(name)]
-    return begun[0] if len(begun) == 1 else ""
 
 
 _EPILOG = """\
@@ -192,13 +167,15 @@ def _argument_type(option: Option) -> Callable[[str], Any]:
 
 
 def read_environment(
-    environ: Mapping[str, str], fields: Iterable[Option], known: Iterable[str] = ()
+    fields: Iterable[Option], known: Iterable[str] = (), environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """The options `fields` that are set as `GOMR_<NAME>`; lists are split as a shell would.
 
     UsageError for a variable that is neither of `fields` nor of `known` and looks like one.
+    environ: where to look instead of this process's environment.
     """
     given = list(fields)
+    environ = variables() if environ is None else environ
     _check_variables(environ, [*(option.name for option in given), *known])
     found = {}
     for option in given:
@@ -215,8 +192,10 @@ def read_environment(
 
 def _check_variables(environ: Mapping[str, str], options: Iterable[str]) -> None:
     """A variable of nobody is nobody's business, except where it is one of ours misspelt."""
-    ours = {f"GOMR_{name.upper()}" for name in options} | {*S3_VARIABLES, *OTHER_VARIABLES}
-    ours |= {f"{name}_FILE" for name in S3_VARIABLES}
+    ours = {f"GOMR_{name.upper()}" for name in options}
+    ours |= {setting.variable for setting in SETTINGS.values()}
+    ours |= {f"{setting.variable}_FILE" for setting in SETTINGS.values() if setting.by_file}
+    ours = {name for name in ours if name.startswith("GOMR_")}
     for variable in sorted(environ):
         if not variable.startswith("GOMR_") or variable in ours:
             continue
@@ -227,36 +206,22 @@ def _check_variables(environ: Mapping[str, str], options: Iterable[str]) -> None
             )
 
 
-def read_table(path: Path) -> dict[str, Any]:
-    """The content of a TOML file with settings. OSError, or ValueError for what is no TOML."""
-    return tomllib.loads(read_settings_file(path, MOST_SETTINGS).decode("utf-8"))
-
-
 def read_settings(
     path: Path, fields: Iterable[Option], known: Iterable[str] = ()
 ) -> dict[str, Any]:
     """The options `fields` that the TOML file `path` sets; none when there is no such file.
 
-    UsageError for a name that is neither in `fields` nor in `known`.
+    UsageError for a name that is neither in `fields` nor in `known`, also in the table `[s3]`,
+    whose values are read where the store is.
     """
     by_name = {option.name: option for option in fields}
     names = {*by_name, *known}
-    try:
-        table = read_table(path)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
     found = {}
-    for key, value in table.items():
+    for key, value in read_file(path).items():
         name = key.replace("-", "_")
         if name == "s3":
-            raise UsageError(
-                f"{path}: [s3] is not read: a store's endpoint and credentials are given in the "
-                f"environment, as {S3_VARIABLES[0]} and its likes"
-            )
+            check_s3_table(path, value)
+            continue
         if name not in names:
             near = near_name(name, sorted(names)).replace("_", "-" if "-" in key else "_")
             raise UsageError(

@@ -8,7 +8,6 @@ An option given twice counts by precedence: argv, then `GOMR_<NAME>`, then `gomr
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -30,11 +29,10 @@ from gomr_runtime.options.arguments import (
     is_true,
     read_environment,
     read_settings,
-    read_table,
 )
 from gomr_runtime.options.bounds import matching, size_between, whole_number
+from gomr_runtime.system.settings import SETTINGS_FILE, read_table, variables
 
-SETTINGS_FILE = "gomr.toml"
 FLOW = "python -m flows.gomr"
 SMALLEST_MEMORY, LARGEST_MEMORY = "192MB", "16TiB"
 LARGEST_RECORD = f"{2**31 - 1}B"  # offsets within a block are 32 bits wide
@@ -362,11 +360,12 @@ def check_shuffle(mappers: int, reducers: int) -> None:
 
 def asks_for_json(argv: Sequence[str]) -> bool:
     """Whether the command is to answer in JSON, also where its options turn out to be wrong."""
-    if "--json" in argv or is_true(os.environ.get("GOMR_JSON", "")):
+    told = variables()
+    if "--json" in argv or is_true(told.get("GOMR_JSON", "")):
         return True
     with suppress(OSError, ValueError):
         settings = read_table(Path(SETTINGS_FILE))
-        return settings.get("json") is True and "GOMR_JSON" not in os.environ
+        return settings.get("json") is True and "GOMR_JSON" not in told
     return False
 
 
@@ -384,7 +383,7 @@ def parse(argv: Sequence[str], inline: bool, worker: str = "") -> RunOptions:
     if inline:
         given["worker"] = worker or sys.argv[0]
     settings = read_settings(Path(SETTINGS_FILE), fields, known=FIELDS)
-    environment = read_environment(os.environ, fields, known=FIELDS)
+    environment = read_environment(fields, known=FIELDS)
     merged = settings | environment | given
     merged["param"] = {
         name: value

@@ -73,7 +73,7 @@ class StoreBlobs:
         from gomr_runtime.storage.s3.store import S3Store  # obstore, only when it is needed
 
         if name not in self._buckets:
-            settings = self._settings or S3Settings.from_env()
+            settings = self._settings or S3Settings.configured()
             self._buckets[name] = S3Store(name, "", settings)
         return self._buckets[name]
 

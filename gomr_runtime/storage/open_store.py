@@ -25,7 +25,7 @@ def open_store(url: str, settings: S3Settings | None = None) -> Store:
         from gomr_runtime.storage.s3.store import S3Store  # obstore, only when it is needed
 
         bucket, prefix = split_s3_url(url)
-        return S3Store(bucket, prefix, settings or S3Settings.from_env())
+        return S3Store(bucket, prefix, settings or S3Settings.configured())
     if url.startswith("file:"):
         return DirectoryStore(_path_of(url))
     if "://" in url or not url:

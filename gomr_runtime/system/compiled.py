@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from gomr_runtime.system.settings import read
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -18,7 +20,7 @@ VERSION = 6
 
 def load() -> ModuleType | None:
     """The module, or None where it is absent, of another version or not wanted."""
-    if os.environ.get("GOMR_PURE") == "1":
+    if read("pure") == "1":
         return None
     try:
         import gomr_native

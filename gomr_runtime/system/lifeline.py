@@ -10,6 +10,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from gomr_runtime.system.settings import read
+
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
@@ -59,7 +61,7 @@ def watch_for_end(loop: asyncio.AbstractEventLoop, lifeline: int, end: Callable[
 
     In a pod, where GOMR_ALIVE_FILE is set, the process also shows that it is alive.
     """
-    if alive := os.environ.get("GOMR_ALIVE_FILE"):
+    if alive := read("alive_file"):
         show_life(loop, Path(alive))
     loop.add_signal_handler(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gomr_runtime.errors import EnvironmentFailed, UsageError
+from gomr_runtime.system.settings import read
 from gomr_runtime.user_code.worker_file import WorkerFile
 
 BUILD_SECONDS = 900.0
@@ -32,7 +33,7 @@ Version = tuple[int, ...]
 
 def cache_folder() -> Path:
     """Where environments are kept: `$XDG_CACHE_HOME/gomr/env`, by default below `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = read("cache") or Path.home() / ".cache"
     return Path(base) / "gomr" / "env"
 
 

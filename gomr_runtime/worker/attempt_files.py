@@ -106,7 +106,7 @@ class AttemptFiles:
             # obstore, where it is used
             from gomr_runtime.storage.s3.signed_reads import GrantedReads
 
-            self._reads = GrantedReads(S3Settings.from_env(), self._store.url)
+            self._reads = GrantedReads(S3Settings.configured(), self._store.url)
         return self._reads.of_task(len(pieces), running.reads_query, running.reads)
 
     async def publish(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from gomr_runtime.errors import EnvironmentFailed
+from gomr_runtime.system.settings import read
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOCAL_NAMES = re.compile(r"kind-.+|minikube|k3d-.+|docker-desktop|docker-for-desktop")
@@ -128,9 +129,10 @@ def check_named(runtime: str, context: str, contexts: Contexts) -> None:
         choose(runtime, context, contexts, lambda _: "")
 
 
-def read_contexts(environ: Mapping[str, str] = os.environ) -> Contexts:
+def read_contexts(environ: Mapping[str, str] | None = None) -> Contexts:
     """The contexts of `$KUBECONFIG` or `~/.kube/config`; none where there is no such file."""
-    found = environ.get("KUBECONFIG") or str(Path(environ.get("HOME", "~"), ".kube", "config"))
+    home = Path(read("home", environ) or "~")
+    found = read("kubeconfig", environ) or str(home / ".kube" / "config")
     configs = []
     for name in filter(None, found.split(os.pathsep)):
         path = Path(name).expanduser()

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.system.os_errors import os_cause
 from gomr_runtime.system.own_files import open_own
+from gomr_runtime.system.settings import SETTINGS, read
 from gomr_runtime.user_code.environment import cache_folder
 from k8s.images.docker import INSTEAD, LAST_LINES, Tell, ask, follow
 from k8s.images.plan import DEFAULT_BASE, MASTER_FILE, WORKER_FILE, BaseImage, ImagePlan
@@ -29,8 +30,8 @@ BUILD_SECONDS = 1800.0
 PULL_SECONDS = 900.0
 POLL_SECONDS = 0.1
 
-BASE_VARIABLE = "GOMR_BASE_IMAGE"
-_INDEX_VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
+BASE_VARIABLE = SETTINGS["base_image"].variable
+_INDEXES = ("pip_index", "uv_default_index", "uv_index")
 # A stage begins, as the classic builder says it and as BuildKit does.
 _STAGE = re.compile(r"Step \d+/\d+ : FROM \S+ AS (\w+)|#\d+ \[(\w+) +\d+/\d+\] RUN .*")
 # What a command of the build says is wrong, and what the builders themselves say.
@@ -46,7 +47,7 @@ def find_base(tell: Tell, reference: str = "") -> BaseImage:
 
     reference: by default `$GOMR_BASE_IMAGE`, else `DEFAULT_BASE`. Raises EnvironmentFailed.
     """
-    reference = reference or os.environ.get(BASE_VARIABLE, "") or DEFAULT_BASE
+    reference = reference or read("base_image") or DEFAULT_BASE
     found = _inspect(reference)
     if not found:
         tell(f"fetching {reference}")
@@ -96,7 +97,7 @@ def build(
 
 def _build(plan: ImagePlan, reference: str, context: bytes, tell: Tell) -> None:
     arguments = ["build", "--tag", reference, "--build-arg", f"BASE={plan.base.reference}"]
-    arguments += index_arguments(os.environ)
+    arguments += index_arguments()
     if reference == plan.master:
         arguments += ["--file", MASTER_FILE]
     else:
@@ -157,16 +158,16 @@ def build_context(plan: ImagePlan) -> bytes:
     return out.getvalue()
 
 
-def index_arguments(environment: Mapping[str, str]) -> list[str]:
+def index_arguments(environ: Mapping[str, str] | None = None) -> list[str]:
     """The package index of `PIP_INDEX_URL` or uv's variables as a build argument.
 
     Raises UsageError when it holds a password: build arguments stay in an image's history.
     """
-    for name in _INDEX_VARIABLES:
-        if url := environment.get(name, ""):
+    for name in _INDEXES:
+        if url := read(name, environ):
             if "@" in urlsplit(url).netloc:
                 raise UsageError(
-                    f"{name} holds credentials, which would stay in the image: "
+                    f"{SETTINGS[name].variable} holds credentials, which would stay in the image: "
                     f"set it to an index without a password, {INSTEAD}"
                 )
             return ["--build-arg", f"PIP_INDEX_URL={url}"]

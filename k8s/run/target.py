@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.inputs.s3_files import list_inputs
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
+from gomr_runtime.system.settings import read
 from gomr_runtime.user_code.local_imports import imports_not_found
 from k8s.api.connection import Cluster, connect, why_unreachable
 from k8s.api.contexts import choose, contexts_of, in_cluster_namespace, read_contexts
@@ -30,7 +30,6 @@ from k8s.store.minio_admin import check_patched
 from k8s.store.run_login import client_access
 
 Tell = Callable[[str], None]
-MINIO_IMAGE = "GOMR_MINIO_IMAGE"  # a server image of one's own, for clusters without the default
 
 
 class Target:
@@ -48,10 +47,10 @@ class Target:
     def store(self) -> StoreAccess:
         """MinIO in the cluster, or the outside store of `--store s3://…` and its settings."""
         if self._options.store:
-            return outside(self._options.store, S3Settings.from_env())
+            return outside(self._options.store, S3Settings.configured())
         if self._minio is None:
             size = parse_size(self._options.store_size)
-            image = os.environ.get(MINIO_IMAGE, "")
+            image = read("minio_image")
             minio = find_or_start(self.cluster, size, image, self._tell)
             try:
                 # Before anything is brought there: workers will be given keys to it.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.system.os_errors import os_cause
+from gomr_runtime.system.settings import SETTINGS, read
 
-AUTHORITIES = "SSL_CERT_FILE"  # where the S3 client looks for them, here and in pods
+# Where the S3 client looks for them, here and in pods.
+AUTHORITIES = SETTINGS["authorities"].variable
 MOST_BYTES = 900_000  # a Secret may have a million, and the run has more to keep there
 
 
@@ -39,7 +40,7 @@ def outside(url: str, settings: S3Settings) -> StoreAccess:
 
 
 def _authorities() -> bytes:
-    path = os.environ.get(AUTHORITIES, "")
+    path = read("authorities")
     if not path:
         return b""
     try:

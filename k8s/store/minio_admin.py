@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gomr_runtime.errors import EnvironmentFailed, StorageError
 from gomr_runtime.storage.s3.settings import S3Settings
+from gomr_runtime.system.settings import SETTINGS, read
 
 if TYPE_CHECKING:
     from minio import MinioAdmin
@@ -23,7 +23,7 @@ RETRIES = 5
 BUSY = (500, 502, 503, 504)
 PATCHED = datetime(2025, 10, 15, 17, 29, 55, tzinfo=UTC)
 """Of the release that mends CVE-2025-62506: before, temporary keys make ones without limits."""
-ALLOW_UNPATCHED = "GOMR_MINIO_ALLOW_UNPATCHED"
+ALLOW_UNPATCHED = SETTINGS["minio_allow_unpatched"].variable
 _RELEASED = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d)[:-](\d\d)[:-](\d\d)Z")
 
 
@@ -38,7 +38,7 @@ def check_patched(settings: S3Settings) -> None:
         StorageError: The server does not say what it is.
     """
     public = settings.access_key == settings.secret_key == DEFAULT_LOGIN
-    if public or os.environ.get(ALLOW_UNPATCHED) == "1":
+    if public or read("minio_allow_unpatched") == "1":
         return
     for version in _versions(settings):
         found = released(version)

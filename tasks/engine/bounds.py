@@ -9,7 +9,6 @@ concurrency limit that cannot be renewed does not end the run that holds it.
 from __future__ import annotations
 
 import atexit
-import os
 import queue
 import sys
 import threading
@@ -34,6 +33,7 @@ from prefect.exceptions import Abort, Pause
 from prefect.logging.handlers import set_api_log_sink
 from prefect.settings import PREFECT_API_URL
 
+from gomr_runtime.system.settings import read
 from tasks.engine.api import FAILURES, cause_of
 from tasks.engine.outbox import Outbox
 
@@ -122,7 +122,7 @@ def propose_state(
     context = copy_context()
     threading.Thread(target=context.run, args=(ask,), name="prefect-end", daemon=True).start()
     started = time.monotonic()
-    deployed = "PREFECT__FLOW_RUN_ID" in os.environ
+    deployed = bool(read("flow_run"))
     failed = ""
     while time.monotonic() - started < _patience(deployed=deployed, away=bool(failed or told.away)):
         try:

@@ -40,7 +40,7 @@ def list_inputs(
     from gomr_runtime.storage.s3.store import S3Store  # obstore, only when it is needed
 
     bucket, _ = split_s3_url(url)
-    return inputs_in(S3Store(bucket, "", settings or S3Settings.from_env()), url, own_store)
+    return inputs_in(S3Store(bucket, "", settings or S3Settings.configured()), url, own_store)
 
 
 def inputs_in(store: Store, url: str, own_store: str = "") -> Sequence[InputFile]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from gomr_runtime.errors import StorageError, UsageError
 from gomr_runtime.storage.keys import check_prefix
+from gomr_runtime.system.settings import Given, read, read_s3
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 CONNECT_TIMEOUT, READ_TIMEOUT, RETRY_SECONDS = 10.0, 60.0, 300.0
@@ -48,66 +47,61 @@ class S3Settings:
             raise UsageError("S3: GOMR_S3_SESSION_TOKEN goes with the access key it was made with")
 
     @staticmethod
-    def from_env(environ: Mapping[str, str] | None = None) -> S3Settings:
-        """Settings from `GOMR_S3_ENDPOINT`, `_REGION`, `_ACCESS_KEY`, `_SECRET_KEY` and
-        `_SESSION_TOKEN`, and the times of `_CONNECT_TIMEOUT`, `_READ_TIMEOUT` and `_RETRY_SECONDS`.
+    def configured(environ: Mapping[str, str] | None = None) -> S3Settings:
+        """Return what the environment and the table `[s3]` of `./gomr.toml` say.
 
-        Each may be `..._FILE` instead, the path of a file that holds the value. Plain HTTP is
-        allowed where the endpoint says `http://`. UsageError for an unreadable file, a value given
-        twice or a time that is none.
+        Plain HTTP is allowed where the endpoint says `http://`.
+
+        Args:
+            environ: Where to look instead of both.
+
+        Raises:
+            UsageError: A value is given twice or in a file that cannot be read, a time is none, or
+                the table holds what is no setting.
         """
-        given = os.environ if environ is None else environ
-        endpoint = _value(given, "GOMR_S3_ENDPOINT")
+        return S3Settings.of(read_s3(environ))
+
+    @staticmethod
+    def of(given: Mapping[str, Given]) -> S3Settings:
+        """Return the settings of texts by their names in `system.settings.SETTINGS`."""
+        endpoint = given["s3_endpoint"].text
         return S3Settings(
             endpoint=endpoint,
-            region=_value(given, "GOMR_S3_REGION") or "us-east-1",
-            access_key=_value(given, "GOMR_S3_ACCESS_KEY"),
-            secret_key=_value(given, "GOMR_S3_SECRET_KEY"),
-            session_token=_value(given, "GOMR_S3_SESSION_TOKEN"),
+            region=given["s3_region"].text or "us-east-1",
+            access_key=given["s3_access_key"].text,
+            secret_key=given["s3_secret_key"].text,
+            session_token=given["s3_session_token"].text,
             allow_http=endpoint.startswith("http://"),
-            connect_timeout=_seconds(given, "GOMR_S3_CONNECT_TIMEOUT", CONNECT_TIMEOUT),
-            read_timeout=_seconds(given, "GOMR_S3_READ_TIMEOUT", READ_TIMEOUT),
-            retry_seconds=_seconds(given, "GOMR_S3_RETRY_SECONDS", RETRY_SECONDS),
+            connect_timeout=_seconds(given["s3_connect_timeout"], CONNECT_TIMEOUT),
+            read_timeout=_seconds(given["s3_read_timeout"], READ_TIMEOUT),
+            retry_seconds=_seconds(given["s3_retry_seconds"], RETRY_SECONDS),
         )
 
     @staticmethod
     def of_reader(environ: Mapping[str, str] | None = None) -> S3Settings | None:
         """The same endpoint with the keys of `GOMR_S3_READER_ACCESS_KEY`, `_SECRET_KEY` and
         `_SESSION_TOKEN`, by which a master signs what workers may read; None without them."""
-        given = os.environ if environ is None else environ
         key, secret, token = (
-            _value(given, f"GOMR_S3_READER_{name}")
-            for name in ("ACCESS_KEY", "SECRET_KEY", "SESSION_TOKEN")
+            read(f"s3_reader_{name}", environ)
+            for name in ("access_key", "secret_key", "session_token")
         )
         if not key:
             return None
         return replace(
-            S3Settings.from_env(given), access_key=key, secret_key=secret, session_token=token
+            S3Settings.configured(environ), access_key=key, secret_key=secret, session_token=token
         )
 
 
-def _seconds(environ: Mapping[str, str], name: str, usual: float) -> float:
-    text = _value(environ, name)
+def _seconds(given: Given, usual: float) -> float:
     try:
-        seconds = float(text) if text else usual
+        seconds = float(given.text) if given.text else usual
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise UsageError(f"{name}={text!r}: write seconds above 0, at most {LONGEST_SECONDS:g}")
+        raise UsageError(
+            f"{given.source}={given.text!r}: write seconds above 0, at most {LONGEST_SECONDS:g}"
+        )
     return seconds
-
-
-def _value(environ: Mapping[str, str], name: str) -> str:
-    value, file = environ.get(name, ""), environ.get(f"{name}_FILE", "")
-    if value and file:
-        raise UsageError(f"{name} and {name}_FILE are both set: unset one")
-    if not file:
-        return value
-    try:
-        return Path(file).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError(f"{name}_FILE: cannot read {file}: {cause}") from None
 
 
 def split_s3_url(url: str) -> tuple[str, str]:

@@ -193,7 +193,7 @@ def test_promote_and_publish_from_s3(minio: MinioServer, store: S3Store, tmp_pat
 
 def test_settings_come_from_files_as_well(tmp_path: Path, minio: MinioServer) -> None:
     (tmp_path / "secret").write_text(f"{minio.settings.secret_key}\n")
-    settings = S3Settings.from_env(
+    settings = S3Settings.configured(
         {
             "GOMR_S3_ENDPOINT": minio.settings.endpoint,
             "GOMR_S3_ACCESS_KEY": minio.settings.access_key,

@@ -150,7 +150,17 @@ def test_argv_beats_environment_beats_file_beats_default(
         ("worker_s = 3", "no option 'worker_s': did you mean 'workers'?"),
         ("outputs-format = 'csv'", "no option 'outputs-format': did you mean 'output-format'?"),
         ("zzz = 3", "there is no option 'zzz'"),
-        ("[s3]\nendpoint = 'http://x'", "[s3] is not read: a store's endpoint and credentials"),
+        (
+            "[s3]\nend-point = 'http://x'",
+            "[s3]: there is no setting 'end-point': did you mean",
+        ),
+        (
+            "[s3]\nbucket = 'canary'",
+            "[s3]: there is no setting 'bucket': there are endpoint",
+        ),
+        ("[s3]\nsecret_key = 17", "[s3] secret_key: write it as text, in quotes"),
+        ("[s3]\nread_timeout = true", "[s3] read_timeout: write it as text"),
+        ("s3 = 'http://x'", "s3: write it as a table"),
         ("workers = 0", "gomr.toml: workers"),
         ("workers = true", "whole number"),
         ("workers = [1]", "whole number"),

@@ -61,7 +61,7 @@ def test_obstore_is_imported_for_s3_alone(tmp_path: Path) -> None:
 
 def test_settings_from_the_environment(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from a file\n")
-    settings = S3Settings.from_env(
+    settings = S3Settings.configured(
         {
             "GOMR_S3_ENDPOINT": "http://127.0.0.1:9000",
             "GOMR_S3_REGION": "eu-north-1",
@@ -82,8 +82,8 @@ def test_settings_from_the_environment(tmp_path: Path) -> None:
     )
     assert "hush" not in repr(settings)
     assert "from a file" not in repr(settings)
-    assert S3Settings.from_env({}) == S3Settings()
-    assert not S3Settings.from_env({"GOMR_S3_ENDPOINT": "https://host"}).allow_http
+    assert S3Settings.configured({}) == S3Settings()
+    assert not S3Settings.configured({"GOMR_S3_ENDPOINT": "https://host"}).allow_http
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_settings_from_the_environment(tmp_path: Path) -> None:
 )
 def test_wrong_settings_are_usage_errors(environ: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        S3Settings.from_env(environ)
+        S3Settings.configured(environ)
     assert "hush" not in str(caught.value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -103,16 +102,29 @@ def _ended(error: KeyboardInterrupt, prepared: Prepared | None) -> Cancelled:
 
 
 def check_dependencies(worker: WorkerFile) -> None:
-    """UsageError naming the first package of the PEP 723 header that this interpreter lacks."""
-    for requirement in worker.dependencies:
-        from importlib import metadata
+    """UsageError naming the first package of the PEP 723 header that this interpreter lacks, or
+    has in a version that the header does not take."""
+    if not worker.dependencies:
+        return
+    from importlib import metadata
 
-        found = re.match(r"[\w.-]+", requirement)
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in worker.dependencies:
         try:
-            metadata.distribution(found.group() if found else requirement)
+            wanted = Requirement(text)
+        except InvalidRequirement:
+            raise UsageError(f"{worker.path.name}: dependency {text!r} is not understood") from None
+        if wanted.marker is not None and not wanted.marker.evaluate():
+            continue  # for other Pythons or machines
+        try:
+            found = metadata.version(wanted.name)
         except metadata.PackageNotFoundError:
+            found = ""
+        if not found or not wanted.specifier.contains(found, prereleases=True):
+            has = f"has as {found}" if found else "does not have"
             raise UsageError(
-                f"{worker.path.name} needs {requirement!r}, which {sys.executable} does not have: "
-                f"run `{sys.executable} -m pip install '{requirement}'`, or use "
+                f"{worker.path.name} needs {text!r}, which {sys.executable} {has}: "
+                f"run `{sys.executable} -m pip install '{text}'`, or use "
                 "`python -m flows.gomr`, which makes an environment for it"
-            ) from None
+            )

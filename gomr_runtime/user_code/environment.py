@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -27,9 +26,6 @@ BUILD_SECONDS = 900.0
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
 
-_CLAUSE = re.compile(r"(~=|==|!=|<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)*)(\.\*)?")
-Version = tuple[int, ...]
-
 
 def cache_folder() -> Path:
     """Where environments are kept: `$XDG_CACHE_HOME/gomr/env`, by default below `~/.cache`."""
@@ -44,11 +40,11 @@ def python_for(worker: WorkerFile) -> str:
     this Python out, EnvironmentFailed (with the installer's last lines) when a package cannot be
     installed.
     """
-    here = sys.version_info[:3]
+    here = ".".join(map(str, sys.version_info[:3]))
     if not satisfies(here, worker.requires_python):
         raise UsageError(
             f"{worker.path}: needs Python {worker.requires_python} and this is "
-            f"{'.'.join(map(str, here))}: run GoMR with another Python"
+            f"{here}: run GoMR with another Python"
         )
     if not worker.dependencies:
         return sys.executable
@@ -62,29 +58,18 @@ def python_for(worker: WorkerFile) -> str:
     return str(place / "bin" / "python")
 
 
-def satisfies(here: Version, specifiers: str) -> bool:
-    """Whether the version `here` meets comma-separated specifiers such as `>=3.11,<3.14`."""
-    for clause in filter(None, (part.strip() for part in specifiers.split(","))):
-        match = _CLAUSE.fullmatch(clause)
-        if not match:
-            raise UsageError(f"requires-python {specifiers!r} is not understood")
-        wanted = tuple(int(n) for n in match[2].split("."))
-        same = here[: len(wanted)] == wanted if match[3] else _padded(here) == _padded(wanted)
-        if not {
-            "==": same,
-            "!=": not same,
-            "<": _padded(here) < _padded(wanted),
-            "<=": _padded(here) <= _padded(wanted),
-            ">": _padded(here) > _padded(wanted),
-            ">=": _padded(here) >= _padded(wanted),
-            "~=": here >= wanted and here[: len(wanted) - 1] == wanted[:-1],
-        }[match[1]]:
-            return False
-    return True
+def satisfies(here: str, specifiers: str) -> bool:
+    """Whether a version of Python meets what `requires-python` says, such as `>=3.11,<3.14`.
 
+    Raises:
+        UsageError: It says what is no version specifier.
+    """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # only for a file with a header
 
-def _padded(numbers: Version) -> Version:
-    return (*numbers, 0, 0, 0)[:3]
+    try:
+        return SpecifierSet(specifiers).contains(here, prereleases=True)
+    except InvalidSpecifier:
+        raise UsageError(f"requires-python {specifiers!r} is not understood") from None
 
 
 def environment_key(worker: WorkerFile) -> str:

@@ -27,7 +27,8 @@ MARK = "_beside_the_worker"
 DEPENDENCIES = frozenset(
     {
         *("annotated_types", "google", "gomr_native", "grpc", "grpc_health", "msgpack", "numpy"),
-        *("obstore", "polars", "pyarrow", "rich", "setproctitle", "typing_extensions", "zstandard"),
+        *("obstore", "packaging", "polars", "pyarrow", "rich", "setproctitle"),
+        *("typing_extensions", "zstandard"),
     }
 )
 _INSTALLED = ("site-packages", "dist-packages")

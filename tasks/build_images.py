@@ -14,6 +14,7 @@ from k8s.images.build import build, find_base
 from k8s.images.chosen import Images
 from k8s.images.load import Missing, loader_for, run_images
 from k8s.images.plan import RunImages, plan_images, read_sources
+from k8s.settings import ImageSettings
 from tasks.reporting.console import tell
 from tasks.session import Session
 from tasks.step import without_tags
@@ -42,7 +43,7 @@ def choose_images(session: Session) -> Images:
         return Images(RunImages(master, worker, "IfNotPresent"), loader, None)
     plan = plan_images(
         session.prepared.worker,
-        find_base(tell),
+        find_base(tell, ImageSettings().base_image),
         read_sources(CHECKOUT),
     )
     return Images(run_images(plan, loader, master=master, worker=worker), loader, plan)

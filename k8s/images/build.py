@@ -45,9 +45,10 @@ _BUILDERS = re.compile(
 def find_base(tell: Tell, reference: str = "") -> BaseImage:
     """The image that all others start from, fetched if need be.
 
-    reference: by default `$GOMR_BASE_IMAGE`, else `DEFAULT_BASE`. Raises EnvironmentFailed.
+    reference: `$GOMR_BASE_IMAGE` of who runs this; without it `DEFAULT_BASE`. Raises
+    EnvironmentFailed.
     """
-    reference = reference or read("base_image") or DEFAULT_BASE
+    reference = reference or DEFAULT_BASE
     found = _inspect(reference)
     if not found:
         tell(f"fetching {reference}")

@@ -18,12 +18,12 @@ from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.inputs.s3_files import list_inputs
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
-from gomr_runtime.system.settings import read
 from gomr_runtime.user_code.local_imports import imports_not_found
 from k8s.api.connection import Cluster, connect, why_unreachable
 from k8s.api.contexts import choose, contexts_of, in_cluster_namespace, read_contexts
 from k8s.manifest_objects import RunPods
 from k8s.run.fit import fitting_workers
+from k8s.settings import ImageSettings, StoreSettings
 from k8s.store.access import StoreAccess, outside
 from k8s.store.minio import URL, Minio, find_or_start
 from k8s.store.minio_admin import check_patched
@@ -47,10 +47,10 @@ class Target:
     def store(self) -> StoreAccess:
         """MinIO in the cluster, or the outside store of `--store s3://…` and its settings."""
         if self._options.store:
-            return outside(self._options.store, S3Settings.configured())
+            return outside(self._options.store, StoreSettings().for_clients())
         if self._minio is None:
             size = parse_size(self._options.store_size)
-            image = read("minio_image")
+            image = ImageSettings().minio_image
             minio = find_or_start(self.cluster, size, image, self._tell)
             try:
                 # Before anything is brought there: workers will be given keys to it.

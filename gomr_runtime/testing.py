@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from gomr_runtime.api.aggregates import Aggregate
 from gomr_runtime.api.config import MapReduceConfig
@@ -52,6 +52,7 @@ from gomr_runtime.model.job import (
     TaskSpec,
 )
 from gomr_runtime.model.monitor import SLOTS, Monitor
+from gomr_runtime.model.output_formats import OutputFormatName
 from gomr_runtime.runs.inline import Fresh, InlineRun
 from gomr_runtime.runs.progress import reporter
 from gomr_runtime.storage.directory import DirectoryStore
@@ -93,7 +94,7 @@ def run_local(
     params: Mapping[str, str] | None = None,
     mappers: int = 3,
     reducers: int = 2,
-    output_format: Literal["text", "jsonl", "csv", "parquet"] = "text",
+    output_format: OutputFormatName = "text",
     skip_bad_records: int = 0,
     memory: int = MEMORY,
 ) -> Result:
@@ -252,7 +253,9 @@ def _run(job: JobSpec, program: Program, fresh: Fresh, folder: Path) -> Result:
 class _CollectedPart(PartWriter):
     """A part that also keeps its pairs."""
 
-    def __init__(self, pairs: list[Pair], output_format: str, name: str, file: HashedFile) -> None:
+    def __init__(
+        self, pairs: list[Pair], output_format: OutputFormatName, name: str, file: HashedFile
+    ) -> None:
         super().__init__(output_format, name, file)
         self._pairs = pairs
 

@@ -58,14 +58,14 @@ from gomr_runtime.model.job import (
     TaskResult,
     TaskSpec,
 )
-from gomr_runtime.model.layout import part_name
 from gomr_runtime.model.map_list import decode_maps
 from gomr_runtime.model.monitor import TOTAL, Monitor
+from gomr_runtime.model.output_formats import OutputFormatName, part_name
 from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.run_index import decode_partition
 from gomr_runtime.user_code.program import Program
 
-NewPart = Callable[[str, str, HashedFile], PartWriter]
+NewPart = Callable[[OutputFormatName, str, HashedFile], PartWriter]
 """(output format, file name, file) to the part's writer; `PartWriter`, or what also keeps the
 pairs for a test."""
 
@@ -131,7 +131,7 @@ def map_only(
         task_context(task, job, monitor) as ctx,
     ):
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
-        text = direct_text(part, job.output_format)
+        text = direct_text(part)
         check = part.checker(adding=not job.skip_bad_records)
         law = law_of(program)
         read = task, job, program, ctx, blobs
@@ -181,7 +181,7 @@ def reduce(
     with HashedFile(scratch / "part") as out, task_context(task, job, monitor) as ctx:
         part = new_part(job.output_format, part_name(task.index, job.output_format), out)
         budget = budget_of(job.memory)
-        text = direct_text(part, job.output_format)
+        text = direct_text(part)
         reducer = _reduce_task_type(program)(
             task.name,
             program,

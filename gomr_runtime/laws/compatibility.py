@@ -8,6 +8,7 @@ from gomr_runtime.errors import UsageError
 from gomr_runtime.model.file_signatures import not_text
 from gomr_runtime.model.file_table import with_content
 from gomr_runtime.model.job import InputFile, JobDescription
+from gomr_runtime.model.output_formats import OUTPUT_FORMATS, OutputFormatName
 
 
 def check_skipping(description: JobDescription, allowed: int) -> None:
@@ -24,7 +25,7 @@ def check_skipping(description: JobDescription, allowed: int) -> None:
         )
 
 
-def check_output_format(description: JobDescription, output_format: str) -> None:
+def check_output_format(description: JobDescription, output_format: OutputFormatName) -> None:
     """Raise UsageError where a built-in reducer passes on values that the format cannot hold.
 
     What a reducer of the user's own emits is known only when it does.
@@ -33,7 +34,7 @@ def check_output_format(description: JobDescription, output_format: str) -> None
         description: What the worker file says of itself.
         output_format: The format of the parts.
     """
-    if output_format not in ("csv", "parquet") or description.combiner != "user":
+    if not OUTPUT_FORMATS[output_format].typed_columns or description.combiner != "user":
         return
     passes = description.reducer in ("identity", "min", "max", "distinct")
     passes = passes or description.reducer.startswith("top(")

@@ -19,6 +19,7 @@ from gomr_runtime.model.job import (
     TaskKind,
     TaskResult,
 )
+from gomr_runtime.model.output_formats import OUTPUT_FORMATS, OutputFormatName
 from gomr_runtime.model.run_index import is_index_size
 
 MAX_COUNTERS: Final = 120
@@ -32,7 +33,6 @@ MOST: Final = 2**53
 """Of each count of one task, so that the sums over all tasks stay numbers of every reader."""
 LONGEST: Final = 1e9  # seconds of work of one task
 COLUMN_TYPES: Final = frozenset({kind.__name__ for kind in SCALARS} | {""})
-WITH_COLUMNS: Final = frozenset({"csv", "parquet"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Asked:
     kind: TaskKind
     map_only: bool
     reducers: int
-    output_format: str
+    output_format: OutputFormatName
     profile: bool
     maps: int
 
@@ -99,7 +99,8 @@ def _wrong_file(file: ResultFile, asked: Asked) -> str:
         file.role == "map" and not is_index_size(file.index_bytes, asked.reducers)
     ):
         return f"an index of {file.index_bytes:,} bytes in {file.size:,}"
-    if file.columns and (file.role != "part" or asked.output_format not in WITH_COLUMNS):
+    typed = file.role == "part" and OUTPUT_FORMATS[asked.output_format].typed_columns
+    if file.columns and not typed:
         return f"columns, which {asked.output_format} has none of"
     for column in file.columns:
         if column.type not in COLUMN_TYPES:

@@ -40,6 +40,7 @@ from gomr_runtime.codec.wire_types import (
     UserTotal,
     Word,
 )
+from gomr_runtime.model.output_formats import OutputFormatName
 from gomr_runtime.model.quantities import parse_duration, parse_size
 
 TaskKind = Literal["sample", "map", "reduce"]
@@ -174,7 +175,7 @@ class JobSpec:
     reducers: Index
     worker_sha256: Sha256
     worker_name: Name
-    output_format: Literal["text", "jsonl", "csv", "parquet"] = "text"
+    output_format: OutputFormatName = "text"
     params: Params = field(default_factory=dict)
     memory: Positive = MEMORY
     max_record: Positive = MAX_RECORD

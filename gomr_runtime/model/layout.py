@@ -27,7 +27,6 @@ from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import Part, TaskSpec
 
 RUN_ID = re.compile(r"[a-z0-9](-?[a-z0-9]){0,38}")
-SUFFIX = {"text": "txt", "jsonl": "jsonl", "csv": "csv", "parquet": "parquet"}
 
 
 def check_run_id(run: str) -> str:
@@ -110,16 +109,6 @@ def summary(run: str) -> str:
 
 def output_prefix(run: str) -> str:
     return f"outputs/{run}/"
-
-
-def part_name(index: int, output_format: str) -> str:
-    """File name of part `index`, such as `output-00002.txt`."""
-    return f"output-{index:05d}.{SUFFIX[output_format]}"
-
-
-def bad_name(index: int) -> str:
-    """File name of the records that map task `index` set aside."""
-    return f"_bad/map-{index:05d}.jsonl"
 
 
 def success(run: str) -> str:

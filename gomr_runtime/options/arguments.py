@@ -304,9 +304,9 @@ def _python_type(option: Option) -> type:
     return bool if isinstance(option.default, bool) else str
 
 
-def _choices(option: Option) -> list[str]:
-    annotation = str(option.type)
-    return re.findall(r"['\"](\w+)['\"]", annotation) if annotation.startswith("Literal") else []
+def _choices(option: Option) -> tuple[str, ...]:
+    found: tuple[str, ...] = option.metadata["choices"]
+    return found
 
 
 def flag(option: Option) -> str:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.addresses import check_input, check_output, check_store
 from gomr_runtime.model.job import DEFAULT_MAX_RECORD, DEFAULT_MEMORY, DEFAULT_TASK_TIMEOUT
 from gomr_runtime.model.layout import check_run_id
+from gomr_runtime.model.output_formats import OutputFormatName
 from gomr_runtime.model.quantities import parse_duration, parse_size
 from gomr_runtime.options.arguments import (
     Option,
@@ -41,6 +42,8 @@ LARGEST_SHUFFLE = 10**7  # mappers x reducers: every pair of them is one read
 _IMAGE = re.compile(r"[a-z0-9][\w./:-]*(@sha256:[0-9a-f]{64})?", re.ASCII)
 _LOAD = re.compile(r"kind|minikube|k3d|none|registry:[\w.-]+(:\d+)?(/[\w./-]+)?", re.ASCII)
 
+Runtime = Literal["auto", "local", "kubernetes"]
+
 
 def _inputs(values: Sequence[str]) -> None:
     if not values or not all(values):
@@ -59,6 +62,7 @@ def _opt(
     off: str = "",
     check: Callable[[Any], Any] | None = None,
     bounds: tuple[int, int] | None = None,
+    choices: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Metadata of one option; pydantic takes `description`, `ge` and `le` from it as they are.
 
@@ -72,6 +76,7 @@ def _opt(
         "short": short,
         "off": off,
         "check": check,
+        "choices": choices,
     }
     if bounds:
         found |= {"ge": bounds[0], "le": bounds[1], "check": whole_number(*bounds)}
@@ -157,8 +162,14 @@ class RunOptions:
             check=check_output,
         ),
     )
-    output_format: Literal["text", "jsonl", "csv", "parquet"] = field(
-        default="text", metadata=_opt("format of the parts", group="output", inline=True)
+    output_format: OutputFormatName = field(
+        default="text",
+        metadata=_opt(
+            "format of the parts",
+            group="output",
+            inline=True,
+            choices=get_args(OutputFormatName),
+        ),
     )
     overwrite: bool = field(
         default=False,
@@ -220,8 +231,9 @@ class RunOptions:
             check=parse_duration,
         ),
     )
-    runtime: Literal["auto", "local", "kubernetes"] = field(
-        default="auto", metadata=_opt("where master and workers run", group="runtime")
+    runtime: Runtime = field(
+        default="auto",
+        metadata=_opt("where master and workers run", group="runtime", choices=get_args(Runtime)),
     )
     store: str = field(
         default="",

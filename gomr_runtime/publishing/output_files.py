@@ -18,7 +18,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gomr_runtime.storage.success import FILE_NAME, MAX_BYTES, NAME, read_success
+from gomr_runtime.model.output_formats import FILE_NAME
+from gomr_runtime.storage.success import MAX_BYTES, NAME, read_success
 from gomr_runtime.system.file_system import sync, sync_folder
 from gomr_runtime.system.own_files import read_regular
 

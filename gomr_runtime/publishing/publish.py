@@ -23,6 +23,7 @@ from pathlib import Path
 
 from gomr_runtime.errors import CorruptBlock, RunConflict, StorageError, UsageError
 from gomr_runtime.model.job import Part, Summary
+from gomr_runtime.model.output_formats import FILE_NAME
 from gomr_runtime.publishing.output_files import (
     former_files,
     former_output,
@@ -35,7 +36,6 @@ from gomr_runtime.publishing.output_files import (
 from gomr_runtime.publishing.output_swap import Beside, InPlace
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.success import (
-    FILE_NAME,
     NAME,
     Success,
     promote,

@@ -37,6 +37,7 @@ from gomr_runtime.codec.wire_types import (
 from gomr_runtime.errors import PartLost, RunConflict, StorageError, UsageError
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import Ledger, Part
+from gomr_runtime.model.output_formats import BAD_NAME, PART_NAME
 from gomr_runtime.system.own_files import read_regular
 
 if TYPE_CHECKING:
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 NAME = "_SUCCESS"
-PART_NAME = re.compile(r"output-\d{5,9}\.(txt|jsonl|csv|parquet)")
-BAD_NAME = re.compile(r"_bad/map-\d{5,9}\.jsonl")
-FILE_NAME = re.compile(f"{PART_NAME.pattern}|{BAD_NAME.pattern}")
 _LONE = re.compile("[\ud800-\udfff]")  # surrogates, as user code may put them into names
 MAX_BYTES = 64 << 20
 

@@ -34,6 +34,7 @@ from gomr_runtime.model.job import (
     TaskResult,
     TaskSpec,
 )
+from gomr_runtime.model.output_formats import part_name
 from gomr_runtime.model.run_index import Run, encode_index
 from tests.simulation.swarm import LEASE, MAX_ATTEMPTS, MAX_LOST, Plan
 
@@ -95,8 +96,7 @@ def expected_parts(plan: Plan) -> dict[str, bytes]:
         parts = [list(_numbers(split)) for split in splits_of(plan, job_of(plan)).splits]
     prefix = layout.output_prefix(RUN)
     return {
-        prefix + layout.part_name(index, "text"): _part(numbers)
-        for index, numbers in enumerate(parts)
+        prefix + part_name(index, "text"): _part(numbers) for index, numbers in enumerate(parts)
     }
 
 

@@ -16,6 +16,7 @@ from gomr_runtime.dataflow.pairs.values import Packed, ValueRefused, thaw
 from gomr_runtime.errors import JobFailed
 from gomr_runtime.laws.columns import SCALARS, TITLES, mixed
 from gomr_runtime.model.job import ColumnType
+from gomr_runtime.model.output_formats import OUTPUT_FORMATS, OutputFormatName
 
 CheckPair = Callable[[Any, Any], None]
 """Raises KeyRefused or ValueRefused for a pair, as it is emitted, that has no place in the part."""
@@ -24,7 +25,7 @@ CheckPair = Callable[[Any, Any], None]
 class ColumnTypes:
     """The types of a part's two columns, by the pairs that came so far."""
 
-    def __init__(self, output_format: str, name: str) -> None:
+    def __init__(self, output_format: OutputFormatName, name: str) -> None:
         """Begin without types.
 
         Args:
@@ -35,7 +36,7 @@ class ColumnTypes:
         self._keys: list[str] = ["", ""]  # with which each type came first, as people read it
         self._format = output_format
         self._name = name
-        self._whole = output_format == "csv"  # ints of any size are text there
+        self._whole = OUTPUT_FORMATS[output_format].any_int
 
     @property
     def columns(self) -> tuple[ColumnType, ...]:

@@ -148,9 +148,9 @@ class DirectText:
         self._emitter.emitted += records
 
 
-def direct_text(part: PartWriter, output_format: str) -> DirectText | None:
+def direct_text(part: PartWriter) -> DirectText | None:
     """The direct way for a task that writes a part; None where the general one has to do."""
-    if compiled.native is None or output_format != "text" or type(part) is not PartWriter:
+    if compiled.native is None or not part.takes_lines or type(part) is not PartWriter:
         return None
     return DirectText(part)
 

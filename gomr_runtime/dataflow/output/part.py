@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,7 @@ from gomr_runtime.dataflow.pairs.keys import KeyRefused, kind_of, payload
 from gomr_runtime.dataflow.pairs.pair_batch import BadPair
 from gomr_runtime.dataflow.pairs.values import ValueRefused, thaw
 from gomr_runtime.model.job import ColumnType
+from gomr_runtime.model.output_formats import OutputFormatName
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 SLICE = 1_024
@@ -53,17 +54,22 @@ class Renderer(Protocol):
 class PartWriter:
     """One part: pairs in, bytes to the sink, with their count."""
 
-    def __init__(self, output_format: str, name: str, sink: Sink) -> None:
+    def __init__(self, output_format: OutputFormatName, name: str, sink: Sink) -> None:
         """name: the part's file name, for errors."""
         self.records = 0
         self._sink = sink
-        self._renderer = _renderer(output_format, name, sink.set_aside)
+        self._renderer = _RENDERERS[output_format](name, sink.set_aside)
         self._write((self._renderer.begin(),))
 
     @property
     def columns(self) -> tuple[ColumnType, ...]:
         """The types of its columns so far, where the format has one for each."""
         return self._renderer.columns
+
+    @property
+    def takes_lines(self) -> bool:
+        """Whether `add_text` may be called, since the part is lines of text."""
+        return isinstance(self._renderer, _Text)
 
     def checker(self, *, adding: bool) -> CheckPair | None:
         """Return what checks pairs as they are emitted; None where any pair has a place."""
@@ -230,13 +236,13 @@ class _Parquet(_Columns):
         return self._rows.add(keys, values, [column.type for column in self._types.columns])
 
 
-def _renderer(output_format: str, name: str, set_aside: SetAside) -> Renderer:
-    if output_format == "text":
-        return _Text()
-    if output_format == "jsonl":
-        return _JsonLines()
-    types = ColumnTypes(output_format, name)
-    return _Csv(types) if output_format == "csv" else _Parquet(types, set_aside)
+_RENDERERS: Final[dict[OutputFormatName, Callable[[str, SetAside], Renderer]]] = {
+    "text": lambda name, set_aside: _Text(),
+    "jsonl": lambda name, set_aside: _JsonLines(),
+    "csv": lambda name, set_aside: _Csv(ColumnTypes("csv", name)),
+    "parquet": lambda name, set_aside: _Parquet(ColumnTypes("parquet", name), set_aside),
+}
+"""By format: (the part's file name for errors, see `Sink.set_aside`) to what writes it."""
 
 
 def _cell(value: Any) -> str:

@@ -11,7 +11,6 @@ from gomr_runtime.laws.books import Facts, check_books
 from gomr_runtime.laws.columns import Unified, unified, untyped
 from gomr_runtime.laws.results import FIRST
 from gomr_runtime.master.core.plan import Manifest, Plan
-from gomr_runtime.model import layout
 from gomr_runtime.model.file_table import size_of
 from gomr_runtime.model.ids import TaskId
 from gomr_runtime.model.job import (
@@ -28,6 +27,7 @@ from gomr_runtime.model.job import (
     TaskResult,
     sum_of,
 )
+from gomr_runtime.model.output_formats import OUTPUT_FORMATS, bad_name, part_name
 from gomr_runtime.model.pieces import Pieces
 
 MOST_COUNTERS = 1_000
@@ -187,7 +187,7 @@ class Books:
         return parts
 
     def _part_name(self, task: TaskId) -> str:
-        return layout.part_name(task.index, self.job.output_format)
+        return part_name(task.index, self.job.output_format)
 
     def types(self, description: JobDescription) -> tuple[ColumnType, ...]:
         """The type of each column in all parts. JobFailed where there are two."""
@@ -199,7 +199,7 @@ class Books:
 
     def untyped(self, description: JobDescription) -> tuple[Part, ...]:
         """The parts that are to be stored again, since a column of theirs lacks its type."""
-        if self.job.output_format != "parquet":
+        if not OUTPUT_FORMATS[self.job.output_format].one_schema:
             return ()
         kind: TaskKind = "map" if description.map_only else "reduce"
         columns = [_file(manifest, "part").columns for manifest in self.of(kind)]
@@ -210,7 +210,7 @@ class Books:
         """The files with the records that map tasks set aside, in order."""
         return [
             Part(
-                layout.bad_name(manifest.attempt.task.index),
+                bad_name(manifest.attempt.task.index),
                 file.key,
                 file.size,
                 file.records,

@@ -23,7 +23,8 @@ from typing import Protocol
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import InputFile
-from gomr_runtime.storage.success import NAME, PART_NAME, Success, parse_success
+from gomr_runtime.model.output_formats import PART_NAME
+from gomr_runtime.storage.success import NAME, Success, parse_success
 
 SKIPPED = "names that begin with . or _ are skipped"
 

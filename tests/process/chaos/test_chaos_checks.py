@@ -13,6 +13,7 @@ import pytest
 
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import TaskSpec
+from gomr_runtime.model.output_formats import part_name
 from gomr_runtime.storage.directory import DirectoryStore
 from tests.process.chaos import chaos_checks
 from tests.process.chaos.chaos_checks import launcher_leaks, violations
@@ -41,7 +42,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         for place in (out, made.root / layout.output_prefix(RUN)):
             place.mkdir(parents=True, exist_ok=True)
             for number, part in enumerate(PARTS):
-                (place / layout.part_name(number, "text")).write_bytes(part)
+                (place / part_name(number, "text")).write_bytes(part)
             (place / "_SUCCESS").write_text(json.dumps(success))
         made.launch = lambda: None  # type: ignore[method-assign]
         made.launcher = subprocess.Popen([sys.executable, "-c", ""])

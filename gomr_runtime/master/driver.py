@@ -18,19 +18,17 @@ from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.core.effects import (
     Abandon,
     Announce,
-    Answered,
     Assign,
     Effect,
     Expire,
-    Failing,
     Log,
-    MapsCompleted,
+    LogMapsCompleted,
     Perform,
-    PhaseBegan,
-    Replaced,
-    Yield,
+    ShowPhase,
+    StepDown,
 )
 from gomr_runtime.master.core.ending import with_advice
+from gomr_runtime.master.core.inputs import DutyAnswered, MasterReplaced, RunFailed
 from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
@@ -105,11 +103,11 @@ class Driver:
 
     def fail(self, error: GomrError) -> None:
         """End the run with this error, whatever the scheduler would say."""
-        self.post(Failing(self.now(), error))
+        self.post(RunFailed(self.now(), error))
 
     def supersede(self, error: RunConflict) -> None:
         """A newer master goes on with the run: end without a trace."""
-        self.post(Replaced(self.now(), error))
+        self.post(MasterReplaced(self.now(), error))
 
     def planned(self, run: RunPlanned) -> None:
         """Begin, with what earlier masters committed."""
@@ -141,7 +139,7 @@ class Driver:
                     await self._assign(effect)
                 else:
                     self._carry_out(effect)
-            self.tell_progress(now=any(isinstance(effect, PhaseBegan) for effect in effects))
+            self.tell_progress(now=any(isinstance(effect, ShowPhase) for effect in effects))
 
     def _decided(self, event: Event) -> list[Effect]:
         """What the core makes of it; a defect of ours ends the run in a line, not this process: the
@@ -149,7 +147,7 @@ class Driver:
         try:
             return self.core.handle(event)
         except Exception as error:  # noqa: BLE001
-            return self.core.handle(Failing(self.now(), unforeseen(error)))
+            return self.core.handle(RunFailed(self.now(), unforeseen(error)))
 
     async def _tick(self) -> None:
         while True:
@@ -198,16 +196,16 @@ class Driver:
                 self._clerks.perform(duty)
             case Log(text, level):
                 self.feed.log(text, level)
-            case MapsCompleted():
+            case LogMapsCompleted():
                 self._tell_maps_completed()
             case Announce(summary, error):
                 self.error = error
                 self.announce(summary)
-            case Yield(error):
+            case StepDown(error):
                 self._yield(error)
 
     def _answered(self, duty: Duty, answer: Answer) -> None:
-        self.post(Answered(self.now(), duty, answer))
+        self.post(DutyAnswered(self.now(), duty, answer))
 
     def _yield(self, error: RunConflict) -> None:
         self.superseded = True

@@ -5,16 +5,16 @@ from __future__ import annotations
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.typed_json import shown
 from gomr_runtime.master.core.assignments import KINDS, InvalidMessage
-from gomr_runtime.master.core.effects import Doing
+from gomr_runtime.master.core.inputs import AttemptProgress
 from gomr_runtime.model.ids import AttemptId, TaskId
 
 
-def read_progress(message: pb.Progress) -> Doing:
+def read_progress(message: pb.Progress) -> AttemptProgress:
     """InvalidMessage for what no attempt can have done."""
     attempt = attempt_id(message.attempt)
     if not 0 <= message.fraction <= 1 or message.done < 0:
         raise InvalidMessage(f"{attempt}: done {message.done}, that is {message.fraction:g} of it")
-    return Doing(attempt, message.fraction, message.done)
+    return AttemptProgress(attempt, message.fraction, message.done)
 
 
 def attempt_id(message: pb.Attempt) -> AttemptId:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gomr_runtime.errors import GomrError
 from gomr_runtime.master.core.core import Core
-from gomr_runtime.master.core.effects import Planned
+from gomr_runtime.master.core.inputs import PlanMade
 from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model.errors_of import error_of
@@ -52,9 +52,9 @@ class RunPlanned:
     plan: Plan
     commits: tuple[Manifest, ...] = ()
 
-    def event(self, now: float) -> Planned:
+    def event(self, now: float) -> PlanMade:
         """What the core is told of it."""
-        return Planned(now, self.plan, self.commits)
+        return PlanMade(now, self.plan, self.commits)
 
 
 def take_over(journal: Journal) -> Succession:

@@ -15,7 +15,7 @@ from gomr_runtime.errors import one_line
 from gomr_runtime.laws.results import asked_of
 from gomr_runtime.master.admission import Admission, Expired, Refusal
 from gomr_runtime.master.core.assignments import InvalidMessage, read_failure, read_result
-from gomr_runtime.master.core.effects import Beaten, Reported
+from gomr_runtime.master.core.inputs import AttemptReported, HeartbeatReceived
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.messages import attempt_id, read_progress
 from gomr_runtime.master.sessions import Session as WorkerSession
@@ -124,7 +124,7 @@ class MasterService(services.MasterServicer):
         driver = self._driver
         running = tuple(map(read_progress, heartbeat.running))
         room = min(heartbeat.room, MAX_SLOTS) if heartbeat.HasField("room") else None
-        driver.post(Beaten(driver.now(), worker, running, room))
+        driver.post(HeartbeatReceived(driver.now(), worker, running, room))
 
     def _report(self, worker: str, report: pb.Report) -> None:
         driver = self._driver
@@ -137,7 +137,7 @@ class MasterService(services.MasterServicer):
             outcome = read_result(driver.job.run, attempt, nonce, report.result, asked)
         else:
             outcome = read_failure(attempt, report.failure, asked)
-        driver.post(Reported(driver.now(), worker, attempt, nonce, report.epoch, outcome))
+        driver.post(AttemptReported(driver.now(), worker, attempt, nonce, report.epoch, outcome))
 
     def _closed(self, session: WorkerSession, outbox: Stream) -> None:
         driver = self._driver

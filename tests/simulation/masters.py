@@ -11,15 +11,17 @@ from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.core.effects import (
     Abandon,
     Announce,
-    Answered,
     Assign,
-    Beaten,
     Effect,
     Expire,
-    Failing,
     Perform,
-    Replaced,
-    Yield,
+    StepDown,
+)
+from gomr_runtime.master.core.inputs import (
+    DutyAnswered,
+    HeartbeatReceived,
+    MasterReplaced,
+    RunFailed,
 )
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.recovery import RunOver, RunPlanned, replay, take_over
@@ -120,9 +122,9 @@ class Master(Process):
             try:
                 self._journal.check_epoch()
             except RunConflict as error:
-                self.handle(Replaced(self.clock(), error))
+                self.handle(MasterReplaced(self.clock(), error))
             except GomrError as error:
-                self.handle(Failing(self.clock(), error))
+                self.handle(RunFailed(self.clock(), error))
 
     def _announce(self, summary: Summary, error: GomrError | None) -> None:
         self._world.announced(self, summary, error)
@@ -141,7 +143,7 @@ class Master(Process):
             return
         if highest_epoch > self.epoch:
             conflict = RunConflict(f"worker {worker} has seen a newer master")
-            self.handle(Replaced(self.clock(), conflict))
+            self.handle(MasterReplaced(self.clock(), conflict))
         elif self.ready:
             self._register(worker)
         else:
@@ -150,7 +152,7 @@ class Master(Process):
     def hear(self, kind: Callable[..., Event], *fields: Any) -> None:
         """A message of a worker that registered, as the event it becomes."""
         if self.ready:
-            if kind in (Beaten, TaskWanted):
+            if kind in (HeartbeatReceived, TaskWanted):
                 self.heard[fields[0]] = self.kernel.now
             self.handle(kind(self.clock(), *fields))
 
@@ -177,7 +179,7 @@ class Master(Process):
         try:
             plan = self._journal.write_plan(splits_of(world.plan, job), job.files)
         except GomrError as error:
-            self.handle(Failing(self.clock(), error))
+            self.handle(RunFailed(self.clock(), error))
             return
         self.handle(RunPlanned(plan).event(self.clock()))
         self._welcome()
@@ -208,7 +210,7 @@ class Master(Process):
                 for worker in self._world.worker_names():
                     self._world.to_worker(self, worker, FINISHED)
                 self._announce(summary, error)
-            case Yield(error):
+            case StepDown(error):
                 self._exit(error.exit_code)
 
     def _perform(self, duty: Duty) -> None:
@@ -217,4 +219,4 @@ class Master(Process):
             answer = duty.run(self._journal)
         except GomrError as error:
             answer = error
-        self.handle(Answered(self.clock(), duty, answer))
+        self.handle(DutyAnswered(self.clock(), duty, answer))

@@ -19,7 +19,8 @@ from gomr_runtime.codec import checked
 from gomr_runtime.codec.typed_json import take
 from gomr_runtime.errors import GomrError
 from gomr_runtime.master.core.duties import Conclude
-from gomr_runtime.master.core.effects import Announce, Answered, Assign, Effect, Expire, Perform
+from gomr_runtime.master.core.effects import Announce, Assign, Effect, Expire, Perform
+from gomr_runtime.master.core.inputs import DutyAnswered
 from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.master.journal import _decode_manifest
 from gomr_runtime.model import layout
@@ -243,7 +244,7 @@ class Oracle:
             self._check_memory(core.scheduler, master)
         if isinstance(event, CancelRequested):
             master.cancelled = True
-        if isinstance(event, Answered) and isinstance(event.answer, Manifest):
+        if isinstance(event, DutyAnswered) and isinstance(event.answer, Manifest):
             key = layout.commit(RUN, str(event.answer.attempt.task), event.answer.generation)
             if self.manifests.get(key) != event.answer:
                 raise Violation(f"V7: {key} is not what master {master.epoch} believes")

@@ -14,7 +14,8 @@ from gomr_runtime.dataflow.execute import failure_of
 from gomr_runtime.errors import GomrError
 from gomr_runtime.laws.results import Asked
 from gomr_runtime.master.core.assignments import read_result
-from gomr_runtime.master.core.effects import Abandon, Assign, Beaten, Doing, Expire, Reported
+from gomr_runtime.master.core.effects import Abandon, Assign, Expire
+from gomr_runtime.master.core.inputs import AttemptProgress, AttemptReported, HeartbeatReceived
 from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.job import TaskFailure, TaskResult, TaskSpec, to_json
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
@@ -115,7 +116,7 @@ class Worker(Process):
         if self._master is not None and (not self._master.alive or now - self._heard > SILENCE):
             self._disconnect()
         if self._connected:
-            self._say(Beaten, self._doing(), self._room)
+            self._say(HeartbeatReceived, self._doing(), self._room)
         else:
             self._connect()
             if now - self._disconnected > 2 * LEASE:
@@ -149,9 +150,9 @@ class Worker(Process):
         used = sum(not running.publishing for running in self.running.values())
         return max(0, self._world.plan.slots - used)
 
-    def _doing(self) -> tuple[Doing, ...]:
+    def _doing(self) -> tuple[AttemptProgress, ...]:
         return tuple(
-            Doing(running.attempt, running.done, int(10 * running.done))
+            AttemptProgress(running.attempt, running.done, int(10 * running.done))
             for running in self.running.values()
         )
 
@@ -244,7 +245,7 @@ class Worker(Process):
             reducers = max(1, plan.reduces)
             asked = Asked(spec.kind, plan.reduces == 0, reducers, "text", False, plan.maps)
             outcome = read_result(data.RUN, running.attempt, spec.nonce, text, asked)
-        report = (Reported, running.attempt, spec.nonce, running.epoch, outcome)
+        report = (AttemptReported, running.attempt, spec.nonce, running.epoch, outcome)
         if self._connected:
             self._say(*report)
         else:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gomr_runtime.errors import GomrError
-from gomr_runtime.master.core.effects import Effect, PhaseBegan, Planned
+from gomr_runtime.master.core.effects import Effect, ShowPhase
+from gomr_runtime.master.core.inputs import PlanMade
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.job import Summary, TaskFailure, TaskResult, to_json
@@ -137,13 +138,13 @@ class World:
     def handled(self, master: Master, event: Event, effects: list[Effect]) -> None:
         self.events += 1
         shown = (
-            _brief(event) if isinstance(event, Planned) else event
+            _brief(event) if isinstance(event, PlanMade) else event
         )  # names of thousands of files
         self.say(f"{self.kernel.now:.3f} master {master.epoch}: {shown} -> {effects}")
         brief = f"{self.kernel.now:.6f} {master.epoch} {_brief(event)} {[*map(_brief, effects)]}"
         self._outline.update(brief.encode())
         self.oracle.handled(master, event, effects)
-        promoting = any(isinstance(e, PhaseBegan) and e.phase == "promote" for e in effects)
+        promoting = any(isinstance(e, ShowPhase) and e.phase == "promote" for e in effects)
         if promoting and self.plan.late_cancel is not None:
             self.faults["late_cancel"] += 1
             self.kernel.after(self.plan.late_cancel, self._cancel)
@@ -345,10 +346,25 @@ class World:
                 self._replace_worker(number)
 
 
+# The digests were first taken under these names; a change of names alone does not change them.
+FIRST_NAMES = {
+    "PlanMade": "Planned",
+    "HeartbeatReceived": "Beaten",
+    "AttemptReported": "Reported",
+    "DutyAnswered": "Answered",
+    "RunFailed": "Failing",
+    "MasterReplaced": "Replaced",
+    "LogMapsCompleted": "MapsCompleted",
+    "ShowPhase": "PhaseBegan",
+    "StepDown": "Yield",
+}
+
+
 def _brief(value: object) -> str:
     """An event or effect by what it is and whom it concerns."""
     about = [getattr(value, name, "") for name in ("worker", "attempt", "phase")]
     duty = getattr(value, "duty", None)
     if duty is not None:
         about.append(_brief(duty))
-    return " ".join([type(value).__name__, *(str(item) for item in about if item)])
+    name = type(value).__name__
+    return " ".join([FIRST_NAMES.get(name, name), *(str(item) for item in about if item)])

@@ -18,20 +18,22 @@ from gomr_runtime.master.core.duties import Commit, Conclude, Duty, Seal, TypePa
 from gomr_runtime.master.core.effects import (
     Abandon,
     Announce,
-    Answered,
     Assign,
-    Beaten,
     Effect,
     Expire,
-    Failing,
     Log,
-    MapsCompleted,
+    LogMapsCompleted,
     Perform,
-    PhaseBegan,
-    Planned,
-    Replaced,
-    Reported,
-    Yield,
+    ShowPhase,
+    StepDown,
+)
+from gomr_runtime.master.core.inputs import (
+    AttemptReported,
+    DutyAnswered,
+    HeartbeatReceived,
+    MasterReplaced,
+    PlanMade,
+    RunFailed,
 )
 from gomr_runtime.master.core.plan import Manifest, Unfinished
 from gomr_runtime.model.ids import AttemptId
@@ -109,7 +111,7 @@ class Core:
 
     # What happened.
 
-    def _on_planned(self, event: Planned) -> None:
+    def _on_planned(self, event: PlanMade) -> None:
         self.assignments = Assignments(self.job, event.plan, self._nonce)
         for manifest in event.commits:
             self.books.enter(manifest)
@@ -118,7 +120,7 @@ class Core:
         for manifest in event.commits:
             self._decide(CommitRecovered(self._now, manifest.attempt, manifest.generation))
 
-    def _on_beaten(self, event: Beaten) -> None:
+    def _on_heartbeat(self, event: HeartbeatReceived) -> None:
         for doing in event.running:
             flight = self.assignments.flight(doing.attempt) if self.assignments else None
             if flight and flight.worker == event.worker:
@@ -129,7 +131,7 @@ class Core:
         attempts = tuple(doing.attempt for doing in event.running)
         self._decide(WorkerHeard(self._now, event.worker, attempts, event.room))
 
-    def _on_reported(self, event: Reported) -> None:
+    def _on_reported(self, event: AttemptReported) -> None:
         """Reports to an earlier master are dropped: their attempts are not ours."""
         worker, attempt, outcome = event.worker, event.attempt, event.outcome
         flight = self.assignments.flight(attempt) if self.assignments else None
@@ -154,17 +156,17 @@ class Core:
         if self.assignments is not None:
             self.assignments.keep(self.scheduler.state.matters)
 
-    def _on_failing(self, event: Failing) -> None:
+    def _on_failed(self, event: RunFailed) -> None:
         self._fail(event.error)
 
-    def _on_replaced(self, event: Replaced) -> None:
+    def _on_replaced(self, event: MasterReplaced) -> None:
         self.over = True
-        self._out = [Yield(event.error)]
+        self._out = [StepDown(event.error)]
 
-    def _on_answered(self, event: Answered) -> None:
+    def _on_answered(self, event: DutyAnswered) -> None:
         duty, answer = event.duty, event.answer
         if isinstance(answer, RunConflict):
-            self._on_replaced(Replaced(self._now, answer))
+            self._on_replaced(MasterReplaced(self._now, answer))
         elif isinstance(duty, WriteSummary):
             self._announce(duty.summary, answer if isinstance(answer, GomrError) else None)
         elif isinstance(duty, Conclude):
@@ -217,7 +219,7 @@ class Core:
                 self._out.append(Expire(worker, reason))
             case SealMaps():
                 if not self._maps_key:
-                    self._out.append(MapsCompleted())
+                    self._out.append(LogMapsCompleted())
                 self._perform(Seal(tuple(self.books.map_outputs())))
             case RepeatMap(task, reason):
                 self._log(f"{task} runs again, its stored output is damaged: {reason}", "warning")
@@ -225,7 +227,7 @@ class Core:
                 self._promote()
             case AnnouncePhase(phase):
                 self._phases.append((phase, self._now))
-                self._out.append(PhaseBegan(phase))
+                self._out.append(ShowPhase(phase))
             case FinishRun(error):
                 self._finish(self._verdict or error)
 
@@ -255,7 +257,7 @@ class Core:
         assert self.assignments is not None
         description = self.assignments.plan.description
         if description.map_only:
-            self._out.append(MapsCompleted())
+            self._out.append(LogMapsCompleted())
         self.books.check(description)
         if parts := self.books.untyped(description):
             self._perform(TypeParts(parts, self.books.types(description)))
@@ -363,11 +365,11 @@ def text_of(spec: TaskSpec) -> str:
 
 
 _HANDLERS: dict[type[Event], Callable[[Core, Any], None]] = {
-    Planned: Core._on_planned,
-    Beaten: Core._on_beaten,
-    Reported: Core._on_reported,
-    Answered: Core._on_answered,
+    PlanMade: Core._on_planned,
+    HeartbeatReceived: Core._on_heartbeat,
+    AttemptReported: Core._on_reported,
+    DutyAnswered: Core._on_answered,
     Tick: Core._on_tick,
-    Failing: Core._on_failing,
-    Replaced: Core._on_replaced,
+    RunFailed: Core._on_failed,
+    MasterReplaced: Core._on_replaced,
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from gomr_runtime.errors import StorageError
 from gomr_runtime.master.core.core import Core
-from gomr_runtime.master.core.effects import Reported
+from gomr_runtime.master.core.inputs import AttemptReported
 from gomr_runtime.model import layout
 from gomr_runtime.model.job import MapOutput, TaskResult
 from gomr_runtime.scheduler import verdict, workers
@@ -33,11 +33,11 @@ def B1_outputs_are_not_kept_apart_by_attempt(original: Any) -> Any:
     return lambda task, role: f"runs/{task.run}/data/{task.name}/{role}"
 
 
-@mutant(INPUTS, Reported)
+@mutant(INPUTS, AttemptReported)
 def B2_reducers_read_every_output_that_was_reported(original: Any) -> Any:
     """The output of each attempt is listed, not that of the one which was committed."""
 
-    def reported(core: Core, event: Reported) -> None:
+    def reported(core: Core, event: AttemptReported) -> None:
         if isinstance(event.outcome, TaskResult) and event.attempt.task.kind == "map":
             every = core.books.__dict__.setdefault("every", {})
             every[event.attempt] = event.outcome
@@ -61,11 +61,11 @@ def B3_busy_workers_count_as_free(original: Any) -> Any:
     return charge
 
 
-@mutant(INPUTS, Reported)
+@mutant(INPUTS, AttemptReported)
 def B4_reports_are_matched_by_their_task_alone(original: Any) -> Any:
     """A late report of an earlier attempt counts for the one that runs now."""
 
-    def reported(core: Core, event: Reported) -> None:
+    def reported(core: Core, event: AttemptReported) -> None:
         flights = core.assignments._flights if core.assignments else {}
         for attempt, flight in flights.items():
             if attempt.task == event.attempt.task:

@@ -10,7 +10,7 @@ from typing import Any
 from gomr_runtime.errors import GomrError
 from gomr_runtime.master import journal as journal_module
 from gomr_runtime.master.core.core import Core
-from gomr_runtime.master.core.effects import Reported
+from gomr_runtime.master.core.inputs import AttemptReported
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId
@@ -26,11 +26,11 @@ from tests.simulation.workers import Worker as SimulatedWorker
 # Who may report what.
 
 
-@mutant(INPUTS, Reported)
+@mutant(INPUTS, AttemptReported)
 def reports_to_another_master_are_accepted(original: Any) -> Any:
     """Neither epoch nor nonce is looked at: what an earlier master had started counts."""
 
-    def reported(core: Core, event: Reported) -> None:
+    def reported(core: Core, event: AttemptReported) -> None:
         number = core.scheduler.state.config.first_attempt + (event.attempt.attempt - 1) % 1000
         attempt = AttemptId(event.attempt.task, number)
         flight = core.assignments.flight(attempt) if core.assignments else None
@@ -126,11 +126,11 @@ def every_success_is_committed(original: Any) -> Any:
     return succeeded
 
 
-@mutant(INPUTS, Reported)
+@mutant(INPUTS, AttemptReported)
 def counters_of_every_report_count(original: Any) -> Any:
     """Counters add up over all results, not over the committed ones."""
 
-    def reported(core: Core, event: Reported) -> None:
+    def reported(core: Core, event: AttemptReported) -> None:
         books = core.books
         if isinstance(event.outcome, TaskResult):
             every = books.__dict__.setdefault("every", [])

@@ -20,7 +20,8 @@ from gomr_runtime.codec.typed_json import Mismatch
 from gomr_runtime.dataflow.input.splits import default_mappers, plan_sample, plan_splits
 from gomr_runtime.errors import CorruptBlock
 from gomr_runtime.master.core.core import Core
-from gomr_runtime.master.core.effects import Assign, Planned
+from gomr_runtime.master.core.effects import Assign
+from gomr_runtime.master.core.inputs import PlanMade
 from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
@@ -317,7 +318,7 @@ def test_a_file_takes_a_few_bytes_of_a_client_and_a_master() -> None:
         splits = tuple(plan_splits(read.files, DESCRIPTION.format, read.mappers))
         plan = journal.write_plan(Plan(DESCRIPTION, splits, ()), read.files)
         core = Core(read, 1, 0.0, 0.0, lambda: "n")
-        core.handle(Planned(0.0, plan, ()))
+        core.handle(PlanMade(0.0, plan, ()))
         core.handle(WorkerJoined(0.0, "w"))
         given = core.handle(TaskWanted(0.0, "w", 9))
         of_master = (tracemalloc.get_traced_memory()[0] - before) / MANY

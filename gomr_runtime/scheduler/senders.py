@@ -27,14 +27,14 @@ def refuse(run: RunState, name: str) -> None:
     run.out.append(ExpireWorker(name, run.gone.get(name, f"{name} is not registered")))
 
 
-def running(run: RunState, worker: str, attempt: AttemptId) -> Attempt | None:
-    """Return the attempt if this worker runs it; else the message is stale and is answered."""
-    found_sender = sender(run, worker)
-    if found_sender is None:
+def running(run: RunState, name: str, attempt: AttemptId) -> Attempt | None:
+    """Return the attempt if the worker of that name runs it; else the message is stale."""
+    worker = sender(run, name)
+    if worker is None:
         return None
-    found = found_sender.running.get(attempt)
+    found = worker.running.get(attempt)
     if found is None:
-        disown(run, found_sender, attempt)
+        disown(run, worker, attempt)
     return found
 
 

@@ -54,7 +54,6 @@ from gomr_runtime.model.job import (
 from gomr_runtime.model.monitor import SLOTS, Monitor
 from gomr_runtime.model.output_formats import OutputFormatName
 from gomr_runtime.runs.inline import Fresh, InlineRun
-from gomr_runtime.runs.progress import reporter
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.memory import MemoryStore
@@ -239,8 +238,8 @@ def _run(job: JobSpec, program: Program, fresh: Fresh, folder: Path) -> Result:
     scratch.mkdir()
     pairs: list[Pair] = []
     task = partial(_execute, partial(_CollectedPart, pairs))
-    run = InlineRun(job, program, store, scratch, reporter(quiet=True), Ending(), fresh, task)
-    summary = run.run()
+    run = InlineRun(job, program, store, scratch, Ending(), fresh, task)
+    summary = run.result()
     return Result(
         pairs,
         [store.get(part.key) for part in summary.parts],

@@ -22,8 +22,6 @@ from gomr_runtime.runs.place import Place, this_machine
 from gomr_runtime.runs.prepare import Prepared, prepare
 from gomr_runtime.runs.progress import output_of, reporter
 from gomr_runtime.runs.resume import published
-from gomr_runtime.system.host_lock import claim_output
-from gomr_runtime.system.lifeline import hide_from_user_code
 from gomr_runtime.system.signals import Ended, Ending, ended_by_signals
 from gomr_runtime.system.streams import check_results, results_apart
 from gomr_runtime.user_code.name_clashes import main_module, main_namespace
@@ -82,13 +80,11 @@ def _place(options: RunOptions, ending: Ending) -> Iterator[Place]:
 def _run(prepared: Prepared, program: Program, ending: Ending) -> Summary:
     progress = reporter(quiet=prepared.options.quiet)
     if prepared.options.workers is not None:
-        from gomr_runtime.runs.lifecycle import run_local
+        from gomr_runtime.runs.local_processes import run_local
 
-        hide_from_user_code()
         return run_local(prepared, progress)
     check_dependencies(prepared.worker)
-    with claim_output(prepared.output) as claim:
-        return run_inline(prepared, program, progress, ending, claim)
+    return run_inline(prepared, program, progress, ending)
 
 
 def _ended(error: KeyboardInterrupt, prepared: Prepared | None) -> Cancelled:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.model.job import Summary
 from gomr_runtime.runs.progress import PhaseState, Reporter
 
@@ -52,8 +53,28 @@ class RunHandle(Protocol):
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run; `result` raises Cancelled once it has ended by that."""
 
+    def interrupt(self) -> None:
+        """Give a run that ends with this handle some seconds to write down how it ended, since the
+        person waits no longer."""
+
     def close(self) -> None:
         """Let go of the run, and end what this handle has started. Safe to repeat."""
+
+
+class NotStarted:
+    """The handle of a run that nobody has started: nothing is heard of it."""
+
+    summary: Summary | None = None
+
+    def events(self) -> Iterator[RunEvent]:
+        return iter(())
+
+    def result(self) -> Summary:
+        raise EnvironmentFailed("the run was not started")
+
+    def cancel(self, reason: str) -> None: ...
+    def interrupt(self) -> None: ...
+    def close(self) -> None: ...
 
 
 def tell(event: RunEvent, progress: Reporter) -> None:

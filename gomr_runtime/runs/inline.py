@@ -8,7 +8,7 @@ local processes instead.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gomr_runtime.dataflow.execute import execute, failure_of
 from gomr_runtime.dataflow.profile import stored
-from gomr_runtime.errors import GomrError, JobFailed, UsageError
+from gomr_runtime.errors import Cancelled, GomrError, JobFailed, UsageError
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.ending import Effort, summarise
 from gomr_runtime.master.core.plan import Manifest
@@ -38,40 +38,56 @@ from gomr_runtime.model.job import (
 )
 from gomr_runtime.model.map_list import encode_maps
 from gomr_runtime.model.monitor import MISUSED, SLOTS
-from gomr_runtime.publishing.publish import publish
+from gomr_runtime.runs.handle import RunEvent
+from gomr_runtime.runs.lifecycle import Hold, Lifecycle, Unclaimed
 from gomr_runtime.runs.prepare import Prepared
 from gomr_runtime.runs.progress import Reporter
 from gomr_runtime.scheduler.state import KIND_OF_PHASE, Phase, undisturbed
+from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.storage.success import promote
-from gomr_runtime.system.host_lock import HostLock
 from gomr_runtime.system.signals import Ending
 from gomr_runtime.user_code.loading import Loader, write_folder
 from gomr_runtime.user_code.program import Program
 
 
-def run_inline(
-    prepared: Prepared, program: Program, progress: Reporter, ending: Ending, claim: HostLock
-) -> Summary:
+def run_inline(prepared: Prepared, program: Program, progress: Reporter, ending: Ending) -> Summary:
     """Run the job in this process and publish its output. Raises the GomrError that ended it."""
-    folder = Path(prepared.store)
+    run = Lifecycle(prepared, OneProcess(prepared.store, program, ending), progress)
     try:
-        store = DirectoryStore(folder / "store")
-        scratch = folder / "scratch"
-        scratch.mkdir()
-        files = prepared.worker.program
-        write_folder(folder / "program", files)
-        fresh = partial(Loader(files, folder / "program").fresh, prepared.job.worker_name)
-        description = replace(program.description, worker_sha256=files.sha256)
-        program = replace(program, description=description)
-        run = InlineRun(prepared.job, program, store, scratch, progress, ending, fresh)
-        summary = run.run()
-        ending.check()
-        publish(store, summary, prepared.output, prepared.options.overwrite, claim=claim)
-        return summary
+        return run.run()
     finally:
         progress.close()
+
+
+class OneProcess:
+    """The runtime of a run that is this process."""
+
+    def __init__(self, folder: str, program: Program, ending: Ending) -> None:
+        """folder: of the run alone, which goes with it."""
+        self._folder = Path(folder)
+        self._program = program
+        self._ending = ending
+
+    def open_store(self) -> DirectoryStore:
+        return DirectoryStore(self._folder / "store")
+
+    def claim(self, prepared: Prepared, store: Callable[[], Store]) -> Hold:
+        return Unclaimed()
+
+    def claims_output(self, prepared: Prepared) -> bool:
+        return True
+
+    def start(self, store: Store, prepared: Prepared) -> InlineRun:
+        scratch = self._folder / "scratch"
+        scratch.mkdir()
+        files = prepared.worker.program
+        write_folder(self._folder / "program", files)
+        fresh = partial(Loader(files, self._folder / "program").fresh, prepared.job.worker_name)
+        description = replace(self._program.description, worker_sha256=files.sha256)
+        program = replace(self._program, description=description)
+        return InlineRun(prepared.job, program, store, scratch, self._ending, fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +109,15 @@ Fresh = Callable[[], AbstractContextManager[Program]]
 
 
 class InlineRun:
-    """The tasks of one job, one after the other, each with a program of its own."""
+    """The tasks of one job, one after the other, each with a program of its own: a `RunHandle`
+    whose events are what its caller lets it do."""
 
     def __init__(
         self,
         job: JobSpec,
         program: Program,
-        store: DirectoryStore,
+        store: Store,
         scratch: Path,
-        progress: Reporter,
         ending: Ending,
         fresh: Fresh,
         run_task: Callable[..., TaskResult] = execute,
@@ -115,14 +131,39 @@ class InlineRun:
         self.books = Books(job)
         self._job = job
         self._store = store
-        self._progress = progress
+        self.summary: Summary | None = None
+        self._cancelled = ""
         self._monitors: dict[str, list[int]] = {}
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
         self._plan = make_plan(job, program.description)
+        self._going = self._run()
 
-    def run(self) -> Summary:
-        """Every phase in order; the parts lie in the store afterwards."""
+    def events(self) -> Iterator[RunEvent]:
+        """Run the tasks, and tell of each. Raises the GomrError that ends the run."""
+        return self._going
+
+    def result(self) -> Summary:
+        """Run the tasks that are left; the parts lie in the store afterwards."""
+        for _ in self.events():
+            pass
+        if self.summary is None:  # whoever took the events was told why
+            raise JobFailed(f"run {self._job.run}: it ended before")
+        self._ending.check()
+        return self.summary
+
+    def cancel(self, reason: str) -> None:
+        """See `RunHandle.cancel`: this one ends before its next task."""
+        self._cancelled = reason
+
+    def interrupt(self) -> None:
+        """See `RunHandle.interrupt`: the run is over."""
+
+    def close(self) -> None:
+        """See `RunHandle.close`: nothing outlives the run."""
+
+    def _run(self) -> Iterator[RunEvent]:
+        """Every phase in order."""
         plan, job = self._plan, self._job
         description = plan.description
         has_sample = description.partitioner == "total_order"
@@ -132,7 +173,7 @@ class InlineRun:
                 self._store.put(layout.maps(job.run), encode_maps(self.books.map_outputs()))
             else:
                 kind = KIND_OF_PHASE[phase]
-                self._phase(kind, tasks[kind])
+                yield from self._phase(kind, tasks[kind])
         self._check_late()
         self.books.check(description)
         totals = self.books.totals()
@@ -140,7 +181,7 @@ class InlineRun:
         made = promote(self._store, job.run, parts, totals.ledger, totals.counters, set_aside=aside)
         seconds = time.monotonic() - self._began
         effort = Effort(len(self.books.committed), 0, 1, seconds, self._phases)
-        return summarise(job, None, plan, self.books, made, effort)
+        self.summary = summarise(job, None, plan, self.books, made, effort)
 
     def _parts(self) -> list[Part]:
         """The committed parts, those without a type under that of the others."""
@@ -154,14 +195,16 @@ class InlineRun:
         typed = {part.name: part for part in made}
         return [typed.get(part.name, part) for part in self.books.parts(description)]
 
-    def _phase(self, kind: TaskKind, tasks: int) -> None:
+    def _phase(self, kind: TaskKind, tasks: int) -> Iterator[RunEvent]:
         began = time.monotonic()
         total = self.books.total(kind, self._plan)
         for index in range(tasks):
             self._ending.check()
+            if self._cancelled:
+                raise Cancelled(self._cancelled)
             self._task(kind, index)
             done, running = self.books.done(kind), int(index + 1 < tasks)
-            self._progress.update(_State(kind, tasks, index + 1, done, total, running))
+            yield _State(kind, tasks, index + 1, done, total, running)
         self._phases[kind] = time.monotonic() - began
 
     def _task(self, kind: TaskKind, index: int) -> None:

@@ -107,8 +107,8 @@ class LocalRun(WatchedRun["LocalProcess | Exception"]):
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if isinstance(error, (KeyboardInterrupt, SystemExit)) and self.summary is None:
-                self._end_by_cancel("interrupted")
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                self.interrupt()
         finally:
             self.close()
 
@@ -296,10 +296,12 @@ class LocalRun(WatchedRun["LocalProcess | Exception"]):
 
     # Ending.
 
-    def _end_by_cancel(self, reason: str) -> None:
+    def interrupt(self) -> None:
         """Let the master write down how the run ended, if it can within seconds."""
+        if self.summary is not None:
+            return
         with contextlib.suppress(GomrError):
-            self.cancel(reason)
+            self.cancel("interrupted")
             deadline = time.monotonic() + CANCEL_SECONDS
             while (left := deadline - time.monotonic()) > 0:
                 try:

@@ -72,6 +72,9 @@ class WatchedRun(ABC, Generic[H]):
         if self._client is not None:
             self._client.cancel(reason)
 
+    def interrupt(self) -> None:
+        """See `RunHandle.interrupt`. The run goes on unless it is one of this process."""
+
     def _patience(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 

@@ -18,8 +18,8 @@ from gomr_runtime.model.job import Summary, to_json
 from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.publishing.publish import publish
 from gomr_runtime.rpc.client import RunClient
-from gomr_runtime.runs.lifecycle import run_local
 from gomr_runtime.runs.local import LocalRun
+from gomr_runtime.runs.local_processes import run_local
 from gomr_runtime.runs.prepare import Prepared, prepare
 from gomr_runtime.runs.progress import reporter
 from gomr_runtime.runs.resume import reopen

@@ -9,13 +9,11 @@ decompressed in every format.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import Format
-
-WHOLE_FILE_FORMATS = frozenset({"whole_file", "raw_bytes"})
-FORMAT_NAMES = ("chunk", "lines", "jsonl", "csv", "whole_file", "raw_bytes")
+from gomr_runtime.model.record_formats import RECORD_FORMATS, record_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +51,31 @@ whole_file = Format("whole_file")
 raw_bytes = Format("raw_bytes")
 batches = BatchFormat()
 
-COLUMN_OF: Final = {
-    "chunk": "text",
-    "lines": "line",
-    "whole_file": "text",
-    "raw_bytes": "data",
-}
-"""What the one column of a batch is called, of formats that have only one."""
-
 
 def plain_format(value: object) -> Format:
     """What the user gave as `input=`, as the plain `Format` a `JobDescription` carries.
 
     Raises UsageError for anything that is not one of the formats above.
     """
-    if isinstance(value, Format) and value.name in FORMAT_NAMES:
+    if isinstance(value, Format) and value.name in RECORD_FORMATS:
         if isinstance(value, BatchFormat):
             _check_schema(value)
         return Format(value.name, value.quoted_newlines, value.batches)
-    names = ", ".join(f"gomr.{name}" for name in FORMAT_NAMES)
+    names = ", ".join(f"gomr.{name}" for name in RECORD_FORMATS)
     raise UsageError(f"input={value!r} is not a record format; use one of {names}")
 
 
 def _check_schema(value: BatchFormat) -> None:
-    if value.name in COLUMN_OF and value.schema is not None:
+    known = record_format(value)
+    if known.schema == "none" and value.schema is not None:
         raise UsageError(
             f"input=gomr.batches(gomr.{value.name}, schema=...): its one column is a "
-            f"{COLUMN_OF[value.name]!r}; leave the schema out"
+            f"{known.column!r}; leave the schema out"
         )
-    if value.name == "jsonl" and value.schema is None:
+    if known.schema == "required" and value.schema is None:
         raise UsageError(
-            "input=gomr.batches(gomr.jsonl): name the columns and their types, as in "
-            'gomr.batches(gomr.jsonl, schema={"path": pyarrow.string()})'
+            f"input=gomr.batches(gomr.{value.name}): name the columns and their types, as in "
+            f'gomr.batches(gomr.{value.name}, schema={{"path": pyarrow.string()}})'
         )
 
 

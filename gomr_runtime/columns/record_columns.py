@@ -7,11 +7,11 @@ worker file. So a batch looks the same wherever the input was cut.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
-from gomr_runtime.api.formats import COLUMN_OF, Frames
+from gomr_runtime.api.formats import Frames
 from gomr_runtime.columns.cells import (
     REFUSALS,
     Cells,
@@ -25,8 +25,9 @@ from gomr_runtime.columns.cells import (
 from gomr_runtime.columns.csv_columns import of_text
 from gomr_runtime.columns.json_columns import of_json
 from gomr_runtime.errors import UsageError
+from gomr_runtime.model.record_formats import RECORD_FORMATS
 
-_TYPES = {"raw_bytes": pa.binary()}
+_TYPES: Final[dict[type, pa.DataType]] = {str: pa.string(), bytes: pa.binary()}
 
 
 class RecordBatches:
@@ -40,7 +41,7 @@ class RecordBatches:
             schema: What `pyarrow.schema` takes; None for the format's own columns.
             frames: What the mapper wants.
         """
-        self._format = format_name
+        self._known = RECORD_FORMATS[format_name]
         self._schema = None if schema is None else pa.schema(schema)
         self._columns = [] if schema is None else converters(self._schema, format_name)
         self._frames = frames
@@ -55,9 +56,9 @@ class RecordBatches:
         return as_frame(self._arrow(records), self._frames)
 
     def _arrow(self, records: Sequence[Any]) -> pa.RecordBatch:
-        if self._format in COLUMN_OF:
-            column = pa.array(records, _TYPES.get(self._format, pa.string()))
-            return pa.record_batch([column], [COLUMN_OF[self._format]])
+        if self._known.column:
+            column = pa.array(records, _TYPES[self._known.record])
+            return pa.record_batch([column], [self._known.column])
         if any(type(record) is not dict for record in records):
             raise Unfit("it is no JSON object, so it has no columns")
         if self._schema is None:
@@ -111,7 +112,7 @@ def _check_polars_type(field: pa.Field, where: str) -> None:
 def converters(schema: pa.Schema, format_name: str) -> list[Convert]:
     """Return the converter of each field. Raises UsageError as `checked_schema` does."""
     check_names(schema, f"the schema of gomr.batches(gomr.{format_name}, ...)")
-    make = of_text if format_name == "csv" else of_json
+    make = of_text if RECORD_FORMATS[format_name].cells == "text" else of_json
     return [_named(field, make(field.type, field.name)) for field in schema]
 
 

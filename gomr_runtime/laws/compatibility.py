@@ -9,6 +9,7 @@ from gomr_runtime.model.file_signatures import not_text
 from gomr_runtime.model.file_table import with_content
 from gomr_runtime.model.job import InputFile, JobDescription
 from gomr_runtime.model.output_formats import OUTPUT_FORMATS, OutputFormatName
+from gomr_runtime.model.record_formats import record_format
 
 
 def check_skipping(description: JobDescription, allowed: int) -> None:
@@ -18,7 +19,7 @@ def check_skipping(description: JobDescription, allowed: int) -> None:
         description: What the worker file says of itself.
         allowed: The number of records that may be set aside.
     """
-    if allowed and description.format.name == "chunk":
+    if allowed and record_format(description.format).many_lines:
         raise UsageError(
             "--skip-bad-records needs single records, and this worker file takes chunks: "
             "use input=gomr.lines in its MapReduceConfig"
@@ -53,8 +54,7 @@ def check_content(description: JobDescription, files: Sequence[InputFile]) -> No
         description: What the worker file says of itself.
         files: The inputs of the job.
     """
-    name = description.format.name
-    if name == "raw_bytes":
+    if record_format(description.format).any_file:
         return
     for file in with_content(files):
         why = not_text(file.content)

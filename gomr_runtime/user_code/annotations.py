@@ -23,6 +23,7 @@ from gomr_runtime.api.formats import Frames
 from gomr_runtime.api.user_frames import code_of, describe, place_of
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import Format
+from gomr_runtime.model.record_formats import record_format
 
 Delivery = Literal["list", "iterator", "batch"]
 Types = frozenset[type] | None
@@ -119,11 +120,11 @@ def types_of(hint: Any, known: tuple[type, ...]) -> Types:
     return None if found.issuperset(known) else frozenset(found)
 
 
-def record_types(record_format: Format, hint: Any) -> Types:
+def record_types(of: Format, hint: Any) -> Types:
     """The types of records that meet the annotation of a mapper's record.
 
     Args:
-        record_format: what the mapper's records are, no batches.
+        of: what the mapper's records are, no batches.
         hint: the annotation.
 
     Returns:
@@ -133,11 +134,11 @@ def record_types(record_format: Format, hint: Any) -> Types:
         Unfit: no record meets it.
     """
     if frames_of(hint):
-        raise Unfit(f"for batches, input=gomr.batches(gomr.{record_format.name})")
-    if record_format.name == "jsonl":
+        raise Unfit(f"for batches, input=gomr.batches(gomr.{of.name})")
+    kind = record_format(of).record
+    if kind is object:
         found = types_of(hint, JSON_TYPES)
         return found | {int} if found is not None and float in found else found
-    kind: type = {"raw_bytes": bytes, "csv": dict}.get(record_format.name, str)
     try:
         types_of(hint, (kind,))
         fits = any(_holds(part, kind) for part in _parts(_plain(hint)))
@@ -145,7 +146,7 @@ def record_types(record_format: Format, hint: Any) -> Types:
         fits = False
     if not fits:
         given = "dict[str, str]" if kind is dict else kind.__name__
-        raise Unfit(f"a record of gomr.{record_format.name} is {given}")
+        raise Unfit(f"a record of gomr.{of.name} is {given}")
     return None
 
 

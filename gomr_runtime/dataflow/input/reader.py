@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
+from typing import Final, Protocol
 
-from gomr_runtime.api.formats import WHOLE_FILE_FORMATS
 from gomr_runtime.dataflow.input.block import BOM, Block, bad_record, not_utf8, refusal, too_long
 from gomr_runtime.dataflow.input.csv_format import QuotedRows, csv_line_format, quoted_blocks
 from gomr_runtime.dataflow.input.decompress import WINDOW, DecompressedStream
@@ -21,13 +22,24 @@ from gomr_runtime.dataflow.input.text_formats import (
 )
 from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.job import Format, InputFile, Piece
+from gomr_runtime.model.record_formats import (
+    CHUNK,
+    CSV,
+    CSV_LINE,
+    JSON_LINE,
+    LINE,
+    RAW_BYTES,
+    WHOLE_FILE,
+    RecordFormat,
+    record_format,
+)
 
 
 def read_blocks(
     index: int,
     piece: Piece,
     blob: Blob,
-    record_format: Format,
+    of: Format,
     max_record: int,
     block_bytes: int = BLOCK_BYTES,
     window: int = WINDOW,
@@ -43,18 +55,137 @@ def read_blocks(
     has no usable csv header; RecordFailed for a bad line in a `chunk`, and for a quoted csv record
     without an end.
     """
-    if record_format.name in WHOLE_FILE_FORMATS:
-        yield _whole_file(index, piece.file, blob, record_format, max_record, window, keep=keep)
-        return
-    if record_format.name == "csv" and record_format.quoted_newlines:
-        yield from quoted_blocks(index, piece, blob, max_record, block_bytes, window, keep=keep)
-        return
-    parts = spans(piece, blob, max_record, block_bytes, window)
-    if record_format.name == "chunk":
-        blocks = (_chunk(index, piece.file, span, max_record) for span in parts)
-    else:
-        how = _line_format(piece, blob, record_format, max_record, window)
-        blocks = (_line_block(index, piece.file, span, how, max_record, keep) for span in parts)
+    read = Reading(piece, blob, max_record, block_bytes, window)
+    return reader_of(of).blocks(index, read, keep=keep)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A piece and how it is read: the arguments of `read_blocks` and of `offset_of_record`."""
+
+    piece: Piece
+    blob: Blob
+    max_record: int
+    block_bytes: int
+    window: int
+
+    def spans(self) -> Iterator[Span]:
+        """Every line of the piece, as spans of whole lines."""
+        return spans(self.piece, self.blob, self.max_record, self.block_bytes, self.window)
+
+    def spans_from(self, begin: int) -> Iterator[Span]:
+        """The same from the line that begins at `begin` on."""
+        return spans_from(
+            self.piece, self.blob, begin, self.max_record, self.block_bytes, self.window
+        )
+
+
+class RecordReader(Protocol):
+    """How the blocks of one record format are read. It is asked once a piece, never a record."""
+
+    def blocks(self, index: int, read: Reading, *, keep: bool) -> Iterator[Block]:
+        """The blocks of the piece, as `read_blocks` gives them."""
+
+    def offset_of_record(self, read: Reading, block_offset: int, n: int) -> int:
+        """Where a record begins, as `offset_of_record` says it."""
+
+
+class _Chunks:
+    """Whole lines, as many as are read at once, as one str."""
+
+    def blocks(self, index: int, read: Reading, *, keep: bool) -> Iterator[Block]:
+        del keep
+        file = read.piece.file
+        blocks = (_chunk(index, file, span, read.max_record) for span in read.spans())
+        return _counted(index, read.piece, blocks)
+
+    def offset_of_record(self, read: Reading, block_offset: int, n: int) -> int:
+        del read, n
+        return block_offset
+
+
+class _Lines:
+    """A record a line. how: gives what a line becomes, which may depend on the file."""
+
+    def __init__(self, how: Callable[[Reading], LineFormat]) -> None:
+        self._how = how
+
+    def blocks(self, index: int, read: Reading, *, keep: bool) -> Iterator[Block]:
+        how = self._how(read)
+        file = read.piece.file
+        blocks = (
+            _line_block(index, file, span, how, read.max_record, keep) for span in read.spans()
+        )
+        return _counted(index, read.piece, blocks)
+
+    def offset_of_record(self, read: Reading, block_offset: int, n: int) -> int:
+        how = self._how(read)
+        end = block_offset
+        for span in read.spans_from(block_offset):
+            end = span.offset + span.size
+            for offset in _record_offsets(span, how):
+                if not n:
+                    return offset
+                n -= 1
+        return end
+
+
+class _QuotedRows:
+    """Rows of csv whose quoted fields may hold newlines."""
+
+    def blocks(self, index: int, read: Reading, *, keep: bool) -> Iterator[Block]:
+        return quoted_blocks(
+            index,
+            read.piece,
+            read.blob,
+            read.max_record,
+            read.block_bytes,
+            read.window,
+            keep=keep,
+        )
+
+    def offset_of_record(self, read: Reading, block_offset: int, n: int) -> int:
+        rest = read.spans_from(block_offset)
+        rows = QuotedRows(read.piece.file, rest, block_offset, read.max_record)
+        return _offset_of_row(rows, n)
+
+
+class _WholeFiles:
+    """A file is one record."""
+
+    def __init__(self, *, text: bool) -> None:
+        self._text = text
+
+    def blocks(self, index: int, read: Reading, *, keep: bool) -> Iterator[Block]:
+        yield _whole_file(index, read, text=self._text, keep=keep)
+
+    def offset_of_record(self, read: Reading, block_offset: int, n: int) -> int:
+        del read, n
+        return block_offset
+
+
+def _csv_lines(read: Reading) -> LineFormat:
+    return csv_line_format(read.piece, read.blob, read.max_record, read.window)
+
+
+READERS: Final[dict[RecordFormat, RecordReader]] = {
+    CHUNK: _Chunks(),
+    LINE: _Lines(lambda _: LINES),
+    JSON_LINE: _Lines(lambda _: JSONL),
+    CSV_LINE: _Lines(_csv_lines),
+    CSV: _QuotedRows(),
+    WHOLE_FILE: _WholeFiles(text=True),
+    RAW_BYTES: _WholeFiles(text=False),
+}
+
+
+def reader_of(of: Format) -> RecordReader:
+    """Return what reads a format. Raises UsageError for a name that is none."""
+    return READERS[record_format(of)]
+
+
+def _counted(index: int, piece: Piece, blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks with the bytes that they count as read."""
     end = 0
     for block in blocks:
         end = block.offset + block.size
@@ -63,14 +194,6 @@ def read_blocks(
         yield block
     if piece.file.compression:
         yield Block(index, end, 0, [], 0, min(piece.end, piece.file.size))
-
-
-def _line_format(
-    piece: Piece, blob: Blob, record_format: Format, max_record: int, window: int
-) -> LineFormat:
-    if record_format.name == "csv":
-        return csv_line_format(piece, blob, max_record, window)
-    return {"lines": LINES, "jsonl": JSONL}[record_format.name]
 
 
 def _line_block(
@@ -110,21 +233,12 @@ def _chunk(index: int, file: InputFile, span: Span, max_record: int) -> Block:
     return Block(index, span.offset, span.size, [text] if text else [], lines, 0)
 
 
-def _whole_file(
-    index: int,
-    file: InputFile,
-    blob: Blob,
-    record_format: Format,
-    max_record: int,
-    window: int,
-    *,
-    keep: bool,
-) -> Block:
+def _whole_file(index: int, reading: Reading, *, text: bool, keep: bool) -> Block:
     """One record; of a file above the limit no more than that is read."""
-    read = sequential(file, blob, 0)
+    file, max_record = reading.piece.file, reading.max_record
+    read = sequential(file, reading.blob, 0)
     if file.compression:
-        text = record_format.name != "raw_bytes"
-        read = DecompressedStream(file, blob, window=window, text=text).read
+        read = DecompressedStream(file, reading.blob, window=reading.window, text=text).read
     data = bytearray()
     while len(data) <= max_record and (more := read(min(BLOCK_BYTES, max_record + 1))):
         data += more
@@ -135,7 +249,7 @@ def _whole_file(
         return block
     if keep:
         block.raw = lambda: [(0, bytes(data))]
-    if record_format.name == "raw_bytes":
+    if not text:
         block.records = [bytes(data)]
         return block
     lead = len(BOM) if data.startswith(BOM) else 0
@@ -149,7 +263,7 @@ def _whole_file(
 def offset_of_record(
     piece: Piece,
     blob: Blob,
-    record_format: Format,
+    of: Format,
     block_offset: int,
     n: int,
     *,
@@ -162,20 +276,8 @@ def offset_of_record(
     For a `chunk` or a whole file that is the block itself. Reads the block again; an `n` beyond
     the piece gives the end of what it holds.
     """
-    if record_format.name == "chunk" or record_format.name in WHOLE_FILE_FORMATS:
-        return block_offset
-    rest = spans_from(piece, blob, block_offset, max_record, block_bytes, window)
-    if record_format.name == "csv" and record_format.quoted_newlines:
-        return _offset_of_row(QuotedRows(piece.file, rest, block_offset, max_record), n)
-    how = _line_format(piece, blob, record_format, max_record, window)
-    end = block_offset
-    for span in rest:
-        end = span.offset + span.size
-        for offset in _record_offsets(span, how):
-            if not n:
-                return offset
-            n -= 1
-    return end
+    read = Reading(piece, blob, max_record, block_bytes, window)
+    return reader_of(of).offset_of_record(read, block_offset, n)
 
 
 def _record_offsets(span: Span, how: LineFormat) -> Iterator[int]:

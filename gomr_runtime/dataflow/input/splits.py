@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from gomr_runtime.api.formats import WHOLE_FILE_FORMATS
 from gomr_runtime.model.file_table import size_of
 from gomr_runtime.model.job import FileRange, Format, InputFile
+from gomr_runtime.model.record_formats import record_format
 
 MIB = 1 << 20
 SPLIT_BYTES = 64 * MIB  # a map task of more is not worth its lost work when a worker dies
@@ -40,23 +40,14 @@ def default_reducers(total_bytes: int) -> int:
     return max(1, min(MAX_REDUCERS, -(-total_bytes // REDUCE_BYTES)))
 
 
-def can_split(file: InputFile, record_format: Format) -> bool:
-    """Whether several tasks may read one file: plain text whose records end at a newline."""
-    whole = record_format.name in WHOLE_FILE_FORMATS
-    return not (
-        file.compression or whole or (record_format.name == "csv" and record_format.quoted_newlines)
-    )
-
-
-def plan_splits(
-    files: Sequence[InputFile], record_format: Format, tasks: int
-) -> list[tuple[FileRange, ...]]:
+def plan_splits(files: Sequence[InputFile], of: Format, tasks: int) -> list[tuple[FileRange, ...]]:
     """At most `tasks` map tasks, none without a file, that cover every byte of `files` once.
 
     Empty files have no piece, except where a file is one record.
     """
     total = size_of(files)
-    whole = record_format.name in WHOLE_FILE_FORMATS
+    known = record_format(of)
+    whole = known.whole_file
     if not total:
         return _by_count(len(files) if whole else 0, tasks)
     plan: dict[int, tuple[int, int, int, int]] = {}  # the fields of a range
@@ -70,7 +61,7 @@ def plan_splits(
         size = file.size
         if not size and not whole:
             continue
-        if can_split(file, record_format):
+        if known.can_split(file):
             for task, start, end in _cut(size, position, total, tasks):
                 take(task, number, start, end)
         else:
@@ -100,7 +91,7 @@ def _cut(size: int, position: int, total: int, tasks: int) -> Iterator[tuple[int
         start = end
 
 
-def plan_sample(files: Sequence[InputFile], record_format: Format) -> tuple[FileRange, ...]:
+def plan_sample(files: Sequence[InputFile], of: Format) -> tuple[FileRange, ...]:
     """What total order reads to choose its cut points; depends on sizes and format alone.
 
     An input of at most 4 MiB whole, else 64 ranges of 64 KiB, evenly spaced. A file that cannot be
@@ -110,14 +101,15 @@ def plan_sample(files: Sequence[InputFile], record_format: Format) -> tuple[File
     """
     total = size_of(files)
     if total <= SAMPLE_BYTES:
-        return tuple(of for task in plan_splits(files, record_format, 1) for of in task)
+        return tuple(part for task in plan_splits(files, of, 1) for part in task)
+    known = record_format(of)
     hits = _sampled_ranges(files, total)
-    if record_format.name in WHOLE_FILE_FORMATS:
+    if known.whole_file:
         return _whole_files({index: files[index].size for index in hits})
     ranges: list[FileRange] = []
     for index, starts in hits.items():
         file = files[index]
-        if can_split(file, record_format):
+        if known.can_split(file):
             ends = (min(start + SAMPLE_RANGE_BYTES, file.size) for start in starts)
             bounds = zip(starts, ends, strict=True)
             ranges += (FileRange(index, start, index, end) for start, end in bounds)

@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -486,7 +485,7 @@ def test_quantities_for_people() -> None:
     ]
 
 
-def test_parsing_is_light_and_help_is_quick() -> None:
+def test_parsing_is_light() -> None:
     script = (
         "import sys\n"
         "from gomr_runtime.options.declared import parse\n"
@@ -495,9 +494,7 @@ def test_parsing_is_light_and_help_is_quick() -> None:
         "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))\n"
     )
     root = Path(__file__).parents[3]
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
-    assert time.monotonic() - started < 2.0

@@ -1,1 +1,0 @@
-"""What a run on Kubernetes needs: plain code, called by the steps of the flow."""

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.local import LocalRun
 from tests.process.support.crawl import STEPS, Crawl
 from tests.process.support.local_runs import WAIT, Job, word_count

@@ -10,7 +10,7 @@ from prefect.client.schemas import State
 from prefect.states import Cancelled as CancelledState
 
 from gomr_runtime.errors import Cancelled, one_line
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.options.declared import RunOptions
 from tasks.build_environment import build_environment
 from tasks.build_images import build_images

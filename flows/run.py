@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.flow import gomr
 from flows.server import without_login
 from gomr_runtime.errors import EnvironmentFailed
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.options.declared import RunOptions
 from tasks.engine.api import cause_of
 from tasks.engine.bounds import close_outbox, outbox

@@ -25,7 +25,8 @@ from __future__ import annotations
 
 from unicodedata import category
 
-from gomr_runtime.model.job import Failure, Place, Summary
+from gomr_runtime.model.summary import Failure, Summary
+from gomr_runtime.model.task import Place
 
 EXIT_OK = 0
 EXIT_JOB_FAILED = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from gomr_runtime.errors import one_line
-from gomr_runtime.model.job import Summary
 from gomr_runtime.model.quantities import format_size
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.progress import books, costs
 from tasks.reporting.artifacts import show_artifact
 from tasks.reporting.markdown import as_markdown

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import Cancelled
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.claims import Claim
 from gomr_runtime.runs.handle import RunHandle
 from gomr_runtime.runs.prepare import Prepared

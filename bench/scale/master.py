@@ -15,8 +15,10 @@ from typing import Any
 
 import psutil
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import InputFile, JobSpec, to_json
+from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.storage.open_store import open_store
 
 SECONDS = 1200.0  # for a run

@@ -19,19 +19,12 @@ import grpc
 from bench.scale.master_process import PART_BYTES
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import (
-    Format,
-    JobDescription,
-    JobSpec,
-    Ledger,
-    ResultFile,
-    TaskResult,
-    TaskSpec,
-    to_json,
-)
+from gomr_runtime.model.job import Format, JobDescription, JobSpec
 from gomr_runtime.model.run_index import encode_index
+from gomr_runtime.model.task import Ledger, ResultFile, TaskResult, TaskSpec
 from gomr_runtime.rpc import connection
 from gomr_runtime.rpc.outbox import Outbox
 from gomr_runtime.storage.base import Store

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType, TracebackType
 
-from gomr_runtime.model.job import Frame
+from gomr_runtime.model.task import Frame
 
 _ENGINE = f"{Path(__file__).parents[1]}/"
 # Of what surrounds every child beside the engine.

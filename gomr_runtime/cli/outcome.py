@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from gomr_runtime.errors import Cancelled, EnvironmentFailed, GomrError
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.runs.progress import summary_json, summary_text
 from gomr_runtime.system.streams import answer, say, say_error

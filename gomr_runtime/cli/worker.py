@@ -12,9 +12,7 @@ from gomr_runtime.api.config import MapReduceConfig
 from gomr_runtime.cli.outcome import tell_failure, tell_success, unexpected
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, GomrError, UsageError
 from gomr_runtime.laws.compatibility import check_content, check_output_format, check_skipping
-from gomr_runtime.model.job import (
-    Summary,
-)
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.options.declared import RunOptions, asks_for_json, parse
 from gomr_runtime.runs.inline import run_inline
 from gomr_runtime.runs.local_folder import temporary_folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 
@@ -20,3 +21,14 @@ def _names(kind: type) -> tuple[str, ...]:
     if kind not in _NAMES:
         _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
     return _NAMES[kind]
+
+
+def to_json(value: Any) -> bytes:
+    """A dataclass above as compact, key-sorted JSON: equal values give equal bytes.
+
+    ASCII: protobuf refuses the lone surrogates of file names and of what user code says.
+    """
+    return _to_json(value).encode()
+
+
+_to_json = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=fields_of).encode

@@ -25,8 +25,9 @@ from gomr_runtime.errors import (
     ScratchFailed,
 )
 from gomr_runtime.model.blob import Blobs
-from gomr_runtime.model.job import JobSpec, TaskFailure, TaskResult, TaskSpec
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.monitor import BLOCK_RECORD, Monitor
+from gomr_runtime.model.task import TaskFailure, TaskResult, TaskSpec
 
 if TYPE_CHECKING:
     from gomr_runtime.user_code.program import Program

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from gomr_runtime.api.context import Context
 from gomr_runtime.laws.results import KINDS
-from gomr_runtime.model.job import TaskResult
+from gomr_runtime.model.task import TaskResult
 
 SAMPLED: Final = 32
 """One of so many blocks of records is sampled, beginning with the first."""

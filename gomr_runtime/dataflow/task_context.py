@@ -10,8 +10,9 @@ from gomr_runtime.api.context import Context, ContextMisused
 from gomr_runtime.api.user_frames import user_frames
 from gomr_runtime.dataflow.pairs.pair_law import PairLaw, types_named
 from gomr_runtime.errors import RecordFailed
-from gomr_runtime.model.job import JobSpec, TaskSpec
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.monitor import MISUSED, Monitor
+from gomr_runtime.model.task import TaskSpec
 from gomr_runtime.user_code.program import Program
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gomr_runtime.model.job import Ledger, TaskKind
+from gomr_runtime.model.task import Ledger, TaskKind
 
 
 @dataclass(frozen=True, slots=True)

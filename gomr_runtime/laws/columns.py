@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gomr_runtime.errors import JobFailed
-from gomr_runtime.model.job import ColumnType
+from gomr_runtime.model.task import ColumnType
 
 TITLES: Final = ("key", "value")
 SCALARS: Final = frozenset({bool, int, float, str, bytes})

@@ -10,17 +10,10 @@ from typing import Final
 
 from gomr_runtime.laws.books import check_task
 from gomr_runtime.laws.columns import SCALARS
-from gomr_runtime.model.job import (
-    JobDescription,
-    JobSpec,
-    Ledger,
-    ResultFile,
-    TaskFailure,
-    TaskKind,
-    TaskResult,
-)
+from gomr_runtime.model.job import JobDescription, JobSpec
 from gomr_runtime.model.output_formats import OUTPUT_FORMATS, OutputFormatName
 from gomr_runtime.model.run_index import is_index_size
+from gomr_runtime.model.task import Ledger, ResultFile, TaskFailure, TaskKind, TaskResult
 
 MAX_COUNTERS: Final = 120
 """Names of counters of one task."""

@@ -20,7 +20,9 @@ from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.planning import make_plan
 from gomr_runtime.master.recovery import RunPlanned
 from gomr_runtime.master.sessions import Session
-from gomr_runtime.model.job import Failure, JobDescription, JobSpec, TaskFailure, difference
+from gomr_runtime.model.job import JobDescription, JobSpec, difference
+from gomr_runtime.model.summary import Failure
+from gomr_runtime.model.task import TaskFailure
 from gomr_runtime.rpc import connection
 from gomr_runtime.scheduler.events import PlanningBegan, WorkerJoined
 

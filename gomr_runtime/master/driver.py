@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.wire_types import INT64
 from gomr_runtime.errors import GomrError, RunConflict, one_line
 from gomr_runtime.master.clerks import Clerks
@@ -35,8 +36,9 @@ from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.messages import attempt_message
 from gomr_runtime.master.recovery import RunPlanned, Succession
 from gomr_runtime.master.sessions import Sessions
-from gomr_runtime.model.job import Summary, TaskKind, to_json
 from gomr_runtime.model.pieces import Pieces
+from gomr_runtime.model.summary import Summary
+from gomr_runtime.model.task import TaskKind
 from gomr_runtime.scheduler.events import CancelRequested, Event, Tick
 from gomr_runtime.scheduler.state import KIND_OF_PHASE, Phase
 from gomr_runtime.system.unforeseen import unforeseen

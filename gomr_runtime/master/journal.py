@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from gomr_runtime.codec import checked
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import Mismatch, take
 from gomr_runtime.errors import (
     CorruptBlock,
@@ -32,18 +33,13 @@ from gomr_runtime.master.core.records import (
 )
 from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
+from gomr_runtime.model.files import InputFile
 from gomr_runtime.model.ids import TaskId
-from gomr_runtime.model.job import (
-    ColumnType,
-    InputFile,
-    JobSpec,
-    MapOutput,
-    Part,
-    Summary,
-    to_json,
-)
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.map_list import encode_maps
 from gomr_runtime.model.pieces import Pieces
+from gomr_runtime.model.summary import Part, Summary
+from gomr_runtime.model.task import ColumnType, MapOutput
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.parallel import Several
 from gomr_runtime.storage.stored_run import read_job

@@ -16,7 +16,8 @@ from gomr_runtime.master.core.inputs import PlanMade
 from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model.errors_of import error_of
-from gomr_runtime.model.job import JobSpec, Summary
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.messages import attempt_id, read_progress
 from gomr_runtime.master.sessions import Session as WorkerSession
 from gomr_runtime.master.sessions import Stream
-from gomr_runtime.model.job import TaskFailure, TaskResult
+from gomr_runtime.model.task import TaskFailure, TaskResult
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
 
 REGISTER_SECONDS = 10.0  # from the stream's opening to the registration

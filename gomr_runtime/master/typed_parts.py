@@ -14,7 +14,8 @@ from dataclasses import replace
 from functools import partial
 
 from gomr_runtime.errors import CorruptBlock, PartLost
-from gomr_runtime.model.job import ColumnType, Part
+from gomr_runtime.model.summary import Part
+from gomr_runtime.model.task import ColumnType
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.parallel import Several
 

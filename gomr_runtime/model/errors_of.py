@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gomr_runtime.codec.typed_json import Mismatch, from_json
 from gomr_runtime.errors import BY_EXIT_CODE, EnvironmentFailed, GomrError, JobFailed
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 
 
 def summary_of(text: str) -> Summary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gomr_runtime.model.job import TaskKind
+from gomr_runtime.model.task import TaskKind
 
 
 @dataclass(frozen=True, slots=True, order=True)

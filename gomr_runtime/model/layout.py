@@ -24,7 +24,8 @@ import re
 from collections.abc import Sequence
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.job import Part, TaskSpec
+from gomr_runtime.model.summary import Part
+from gomr_runtime.model.task import TaskSpec
 
 RUN_ID = re.compile(r"[a-z0-9](-?[a-z0-9]){0,38}")
 

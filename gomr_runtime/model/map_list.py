@@ -7,7 +7,7 @@ from typing import Any
 
 from gomr_runtime.codec import checked
 from gomr_runtime.codec.typed_json import shown, take
-from gomr_runtime.model.job import MapOutput
+from gomr_runtime.model.task import MapOutput
 
 VERSION = 2
 

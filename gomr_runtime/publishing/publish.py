@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gomr_runtime.errors import CorruptBlock, RunConflict, StorageError, UsageError
-from gomr_runtime.model.job import Part, Summary
 from gomr_runtime.model.output_formats import FILE_NAME
+from gomr_runtime.model.summary import Part, Summary
 from gomr_runtime.publishing.output_files import (
     former_files,
     former_output,

@@ -13,7 +13,7 @@ from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
 from gomr_runtime.errors import EnvironmentFailed, GomrError
 from gomr_runtime.model.errors_of import summary_of
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.rpc import connection
 from gomr_runtime.system.unforeseen import unforeseen
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import EnvironmentFailed, GomrError, RunConflict
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.rpc.client import RunClient
 from gomr_runtime.runs.local_folder import CLIENT_TOKEN
 from gomr_runtime.runs.resume import published

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gomr_runtime.errors import EnvironmentFailed
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.progress import PhaseState, Reporter
 
 

@@ -24,20 +24,11 @@ from gomr_runtime.master.planning import make_plan
 from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import (
-    Failure,
-    JobSpec,
-    Part,
-    ResultFile,
-    Summary,
-    TaskFailure,
-    TaskKind,
-    TaskResult,
-    TaskSpec,
-    difference,
-)
+from gomr_runtime.model.job import JobSpec, difference
 from gomr_runtime.model.map_list import encode_maps
 from gomr_runtime.model.monitor import MISUSED, SLOTS
+from gomr_runtime.model.summary import Failure, Part, Summary
+from gomr_runtime.model.task import ResultFile, TaskFailure, TaskKind, TaskResult, TaskSpec
 from gomr_runtime.runs.handle import RunEvent
 from gomr_runtime.runs.lifecycle import Hold, Lifecycle, Unclaimed
 from gomr_runtime.runs.prepare import Prepared

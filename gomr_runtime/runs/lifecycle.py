@@ -15,7 +15,8 @@ from typing import Protocol
 from gomr_runtime.codec.wire_types import ManyOrTable
 from gomr_runtime.errors import RunConflict
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import InputFile, Summary
+from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.publishing.publish import publish
 from gomr_runtime.runs.claims import Claim, RunInProgress, claim
 from gomr_runtime.runs.handle import NotStarted, RunHandle, tell

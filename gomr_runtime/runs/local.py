@@ -32,7 +32,8 @@ from gomr_runtime.errors import (
     RunConflict,
 )
 from gomr_runtime.model.errors_of import error_of, summary_of
-from gomr_runtime.model.job import JobSpec, Summary
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.claims import announce, scratch
 from gomr_runtime.runs.local_folder import CLIENT_TOKEN, WORKER_TOKEN, make_folder
 from gomr_runtime.runs.submit import submit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.claims import logs
 from gomr_runtime.runs.lifecycle import Hold, Lifecycle, claim_folder, claim_objects
 from gomr_runtime.runs.local import LocalRun

@@ -14,8 +14,10 @@ from pathlib import Path
 from gomr_runtime.dataflow.input.splits import default_mappers, default_reducers
 from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.model.file_table import collect, size_of
-from gomr_runtime.model.job import InputFile, JobSpec, Summary
+from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.quantities import format_size
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.options.declared import RunOptions, check_shuffle
 from gomr_runtime.publishing.publish import check_output, try_output
 from gomr_runtime.runs.claims import DEFAULT_STORE, open_up, stdin_copy

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from gomr_runtime.errors import one_line, printable
-from gomr_runtime.model.job import Ledger, Summary
 from gomr_runtime.model.quantities import format_duration, format_size
+from gomr_runtime.model.summary import Summary
+from gomr_runtime.model.task import Ledger
 
 STEP = 0.1  # share of a phase between two plain lines
 ALMOST = 0.99  # of a phase whose input is read, while not all of its tasks are committed

@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import CorruptBlock, UsageError
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import InputFile, JobSpec, Part, Summary, to_json
+from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Part, Summary
 from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.runs.submit import with_table
 from gomr_runtime.storage.base import Store

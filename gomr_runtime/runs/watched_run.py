@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gomr_runtime.model.errors_of import error_of, summary_of
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.handle import LogLine, RunEvent
 
 if TYPE_CHECKING:

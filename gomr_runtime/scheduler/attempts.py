@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gomr_runtime.errors import GomrError
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.job import TaskFailure
+from gomr_runtime.model.task import TaskFailure
 from gomr_runtime.scheduler import backups, damage, phases, senders, verdict
 from gomr_runtime.scheduler.commands import CommitAttempt, StartAttempt
 from gomr_runtime.scheduler.events import AttemptFailed, AttemptProgressed, AttemptSucceeded

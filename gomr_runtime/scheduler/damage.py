@@ -7,7 +7,7 @@ stored that names what the map stored last.
 from __future__ import annotations
 
 from gomr_runtime.errors import CorruptBlock
-from gomr_runtime.model.job import TaskFailure
+from gomr_runtime.model.task import TaskFailure
 from gomr_runtime.scheduler import phases
 from gomr_runtime.scheduler.commands import RepeatMap
 from gomr_runtime.scheduler.events import MapsSealed

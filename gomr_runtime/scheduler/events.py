@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.job import TaskFailure
+from gomr_runtime.model.task import TaskFailure
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gomr_runtime.model.ids import TaskId
-from gomr_runtime.model.job import TaskKind
+from gomr_runtime.model.task import TaskKind
 from gomr_runtime.scheduler import commits, phases
 from gomr_runtime.scheduler.events import CommitRecovered, PlanningBegan, TasksPlanned
 from gomr_runtime.scheduler.run_state import RunState

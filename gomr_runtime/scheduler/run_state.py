@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gomr_runtime.errors import GomrError
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import TaskKind
+from gomr_runtime.model.task import TaskKind
 from gomr_runtime.scheduler.backups import RunningMedian
 from gomr_runtime.scheduler.commands import Command
 from gomr_runtime.scheduler.events import CommitRecovered

@@ -8,7 +8,7 @@ from enum import Enum
 
 from gomr_runtime.errors import GomrError
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import TaskKind
+from gomr_runtime.model.task import TaskKind
 
 
 class Phase(Enum):

@@ -12,7 +12,8 @@ from gomr_runtime.errors import (
     RecordFailed,
     StorageError,
 )
-from gomr_runtime.model.job import Failure, TaskFailure
+from gomr_runtime.model.summary import Failure
+from gomr_runtime.model.task import TaskFailure
 from gomr_runtime.scheduler.state import Phase, SchedulerConfig, Task
 
 NOT_THE_TASKS_FAULT = ("worker", "storage")

@@ -10,7 +10,9 @@ from gomr_runtime.codec.typed_json import Mismatch, from_json
 from gomr_runtime.errors import CorruptBlock
 from gomr_runtime.model import layout
 from gomr_runtime.model.file_table import FileTable
-from gomr_runtime.model.job import JobSpec, Summary, TableRecord
+from gomr_runtime.model.files import TableRecord
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Summary
 
 if TYPE_CHECKING:
     from gomr_runtime.storage.base import Store

@@ -6,7 +6,7 @@ A JSON object, indented for people:
     run       the run's id
     parts     every part in order: {"name", "size" in bytes, "records", "sha256"}
     set_aside the files with the records that were set aside, as parts are listed
-    ledger    the run's balanced books (gomr_runtime.model.job.Ledger)
+    ledger    the run's balanced books (gomr_runtime.model.task.Ledger)
     counters  the user's counters
 
 Equal results give equal bytes: nothing in it depends on time or place.
@@ -36,8 +36,9 @@ from gomr_runtime.codec.wire_types import (
 )
 from gomr_runtime.errors import PartLost, RunConflict, StorageError, UsageError
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import Ledger, Part
 from gomr_runtime.model.output_formats import BAD_NAME, PART_NAME
+from gomr_runtime.model.summary import Part
+from gomr_runtime.model.task import Ledger
 from gomr_runtime.system.own_files import read_regular
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from gomr_runtime.codec.typed_json import Mismatch, from_json, shown
 from gomr_runtime.codec.wire_types import INT64
 from gomr_runtime.errors import one_line
 from gomr_runtime.laws.results import Asked, wrong_failure, wrong_result
-from gomr_runtime.model.job import JobDescription, ResultFile, TaskFailure, TaskResult
+from gomr_runtime.model.job import JobDescription
 from gomr_runtime.model.monitor import DONE, TOTAL
+from gomr_runtime.model.task import ResultFile, TaskFailure, TaskResult
 from gomr_runtime.worker.channel import MAX_ANSWER, BadFrame, Kind
 from gomr_runtime.worker.channel_blobs import CHUNK, RANGE
 

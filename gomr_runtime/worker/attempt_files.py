@@ -16,8 +16,9 @@ from gomr_runtime.dataflow.profile import stored
 from gomr_runtime.errors import EnvironmentFailed, GomrError
 from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blobs
-from gomr_runtime.model.job import JobSpec, TaskFailure, TaskResult, TaskSpec
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.pieces import Pieces
+from gomr_runtime.model.task import TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
 from gomr_runtime.storage.s3.settings import S3Settings

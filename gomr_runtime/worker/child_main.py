@@ -19,10 +19,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.dataflow.scratch import OPENED
-from gomr_runtime.model.job import JobSpec, TaskFailure, TaskSpec, to_json
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.layout import files as files_key
+from gomr_runtime.model.task import TaskFailure, TaskSpec
 from gomr_runtime.system.lifeline import die_with_parent
 from gomr_runtime.worker.channel import MAX_ANSWER, Kind, frame
 

@@ -17,20 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import Mismatch, from_json
 from gomr_runtime.dataflow.execute import failure_of
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError
 from gomr_runtime.laws.results import asked_of
 from gomr_runtime.model.blob import Blobs
-from gomr_runtime.model.job import (
-    JobDescription,
-    JobSpec,
-    TaskFailure,
-    TaskResult,
-    TaskSpec,
-    to_json,
-)
+from gomr_runtime.model.job import JobDescription, JobSpec
 from gomr_runtime.model.pieces import Pieces
+from gomr_runtime.model.task import TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.rpc import connection
 from gomr_runtime.storage.base import Store
 from gomr_runtime.system.streams import say

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gomr_runtime.errors import EnvironmentFailed, GomrError
-from gomr_runtime.model.job import JobSpec, Summary
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.submit import submit
 from gomr_runtime.runs.watched_run import LATE_SUMMARY, WatchedRun
 from gomr_runtime.storage.open_store import open_store

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 
 
 class Outcome:

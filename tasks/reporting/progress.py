@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.handle import LogLine, RunHandle
 from gomr_runtime.runs.progress import PhaseState, describe, fraction
 from tasks.reporting.artifacts import show_artifact

@@ -20,7 +20,7 @@ import yaml
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from k8s import manifest_objects
 from k8s.manifest_objects import COMPONENT, MINIO_SELECTOR, RunPods, of_run
 from k8s.run import run_objects

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import EXIT_SIGINT, Cancelled, EnvironmentFailed, RunConflict
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from k8s import manifest_objects
 from k8s.manifest_objects import RunPods
 from k8s.run import run_objects

@@ -37,13 +37,13 @@ def main(port: int) -> None:
     from flows.server import choose_server
 
     choose_server(os.environ, verbose=False)
-    import flows.gomr
+    import flows.flow
     from tasks.engine import api
 
     api.REQUEST_SECONDS = 1.0
     turns: dict[str, str] = {}
     for name in STEPS:
-        turn_before(vars(flows.gomr), name, turns, proxy)
+        turn_before(vars(flows.flow), name, turns, proxy)
     for line in sys.stdin:
         case = Case(**json.loads(line))
         proxy.turn(UP)

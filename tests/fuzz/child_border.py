@@ -18,9 +18,11 @@ from typing import Any
 from unittest.mock import patch
 
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import GomrError
-from gomr_runtime.model.job import FileRange, TaskSpec, to_json
+from gomr_runtime.model.files import FileRange
 from gomr_runtime.model.monitor import SLOTS
+from gomr_runtime.model.task import TaskSpec
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.worker import supervisor as module
 from gomr_runtime.worker.channel import HEADER, Kind, frame

@@ -7,24 +7,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import (
+from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.job import Format, JobDescription, JobSpec
+from gomr_runtime.model.run_index import encode_index
+from gomr_runtime.model.task import (
     BadRecord,
     ColumnType,
-    Format,
     Frame,
-    InputFile,
-    JobDescription,
-    JobSpec,
     Ledger,
     Place,
     ResultFile,
     TaskFailure,
     TaskResult,
     TaskSpec,
-    to_json,
 )
-from gomr_runtime.model.run_index import encode_index
 
 RUN = "fuzz"
 SHA = "0" * 64

@@ -18,13 +18,14 @@ from grpc.aio import EOF
 
 import gomr_runtime
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.master.driver import Driver
 from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.recovery import take_over
 from gomr_runtime.master.service import Context, MasterService
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import TaskSpec, to_json
+from gomr_runtime.model.task import TaskSpec
 from gomr_runtime.storage.memory import MemoryStore
 from tests.fuzz import honest
 from tests.fuzz.child_border import Violated

@@ -25,7 +25,7 @@ from gomr_runtime.master.core.inputs import (
 )
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.recovery import RunOver, RunPlanned, replay, take_over
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.scheduler.events import (
     CancelRequested,
     Event,

@@ -25,8 +25,9 @@ from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.master.journal import _decode_manifest
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import TaskId
-from gomr_runtime.model.job import Summary, TaskSpec
 from gomr_runtime.model.map_list import decode_maps
+from gomr_runtime.model.summary import Summary
+from gomr_runtime.model.task import TaskSpec
 from gomr_runtime.scheduler.commands import Command, ExpireWorker, RepeatMap, StartAttempt
 from gomr_runtime.scheduler.events import CancelRequested, CommitSettled, Event, Tick, WorkerJoined
 from gomr_runtime.scheduler.machine import Scheduler

@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from gomr_runtime.model.job import TaskFailure
+from gomr_runtime.model.task import TaskFailure
 from gomr_runtime.scheduler.commands import (
     Command,
     CommitAttempt,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.dataflow.execute import failure_of
 from gomr_runtime.errors import GomrError
@@ -17,7 +18,7 @@ from gomr_runtime.master.core.assignments import read_result
 from gomr_runtime.master.core.effects import Abandon, Assign, Expire
 from gomr_runtime.master.core.inputs import AttemptProgress, AttemptReported, HeartbeatReceived
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import TaskFailure, TaskResult, TaskSpec, to_json
+from gomr_runtime.model.task import TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
 from gomr_runtime.storage.blobs import StoreBlobs
 from tests.simulation import data

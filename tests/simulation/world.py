@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import GomrError
 from gomr_runtime.master.core.effects import Effect, ShowPhase
 from gomr_runtime.master.core.inputs import PlanMade
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.job import Summary, TaskFailure, TaskResult, to_json
+from gomr_runtime.model.summary import Summary
+from gomr_runtime.model.task import TaskFailure, TaskResult
 from gomr_runtime.scheduler.events import Event
 from tests.simulation.data import RUN, job_of
 from tests.simulation.kernel import Kernel

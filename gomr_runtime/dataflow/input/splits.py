@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from gomr_runtime.model.file_table import size_of
-from gomr_runtime.model.job import FileRange, Format, InputFile
+from gomr_runtime.model.files import FileRange, InputFile
+from gomr_runtime.model.job import Format
 from gomr_runtime.model.record_formats import record_format
 
 MIB = 1 << 20

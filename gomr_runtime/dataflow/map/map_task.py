@@ -21,7 +21,7 @@ from gomr_runtime.dataflow.pairs.pair_batch import BadPair
 from gomr_runtime.dataflow.pairs.pair_law import PairLaw, names
 from gomr_runtime.dataflow.profile import EmitSampler, timed
 from gomr_runtime.errors import GomrError, RecordFailed
-from gomr_runtime.model.job import BadRecord, Piece, Place
+from gomr_runtime.model.files import Piece
 from gomr_runtime.model.monitor import (
     BLOCK_OFFSET,
     BLOCK_RECORD,
@@ -31,6 +31,7 @@ from gomr_runtime.model.monitor import (
     TICKS,
     Monitor,
 )
+from gomr_runtime.model.task import BadRecord, Place
 from gomr_runtime.user_code.declared import type_name
 from gomr_runtime.user_code.program import Program
 

@@ -15,7 +15,7 @@ from typing import Any
 from gomr_runtime.api.user_frames import shortened
 from gomr_runtime.dataflow.scratch import HashedFile
 from gomr_runtime.laws.results import FIRST
-from gomr_runtime.model.job import BadRecord, ResultFile
+from gomr_runtime.model.task import BadRecord, ResultFile
 
 MOST_BYTES = 1 << 20
 MOST_DETAIL = 2_000  # characters of the traceback of a record that is told of

@@ -15,8 +15,8 @@ from gomr_runtime.dataflow.pairs.pair_batch import BadPair
 from gomr_runtime.dataflow.pairs.values import Packed, ValueRefused, thaw
 from gomr_runtime.errors import JobFailed
 from gomr_runtime.laws.columns import SCALARS, TITLES, mixed
-from gomr_runtime.model.job import ColumnType
 from gomr_runtime.model.output_formats import OUTPUT_FORMATS, OutputFormatName
+from gomr_runtime.model.task import ColumnType
 
 CheckPair = Callable[[Any, Any], None]
 """Raises KeyRefused or ValueRefused for a pair, as it is emitted, that has no place in the part."""

@@ -16,8 +16,8 @@ from gomr_runtime.dataflow.output.parquet_part import ParquetRows, SetAside
 from gomr_runtime.dataflow.pairs.keys import KeyRefused, kind_of, payload
 from gomr_runtime.dataflow.pairs.pair_batch import BadPair
 from gomr_runtime.dataflow.pairs.values import ValueRefused, thaw
-from gomr_runtime.model.job import ColumnType
 from gomr_runtime.model.output_formats import OutputFormatName
+from gomr_runtime.model.task import ColumnType
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 SLICE = 1_024

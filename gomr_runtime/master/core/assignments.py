@@ -10,7 +10,8 @@ from gomr_runtime.laws.results import Asked, wrong_failure, wrong_result
 from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import JobSpec, TaskFailure, TaskKind, TaskResult, TaskSpec
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.task import TaskFailure, TaskKind, TaskResult, TaskSpec
 
 KINDS: dict[str, TaskKind] = {"sample": "sample", "map": "map", "reduce": "reduce"}
 

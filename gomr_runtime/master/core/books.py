@@ -13,22 +13,21 @@ from gomr_runtime.laws.results import FIRST
 from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.model.file_table import size_of
 from gomr_runtime.model.ids import TaskId
-from gomr_runtime.model.job import (
+from gomr_runtime.model.job import JobDescription, JobSpec
+from gomr_runtime.model.output_formats import OUTPUT_FORMATS, bad_name, part_name
+from gomr_runtime.model.pieces import Pieces
+from gomr_runtime.model.summary import Part
+from gomr_runtime.model.task import (
     BadRecord,
     ColumnType,
-    JobDescription,
-    JobSpec,
     Ledger,
     MapOutput,
-    Part,
     Place,
     ResultFile,
     TaskKind,
     TaskResult,
     sum_of,
 )
-from gomr_runtime.model.output_formats import OUTPUT_FORMATS, bad_name, part_name
-from gomr_runtime.model.pieces import Pieces
 
 MOST_COUNTERS = 1_000
 """Names of counters in a run: its summary lists them all."""

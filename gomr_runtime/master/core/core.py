@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import GomrError, JobFailed, RunConflict
 from gomr_runtime.master.core import ending
 from gomr_runtime.master.core.assignments import Assignments
@@ -37,8 +38,10 @@ from gomr_runtime.master.core.inputs import (
 )
 from gomr_runtime.master.core.plan import Manifest, Unfinished
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.job import JobSpec, Part, Summary, TaskFailure, TaskSpec, to_json
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.layout import promoted
+from gomr_runtime.model.summary import Part, Summary
+from gomr_runtime.model.task import TaskFailure, TaskSpec
 from gomr_runtime.scheduler.commands import (
     AbandonAttempt,
     AnnouncePhase,

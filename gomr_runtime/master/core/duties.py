@@ -9,7 +9,8 @@ from typing import Protocol
 from gomr_runtime.errors import GomrError
 from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.job import ColumnType, MapOutput, Part, Summary
+from gomr_runtime.model.summary import Part, Summary
+from gomr_runtime.model.task import ColumnType, MapOutput
 
 
 class Records(Protocol):

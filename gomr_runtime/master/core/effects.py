@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from gomr_runtime.errors import GomrError, RunConflict
 from gomr_runtime.master.core.duties import Duty
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.job import Summary
 from gomr_runtime.model.pieces import Split
+from gomr_runtime.model.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from itertools import pairwise
 from gomr_runtime.errors import Cancelled, GomrError, StorageError
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.plan import Plan
-from gomr_runtime.model.job import JobSpec, Part, Summary
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.layout import promoted
+from gomr_runtime.model.summary import Part, Summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from gomr_runtime.errors import GomrError, RunConflict
 from gomr_runtime.master.core.duties import Answer, Duty
 from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.job import TaskFailure, TaskResult
+from gomr_runtime.model.task import TaskFailure, TaskResult
 from gomr_runtime.scheduler.events import Event
 
 

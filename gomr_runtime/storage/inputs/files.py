@@ -15,7 +15,7 @@ from gomr_runtime.errors import EnvironmentFailed, UsageError
 from gomr_runtime.model.addresses import check_input
 from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of
 from gomr_runtime.model.file_table import collect
-from gomr_runtime.model.job import InputFile
+from gomr_runtime.model.files import InputFile
 from gomr_runtime.storage.inputs.selection import NOTHING, Own, is_glob, select, split_glob
 from gomr_runtime.storage.success import MAX_BYTES
 from gomr_runtime.system.file_blob import version_of

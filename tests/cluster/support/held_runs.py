@@ -15,7 +15,7 @@ from typing import Any
 import minio
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from k8s.manifest_objects import MINIO_ENDPOINT
 from k8s.run.cluster_run import ClusterRun
 from k8s.store.minio import BUCKET

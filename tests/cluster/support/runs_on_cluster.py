@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.model.job import JobSpec, Summary
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.inputs.files import resolve

@@ -13,8 +13,9 @@ import sys
 import threading
 from pathlib import Path
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import GomrError
-from gomr_runtime.model.job import Summary, to_json
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.publishing.publish import publish
 from gomr_runtime.rpc.client import RunClient

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import TaskSpec
 from gomr_runtime.model.output_formats import part_name
+from gomr_runtime.model.task import TaskSpec
 from gomr_runtime.storage.directory import DirectoryStore
 from tests.process.chaos import chaos_checks
 from tests.process.chaos.chaos_checks import launcher_leaks, violations

@@ -17,7 +17,7 @@ import pytest
 
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import EXIT_CONFLICT
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.rpc import connection
 from gomr_runtime.runs.local import LocalRun
 from tests.process.support.faulty_master import be_impatient

@@ -14,7 +14,7 @@ import pyarrow.dataset
 import pytest
 
 from gomr_runtime.errors import JobFailed
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.testing import run_local
 from tests.process.support.local_runs import HEAD, Job, word_count
 

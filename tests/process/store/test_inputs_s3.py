@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import JobFailed, StorageError, UsageError
-from gomr_runtime.model.job import InputFile, Ledger, Part
+from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.summary import Part
+from gomr_runtime.model.task import Ledger
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.inputs.s3_files import list_inputs

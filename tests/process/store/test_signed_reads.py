@@ -23,7 +23,10 @@ from gomr_runtime.errors import DataError, StorageError
 from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.file_table import FEW, collect
-from gomr_runtime.model.job import InputFile, JobSpec, Piece, Summary, TaskSpec
+from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Summary
+from gomr_runtime.model.task import TaskSpec
 from gomr_runtime.runs.submit import submit
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
 from gomr_runtime.storage.inputs.s3_files import list_inputs

@@ -15,7 +15,8 @@ import pytest
 import zstandard
 
 from gomr_runtime.errors import DataError, StorageError, UsageError
-from gomr_runtime.model.job import Ledger, Part, Summary
+from gomr_runtime.model.summary import Part, Summary
+from gomr_runtime.model.task import Ledger
 from gomr_runtime.publishing.publish import publish
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.blobs import StoreBlobs

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.runs.resume import reopen
 from gomr_runtime.storage.s3.settings import S3Settings

@@ -18,7 +18,7 @@ import pytest
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.master.journal import Journal
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.storage.open_store import open_store
 from tests.process.support.crawl import STEPS, Crawl

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import JobFailed
-from gomr_runtime.model.job import Summary
+from gomr_runtime.model.summary import Summary
 from tests.process.support.local_runs import Job
 
 MEMORY = 192_000_000  # the least that may be asked for

@@ -18,24 +18,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import gomr_runtime
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime._pb import run_pb2_grpc as services
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
 from gomr_runtime.model.file_table import collect
-from gomr_runtime.model.job import (
-    Format,
-    InputFile,
-    JobDescription,
-    JobSpec,
-    Ledger,
-    ResultFile,
-    TaskFailure,
-    TaskResult,
-    TaskSpec,
-    to_json,
-)
+from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.job import Format, JobDescription, JobSpec
 from gomr_runtime.model.pieces import Pieces
+from gomr_runtime.model.task import Ledger, ResultFile, TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.rpc import connection
 from gomr_runtime.rpc.client import RunClient
 from gomr_runtime.runs.submit import with_table

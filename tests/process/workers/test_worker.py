@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import DataError, JobFailed
-from gomr_runtime.model.job import InputFile
+from gomr_runtime.model.files import InputFile
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.runs.resume import reopen
 from gomr_runtime.storage.open_store import open_store

@@ -10,7 +10,7 @@ from gomr_runtime.errors import StorageError
 from gomr_runtime.master.core.core import Core
 from gomr_runtime.master.core.inputs import AttemptReported
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import MapOutput, TaskResult
+from gomr_runtime.model.task import MapOutput, TaskResult
 from gomr_runtime.scheduler import verdict, workers
 from gomr_runtime.scheduler.matching import Matching
 from gomr_runtime.scheduler.run_state import RunState

@@ -14,7 +14,7 @@ from gomr_runtime.master.core.inputs import AttemptReported
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.job import TaskResult
+from gomr_runtime.model.task import TaskResult
 from gomr_runtime.scheduler import senders
 from gomr_runtime.scheduler.commands import CommitAttempt
 from gomr_runtime.scheduler.events import AttemptSucceeded

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import Mismatch, from_json, parse, take, taker
 from gomr_runtime.model import job
-from gomr_runtime.model.job import InputFile, Ledger, Piece, TaskResult, TaskSpec, to_json
+from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.task import Ledger, TaskResult, TaskSpec
 
 FILE: dict[str, Any] = {"source": "a", "location": "/a", "size": 5}
 RECEIVED = [

@@ -17,8 +17,8 @@ from gomr_runtime.dataflow.execute import failure_of
 from gomr_runtime.dataflow.map import map_task as mapper_module
 from gomr_runtime.dataflow.scratch import HashedFile
 from gomr_runtime.errors import CorruptBlock, GomrError, RecordFailed, ScratchFailed
-from gomr_runtime.model.job import TaskFailure, TaskSpec
 from gomr_runtime.model.map_list import encode_maps
+from gomr_runtime.model.task import TaskFailure, TaskSpec
 from tests.unit.support.dataflow_job import Job, Limits, Outcome
 
 pytestmark = pytest.mark.usefixtures("engine")

@@ -16,7 +16,8 @@ from markdown_it import MarkdownIt
 
 from gomr_runtime.dataflow.input.digits import MOST_DIGITS, may_hold_too_many
 from gomr_runtime.errors import GomrError, one_line, printable
-from gomr_runtime.model.job import BadRecord, Ledger, Summary
+from gomr_runtime.model.summary import Summary
+from gomr_runtime.model.task import BadRecord, Ledger
 from gomr_runtime.runs.progress import summary_text
 from gomr_runtime.testing import run_local
 from tests.flow.command import clean_environ

@@ -14,7 +14,9 @@ from gomr_runtime.errors import JobFailed, RecordFailed
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import JobSpec, Ledger, Summary, TaskResult
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Summary
+from gomr_runtime.model.task import Ledger, TaskResult
 from gomr_runtime.rpc.client import RunClient
 from gomr_runtime.runs.progress import summary_text
 from gomr_runtime.system.unforeseen import is_limit, unforeseen

@@ -17,17 +17,12 @@ from gomr_runtime.dataflow.pairs.pair_batch import check_pairs
 from gomr_runtime.errors import JobFailed
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.plan import Manifest
+from gomr_runtime.model.files import FileRange
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import (
-    BadRecord,
-    FileRange,
-    JobSpec,
-    Ledger,
-    Summary,
-    TaskResult,
-    TaskSpec,
-)
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.monitor import SLOTS
+from gomr_runtime.model.summary import Summary
+from gomr_runtime.model.task import BadRecord, Ledger, TaskResult, TaskSpec
 from gomr_runtime.runs.progress import summary_text
 from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.local_blobs import LocalBlobs

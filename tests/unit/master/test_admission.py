@@ -8,6 +8,7 @@ import pytest
 
 import gomr_runtime
 from gomr_runtime._pb import run_pb2 as pb
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.master.admission import Admission
 from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.master.driver import Driver
@@ -15,7 +16,8 @@ from gomr_runtime.master.feed import Feed
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.recovery import RunPlanned, Succession
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import Format, JobDescription, JobSpec, Ledger, TaskResult, to_json
+from gomr_runtime.model.job import Format, JobDescription, JobSpec
+from gomr_runtime.model.task import Ledger, TaskResult
 from gomr_runtime.storage.memory import MemoryStore
 
 SHA = "0" * 64

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import CorruptBlock, JobFailed, RunConflict, StorageError
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import JobSpec, Ledger, MapOutput, Part, Summary, TaskResult, to_json
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.summary import Part, Summary
+from gomr_runtime.model.task import Ledger, MapOutput, TaskResult
 from gomr_runtime.storage.memory import MemoryStore
 
 RUN = "run-1"

@@ -15,7 +15,8 @@ from gomr_runtime.laws.columns import untyped
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
-from gomr_runtime.model.job import ColumnType, Part
+from gomr_runtime.model.summary import Part
+from gomr_runtime.model.task import ColumnType
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.storage.parallel import at_once
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gomr_runtime.api import formats
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import Mismatch
 from gomr_runtime.dataflow.input.splits import default_mappers, plan_sample, plan_splits
 from gomr_runtime.errors import CorruptBlock
@@ -35,16 +36,8 @@ from gomr_runtime.model.file_table import (
     size_of,
     with_content,
 )
-from gomr_runtime.model.job import (
-    Compression,
-    FileRange,
-    Format,
-    InputFile,
-    JobDescription,
-    JobSpec,
-    Piece,
-    to_json,
-)
+from gomr_runtime.model.files import Compression, FileRange, InputFile, Piece
+from gomr_runtime.model.job import Format, JobDescription, JobSpec
 from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.runs.submit import with_table
 from gomr_runtime.scheduler.events import TaskWanted, WorkerJoined

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gomr_runtime.laws.books import Facts, check_books
-from gomr_runtime.model.job import Ledger
+from gomr_runtime.model.task import Ledger
 
 pytestmark = pytest.mark.usefixtures("engine")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gomr_runtime.codec import checked
-from gomr_runtime.model.job import MapOutput
 from gomr_runtime.model.map_list import decode_maps, encode_maps
+from gomr_runtime.model.task import MapOutput
 
 OUTPUTS = [MapOutput(0, "runs/r/data/map-0/1-aa/map", 10, 4), MapOutput(1, "ключ", 1 << 40, 9)]
 

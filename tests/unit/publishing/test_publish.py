@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import CorruptBlock, PartLost, RunConflict, StorageError, UsageError
-from gomr_runtime.model.job import Ledger, Part, Summary
+from gomr_runtime.model.summary import Part, Summary
+from gomr_runtime.model.task import Ledger
 from gomr_runtime.publishing.publish import check_output, promote, publish, read_success
 from gomr_runtime.storage.base import ObjectInfo, Store
 from gomr_runtime.storage.directory import DirectoryStore

@@ -167,7 +167,7 @@ def test_what_is_below_never_reaches_what_is_above() -> None:
 
 def test_the_checks_see_what_is_wrong(tmp_path: Path) -> None:
     assert layer_of("gomr_runtime.master.core.books") == "gomr_runtime.master.core"
-    assert ours("gomr_runtime.model.job.Part") == "gomr_runtime.model.job"
+    assert ours("gomr_runtime.model.summary.Part") == "gomr_runtime.model.job"
     module = "gomr_runtime.scheduler.wrong"
     path = ROOT / "gomr_runtime" / "scheduler" / "wrong.py"
     lines = ["import time", "def f():", "    from gomr_runtime.storage import base", "import json"]

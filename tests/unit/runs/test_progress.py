@@ -6,7 +6,8 @@ import io
 import json
 from dataclasses import dataclass
 
-from gomr_runtime.model.job import Ledger, Part, Summary
+from gomr_runtime.model.summary import Part, Summary
+from gomr_runtime.model.task import Ledger
 from gomr_runtime.runs.progress import books, fraction, reporter, summary_json, summary_text
 
 

@@ -14,7 +14,7 @@ from gomr_runtime.errors import (
     StorageError,
 )
 from gomr_runtime.model.ids import TaskId
-from gomr_runtime.model.job import TaskKind
+from gomr_runtime.model.task import TaskKind
 from gomr_runtime.scheduler.commands import (
     AbandonAttempt,
     AnnouncePhase,

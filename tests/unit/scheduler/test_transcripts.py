@@ -20,7 +20,7 @@ import pytest
 
 from gomr_runtime.errors import GomrError
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import TaskFailure
+from gomr_runtime.model.task import TaskFailure
 from gomr_runtime.scheduler import commands, events
 from gomr_runtime.scheduler.machine import HANDLERS, Scheduler
 from gomr_runtime.scheduler.state import SchedulerConfig

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import DataError, StorageError
-from gomr_runtime.model.job import InputFile, Piece, TaskKind, TaskSpec
+from gomr_runtime.model.files import InputFile, Piece
 from gomr_runtime.model.layout import uploaded
+from gomr_runtime.model.task import TaskKind, TaskSpec
 from gomr_runtime.storage import read_ahead
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs
 from gomr_runtime.storage.memory import MemoryStore

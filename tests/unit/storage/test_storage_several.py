@@ -9,7 +9,7 @@ import pytest
 from gomr_runtime.master.core.plan import Manifest
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import Ledger, TaskResult
+from gomr_runtime.model.task import Ledger, TaskResult
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.storage.parallel import AT_ONCE, TOGETHER, at_once
 

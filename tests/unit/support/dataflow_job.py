@@ -20,18 +20,11 @@ from gomr_runtime.dataflow.map import native_emit
 from gomr_runtime.dataflow.reduce import fan_in, groups, native_merge
 from gomr_runtime.dataflow.shuffle import columns, gather, lists
 from gomr_runtime.laws.books import Facts, check_books
-from gomr_runtime.model.job import (
-    FileRange,
-    InputFile,
-    JobSpec,
-    Ledger,
-    MapOutput,
-    TaskKind,
-    TaskResult,
-    TaskSpec,
-)
+from gomr_runtime.model.files import FileRange, InputFile
+from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.map_list import encode_maps
 from gomr_runtime.model.monitor import SLOTS
+from gomr_runtime.model.task import Ledger, MapOutput, TaskKind, TaskResult, TaskSpec
 from gomr_runtime.storage.local_blobs import LocalBlobs
 from gomr_runtime.user_code.program import program_of
 

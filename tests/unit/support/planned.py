@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gomr_runtime.dataflow.input import splits
-from gomr_runtime.model.job import Format, InputFile, Piece
+from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.job import Format
 from gomr_runtime.model.pieces import Pieces
 
 

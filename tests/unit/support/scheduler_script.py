@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from gomr_runtime.model.ids import AttemptId, TaskId
-from gomr_runtime.model.job import TaskFailure, TaskKind
+from gomr_runtime.model.task import TaskFailure, TaskKind
 from gomr_runtime.scheduler.commands import Command, StartAttempt
 from gomr_runtime.scheduler.events import (
     AttemptFailed,

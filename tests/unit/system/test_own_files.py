@@ -18,7 +18,8 @@ from types import FrameType
 import pytest
 
 from gomr_runtime.errors import EnvironmentFailed, RunConflict, StorageError, UsageError
-from gomr_runtime.model.job import JobSpec, Ledger, ResultFile, TaskFailure, TaskResult, TaskSpec
+from gomr_runtime.model.job import JobSpec
+from gomr_runtime.model.task import Ledger, ResultFile, TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.options.declared import asks_for_json, parse
 from gomr_runtime.publishing.output_files import JOURNAL, NEW, OLD
 from gomr_runtime.publishing.publish import check_output, publish, read_success, try_output

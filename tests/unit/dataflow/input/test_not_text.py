@@ -9,21 +9,14 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.codec import checked
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import JobFailed, UsageError, printable
 from gomr_runtime.master.admission import Refusal
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model.errors_of import error_of
-from gomr_runtime.model.job import (
-    BadRecord,
-    Failure,
-    Frame,
-    Ledger,
-    Place,
-    Summary,
-    TaskFailure,
-    to_json,
-)
+from gomr_runtime.model.summary import Failure, Summary
+from gomr_runtime.model.task import BadRecord, Frame, Ledger, Place, TaskFailure
 from gomr_runtime.runs.progress import summary_json
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.storage.open_store import open_store

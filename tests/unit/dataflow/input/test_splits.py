@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gomr_runtime.api import formats
+from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.dataflow.input.splits import (
     MAX_MAPPERS,
@@ -16,7 +17,8 @@ from gomr_runtime.dataflow.input.splits import (
     default_reducers,
 )
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.job import Compression, Format, InputFile, JobDescription, Piece, to_json
+from gomr_runtime.model.files import Compression, InputFile, Piece
+from gomr_runtime.model.job import Format, JobDescription
 from gomr_runtime.model.record_formats import record_format as known_of
 from tests.unit.support.planned import plan_splits, sample_pieces
 

@@ -41,7 +41,7 @@ from gomr_runtime.dataflow.task_context import check_ctx, law_of
 from gomr_runtime.errors import UsageError
 from gomr_runtime.laws.compatibility import check_content, check_output_format, check_skipping
 from gomr_runtime.model.blob import Blobs
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.job import MEMORY, JobSpec
 from gomr_runtime.model.monitor import SLOTS, Monitor
 from gomr_runtime.model.output_formats import OutputFormatName

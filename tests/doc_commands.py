@@ -9,7 +9,7 @@ from gomr_runtime.options.declared import parse
 from tests.doc_blocks import ROOT, words_of
 
 CLUSTER = "needs a cluster: tests/cluster runs the like"
-IMAGES = "builds images: tests/cluster/test_images.py builds these"
+IMAGES = "builds images: tests/cluster/machine/test_images.py builds these"
 BENCH = "takes minutes and other systems; the rows are run by hand"
 
 NOT_RUN: dict[str, str] = {

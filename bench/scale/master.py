@@ -17,7 +17,7 @@ import psutil
 
 from gomr_runtime.codec.fields import to_json
 from gomr_runtime.model import layout
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.storage.open_store import open_store
 

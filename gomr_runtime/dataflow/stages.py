@@ -49,12 +49,12 @@ from gomr_runtime.dataflow.shuffle.partitioner import (
 from gomr_runtime.dataflow.task_context import law_of, task_context
 from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.model.blob import Blobs
-from gomr_runtime.model.files import Piece
+from gomr_runtime.model.inputs.files import Piece
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.map_list import decode_maps
 from gomr_runtime.model.monitor import TOTAL, Monitor
 from gomr_runtime.model.output_formats import OutputFormatName, part_name
-from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.run_index import decode_partition
 from gomr_runtime.model.task import Ledger, MapOutput, ResultFile, TaskResult, TaskSpec
 from gomr_runtime.user_code.program import Program

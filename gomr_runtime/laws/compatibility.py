@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.file_signatures import not_text
-from gomr_runtime.model.file_table import with_content
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.file_signatures import not_text
+from gomr_runtime.model.inputs.file_table import with_content
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import JobDescription
 from gomr_runtime.model.output_formats import OUTPUT_FORMATS, OutputFormatName
 from gomr_runtime.model.record_formats import record_format

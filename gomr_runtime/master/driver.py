@@ -36,7 +36,7 @@ from gomr_runtime.master.journal import Journal
 from gomr_runtime.master.messages import attempt_message
 from gomr_runtime.master.recovery import RunPlanned, Succession
 from gomr_runtime.master.sessions import Sessions
-from gomr_runtime.model.pieces import Pieces
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.summary import Summary
 from gomr_runtime.model.task import TaskKind
 from gomr_runtime.scheduler.events import CancelRequested, Event, Tick

@@ -33,11 +33,11 @@ from gomr_runtime.master.core.records import (
 )
 from gomr_runtime.master.typed_parts import typed_parts
 from gomr_runtime.model import layout
-from gomr_runtime.model.files import InputFile
 from gomr_runtime.model.ids import TaskId
+from gomr_runtime.model.inputs.files import InputFile
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.map_list import encode_maps
-from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.summary import Part, Summary
 from gomr_runtime.model.task import ColumnType, MapOutput
 from gomr_runtime.storage.base import Store

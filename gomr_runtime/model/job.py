@@ -23,7 +23,7 @@ from gomr_runtime.codec.wire_types import (
     Sha256,
     Word,
 )
-from gomr_runtime.model.files import InputFile, TableRecord
+from gomr_runtime.model.inputs.files import InputFile, TableRecord
 from gomr_runtime.model.output_formats import OutputFormatName
 from gomr_runtime.model.quantities import parse_duration, parse_size
 

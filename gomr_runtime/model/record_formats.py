@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import Format
 
 Schema = Literal["none", "optional", "required"]

@@ -27,7 +27,7 @@ from gomr_runtime.codec.wire_types import (
     UserCount,
     Word,
 )
-from gomr_runtime.model.files import FileRange
+from gomr_runtime.model.inputs.files import FileRange
 
 TaskKind = Literal["sample", "map", "reduce"]
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.addresses import check_input, check_output, check_store
+from gomr_runtime.model.inputs.addresses import check_output, check_store
 from gomr_runtime.model.job import DEFAULT_MAX_RECORD, DEFAULT_MEMORY, DEFAULT_TASK_TIMEOUT
 from gomr_runtime.model.layout import check_run_id
 from gomr_runtime.model.output_formats import OutputFormatName
@@ -31,7 +31,8 @@ from gomr_runtime.options.arguments import (
     read_environment,
     read_settings,
 )
-from gomr_runtime.options.bounds import matching, size_between, whole_number
+from gomr_runtime.options.bounds import matching, size_between
+from gomr_runtime.options.metadata import about, check_inputs
 from gomr_runtime.system.settings import SETTINGS_FILE, read_table, variables
 
 FLOW = "python -m flows.gomr"
@@ -45,44 +46,6 @@ _LOAD = re.compile(r"kind|minikube|k3d|none|registry:[\w.-]+(:\d+)?(/[\w./-]+)?"
 Runtime = Literal["auto", "local", "kubernetes"]
 
 
-def _inputs(values: Sequence[str]) -> None:
-    if not values or not all(values):
-        raise ValueError("name at least one file, directory, glob, - or s3:// address")
-    for value in values:
-        check_input(value)
-
-
-def _opt(
-    description: str,
-    *,
-    group: str = "run",
-    inline: bool = False,
-    metavar: str = "",
-    short: str = "",
-    off: str = "",
-    check: Callable[[Any], Any] | None = None,
-    bounds: tuple[int, int] | None = None,
-    choices: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Metadata of one option; pydantic takes `description`, `ge` and `le` from it as they are.
-
-    off: what `--no-NAME` does, where the field is true by default.
-    """
-    found: dict[str, Any] = {
-        "description": description,
-        "group": group,
-        "inline": inline,
-        "metavar": metavar,
-        "short": short,
-        "off": off,
-        "check": check,
-        "choices": choices,
-    }
-    if bounds:
-        found |= {"ge": bounds[0], "le": bounds[1], "check": whole_number(*bounds)}
-    return found
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Everything one run can be told. Sizes and durations are text, as a person writes them;
@@ -91,18 +54,18 @@ class RunOptions:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    worker: str = field(metadata=_opt("the worker file: plain Python that calls gomr.run"))
+    worker: str = field(metadata=about("the worker file: plain Python that calls gomr.run"))
     input: tuple[str, ...] = field(
-        metadata=_opt(
+        metadata=about(
             "file, directory, glob, - for stdin, or s3://bucket/prefix; may be repeated",
             inline=True,
             metavar="PATH",
-            check=_inputs,
+            check=check_inputs,
         )
     )
     workers: int | None = field(
         default=None,
-        metadata=_opt(
+        metadata=about(
             "worker processes (default: one for each core; python worker.py: none, all in one)",
             inline=True,
             bounds=(1, 10_000),
@@ -110,7 +73,7 @@ class RunOptions:
     )
     mappers: int | None = field(
         default=None,
-        metadata=_opt(
+        metadata=about(
             "map tasks (default: by input size, files and workers)",
             inline=True,
             bounds=(1, 1_000_000),
@@ -118,7 +81,7 @@ class RunOptions:
     )
     reducers: int | None = field(
         default=None,
-        metadata=_opt(
+        metadata=about(
             "reduce tasks, that is parts of the output (default: by input size)",
             inline=True,
             bounds=(1, 100_000),
@@ -126,11 +89,11 @@ class RunOptions:
     )
     param: dict[str, str] = field(
         default_factory=dict,
-        metadata=_opt("goes to ctx.params; may be repeated", inline=True, metavar="NAME=VALUE"),
+        metadata=about("goes to ctx.params; may be repeated", inline=True, metavar="NAME=VALUE"),
     )
     run_id: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "name of the run: a-z, 0-9 and -, at most 39 (default: made up)",
             inline=True,
             metavar="RUN",
@@ -139,7 +102,7 @@ class RunOptions:
     )
     resume: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "go on with this run, which failed, was cancelled or was killed",
             inline=True,
             metavar="RUN",
@@ -148,13 +111,13 @@ class RunOptions:
     )
     rerun: bool = field(
         default=False,
-        metadata=_opt(
+        metadata=about(
             "with --resume: run every task again, with the worker file as it is now", inline=True
         ),
     )
     output: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "where the parts and _SUCCESS go (default: outputs/RUN)",
             group="output",
             inline=True,
@@ -164,7 +127,7 @@ class RunOptions:
     )
     output_format: OutputFormatName = field(
         default="text",
-        metadata=_opt(
+        metadata=about(
             "format of the parts",
             group="output",
             inline=True,
@@ -173,11 +136,11 @@ class RunOptions:
     )
     overwrite: bool = field(
         default=False,
-        metadata=_opt("replace the output of an earlier run", group="output", inline=True),
+        metadata=about("replace the output of an earlier run", group="output", inline=True),
     )
     collect: bool = field(
         default=True,
-        metadata=_opt(
+        metadata=about(
             "bring the output here; else it stays in the store",
             group="output",
             off="leave the output in the store instead of bringing it here",
@@ -185,7 +148,7 @@ class RunOptions:
     )
     memory: str = field(
         default=DEFAULT_MEMORY,
-        metadata=_opt(
+        metadata=about(
             "memory of the process that runs your code, at least 192MB",
             group="limits",
             inline=True,
@@ -195,7 +158,7 @@ class RunOptions:
     )
     max_record: str = field(
         default=DEFAULT_MAX_RECORD,
-        metadata=_opt(
+        metadata=about(
             "longest record",
             group="limits",
             inline=True,
@@ -205,7 +168,7 @@ class RunOptions:
     )
     skip_bad_records: int = field(
         default=0,
-        metadata=_opt(
+        metadata=about(
             "set aside up to N bad records in the whole run",
             group="limits",
             inline=True,
@@ -214,7 +177,7 @@ class RunOptions:
     )
     task_timeout: str = field(
         default=DEFAULT_TASK_TIMEOUT,
-        metadata=_opt(
+        metadata=about(
             "longest time without a sign of life from your code",
             group="limits",
             inline=True,
@@ -224,7 +187,7 @@ class RunOptions:
     )
     timeout: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "deadline of the whole run (default: none)",
             group="limits",
             metavar="TIME",
@@ -233,11 +196,11 @@ class RunOptions:
     )
     runtime: Runtime = field(
         default="auto",
-        metadata=_opt("where master and workers run", group="runtime", choices=get_args(Runtime)),
+        metadata=about("where master and workers run", group="runtime", choices=get_args(Runtime)),
     )
     store: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "where the run's data lives: a directory or s3://bucket/prefix (default: .gomr)",
             group="runtime",
             inline=True,
@@ -247,15 +210,15 @@ class RunOptions:
     )
     keep: bool = field(
         default=False,
-        metadata=_opt("keep intermediate data after success", group="runtime", inline=True),
+        metadata=about("keep intermediate data after success", group="runtime", inline=True),
     )
     context: str = field(
         default="",
-        metadata=_opt("kubectl context of the cluster", group="kubernetes", metavar="NAME"),
+        metadata=about("kubectl context of the cluster", group="kubernetes", metavar="NAME"),
     )
     credentials: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "Prefect block of type KubernetesCredentials (default: the kubeconfig)",
             group="kubernetes",
             metavar="BLOCK",
@@ -263,7 +226,7 @@ class RunOptions:
     )
     namespace: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "namespace on the cluster",
             group="kubernetes",
             metavar="NAME",
@@ -272,7 +235,7 @@ class RunOptions:
     )
     worker_image: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "use this image for workers, build none",
             group="kubernetes",
             metavar="REF",
@@ -281,7 +244,7 @@ class RunOptions:
     )
     master_image: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "use this image for the master, build none",
             group="kubernetes",
             metavar="REF",
@@ -290,7 +253,7 @@ class RunOptions:
     )
     load: str = field(
         default="",
-        metadata=_opt(
+        metadata=about(
             "how images reach the nodes: kind, minikube, k3d, registry:HOST/PREFIX or none",
             group="kubernetes",
             metavar="HOW",
@@ -299,7 +262,7 @@ class RunOptions:
     )
     store_size: str = field(
         default="20GiB",
-        metadata=_opt(
+        metadata=about(
             "size of the object store on the cluster",
             group="kubernetes",
             metavar="SIZE",
@@ -308,20 +271,20 @@ class RunOptions:
     )
     profile: bool = field(
         default=False,
-        metadata=_opt(
+        metadata=about(
             "say in the summary where the time of the tasks went", group="messages", inline=True
         ),
     )
     json: bool = field(
         default=False,
-        metadata=_opt("print the summary as one JSON object", group="messages", inline=True),
+        metadata=about("print the summary as one JSON object", group="messages", inline=True),
     )
     quiet: bool = field(
         default=False,
-        metadata=_opt("no progress, only errors", group="messages", inline=True, short="-q"),
+        metadata=about("no progress, only errors", group="messages", inline=True, short="-q"),
     )
     verbose: bool = field(
-        default=False, metadata=_opt("say more", group="messages", inline=True, short="-v")
+        default=False, metadata=about("say more", group="messages", inline=True, short="-v")
     )
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 from gomr_runtime.codec.wire_types import ManyOrTable
 from gomr_runtime.errors import RunConflict
 from gomr_runtime.model import layout
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.summary import Summary
 from gomr_runtime.publishing.publish import publish
 from gomr_runtime.runs.claims import Claim, RunInProgress, claim

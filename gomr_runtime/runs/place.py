@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.options.arguments import flag
 from gomr_runtime.options.declared import FIELDS, RunOptions
 from gomr_runtime.runs.claims import DEFAULT_STORE

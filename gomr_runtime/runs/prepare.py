@@ -13,8 +13,8 @@ from pathlib import Path
 
 from gomr_runtime.dataflow.input.splits import default_mappers, default_reducers
 from gomr_runtime.errors import EnvironmentFailed, UsageError
-from gomr_runtime.model.file_table import collect, size_of
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.file_table import collect, size_of
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.quantities import format_size
 from gomr_runtime.model.summary import Summary

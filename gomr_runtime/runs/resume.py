@@ -9,7 +9,7 @@ from pathlib import Path
 from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import CorruptBlock, UsageError
 from gomr_runtime.model import layout
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.summary import Part, Summary
 from gomr_runtime.options.declared import RunOptions

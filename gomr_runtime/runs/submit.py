@@ -7,7 +7,7 @@ from dataclasses import replace
 from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import RunConflict
 from gomr_runtime.model import layout
-from gomr_runtime.model.file_table import FileTable
+from gomr_runtime.model.inputs.file_table import FileTable
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.storage.base import Store
 from gomr_runtime.user_code.program_files import ProgramFiles, encode

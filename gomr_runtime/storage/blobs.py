@@ -17,7 +17,7 @@ from gomr_runtime.system.file_blob import FileBlob
 
 if TYPE_CHECKING:
     from gomr_runtime.model.blob import Blob
-    from gomr_runtime.model.files import Piece
+    from gomr_runtime.model.inputs.files import Piece
     from gomr_runtime.model.task import TaskSpec
     from gomr_runtime.storage.s3.store import S3Store
 

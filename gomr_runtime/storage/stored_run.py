@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from gomr_runtime.codec.typed_json import Mismatch, from_json
 from gomr_runtime.errors import CorruptBlock
 from gomr_runtime.model import layout
-from gomr_runtime.model.file_table import FileTable
-from gomr_runtime.model.files import TableRecord
+from gomr_runtime.model.inputs.file_table import FileTable
+from gomr_runtime.model.inputs.files import TableRecord
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.summary import Summary
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from setproctitle import setproctitle
 
 from gomr_runtime.errors import EXIT_ENVIRONMENT, EXIT_OK, EnvironmentFailed, GomrError
-from gomr_runtime.model.file_table import size_of
+from gomr_runtime.model.inputs.file_table import size_of
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.layout import check_run_id, summary
 from gomr_runtime.storage import stored_run

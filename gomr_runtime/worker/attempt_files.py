@@ -16,8 +16,8 @@ from gomr_runtime.dataflow.profile import stored
 from gomr_runtime.errors import EnvironmentFailed, GomrError
 from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blobs
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import JobSpec
-from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.task import TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.blobs import StoreBlobs, TaskBlobs

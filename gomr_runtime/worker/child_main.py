@@ -164,7 +164,7 @@ def with_files(job: JobSpec, blobs: Blobs) -> JobSpec:
     if job.table is None:
         return job
     from gomr_runtime.errors import CorruptBlock, DataError
-    from gomr_runtime.model.file_table import FileTable
+    from gomr_runtime.model.inputs.file_table import FileTable
 
     key = files_key(job.run, job.table.sha256)
     try:

@@ -12,9 +12,9 @@ from gomr_runtime.dataflow.input.decompress import window_of
 from gomr_runtime.dataflow.input.reader import offset_of_record
 from gomr_runtime.errors import GomrError
 from gomr_runtime.model.blob import Blobs
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import Format, JobSpec
 from gomr_runtime.model.monitor import BLOCK_OFFSET, BLOCK_RECORD, PIECE, RECORD
-from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.task import Place, TaskFailure, TaskSpec
 
 NEXT = {

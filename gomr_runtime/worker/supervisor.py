@@ -23,8 +23,8 @@ from gomr_runtime.dataflow.execute import failure_of
 from gomr_runtime.errors import EXIT_OK, EXIT_SIGTERM, EnvironmentFailed, GomrError
 from gomr_runtime.laws.results import asked_of
 from gomr_runtime.model.blob import Blobs
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import JobDescription, JobSpec
-from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.task import TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.rpc import connection
 from gomr_runtime.storage.base import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.quantities import parse_size
 from gomr_runtime.options.declared import RunOptions
 from gomr_runtime.runs.place import Place, this_machine

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gomr_runtime.errors import DataError
 from gomr_runtime.model import layout
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.s3.store import S3Store
 from gomr_runtime.system.file_blob import version_of

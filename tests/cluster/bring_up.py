@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.build_cache import BuildFailed, cache_folder, locked
-from tests.cluster.support.debian_root import debian_root
+from tests.cluster.progress import say, wait_for
+from tests.cluster.support.built.debian_root import debian_root
+from tests.cluster.support.built.go_programs import kubernetes_programs
+from tests.cluster.support.built.images import IMAGES, ensure_image, image_archive
 from tests.cluster.support.engine import ensure_engine, install_packages
-from tests.cluster.support.go_programs import kubernetes_programs
-from tests.cluster.support.images import IMAGES, ensure_image, image_archive
 from tests.cluster.support.kubectl import condition, kubectl, link_programs, succeeds
 from tests.cluster.support.layout import (
     CONTROL_PLANE,
@@ -25,7 +26,6 @@ from tests.cluster.support.layout import (
     kubeconfig_path,
 )
 from tests.cluster.support.nodes import create_nodes, log_of, made_from, node_states, start_nodes
-from tests.cluster.support.progress import say, wait_for
 from tests.cluster.support.usage import refuse_while_in_use
 
 MANIFESTS = Path(__file__).parent / "manifests"

@@ -14,9 +14,9 @@ import pytest
 
 from tests.build_cache import BuildFailed
 from tests.cluster.bring_up import bring_up, cannot_run
+from tests.cluster.progress import wait_for
+from tests.cluster.support.built.images import ensure_image
 from tests.cluster.support.diagnosis import diagnosis
-from tests.cluster.support.images import ensure_image
-from tests.cluster.support.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.support.runs_on_cluster import (
     NAMESPACE,

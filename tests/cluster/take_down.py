@@ -9,10 +9,10 @@ import shutil
 import sys
 
 from tests.build_cache import BuildFailed, cache_folder, locked, output
+from tests.cluster.progress import say
 from tests.cluster.support import engine
 from tests.cluster.support.layout import CLUSTER, CLUSTER_LABEL, cluster_folder
 from tests.cluster.support.nodes import DOCKER_SECONDS, remove_nodes
-from tests.cluster.support.progress import say
 from tests.cluster.support.usage import refuse_while_in_use
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from gomr_runtime.model import layout
 from k8s.manifest_objects import master_name
+from tests.cluster.progress import wait_for
 from tests.cluster.support.layout import CONTEXT
-from tests.cluster.support.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.support.runs_on_cluster import Runs, images_for, runs_in
 from tests.flow.command import ROOT, clean_environ, run

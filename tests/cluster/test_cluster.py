@@ -13,11 +13,11 @@ import pytest
 
 from tests.build_cache import BuildFailed, output
 from tests.cluster.bring_up import bring_up
-from tests.cluster.support.images import ensure_on_nodes
+from tests.cluster.progress import wait_for
+from tests.cluster.support.built.images import ensure_on_nodes
 from tests.cluster.support.kubectl import program_path
 from tests.cluster.support.layout import CLUSTER
 from tests.cluster.support.nodes import log_of, node_states
-from tests.cluster.support.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.take_down import take_down
 

@@ -26,8 +26,8 @@ from k8s.manifest_objects import COMPONENT, MINIO_SELECTOR, RunPods, of_run
 from k8s.run import run_objects
 from k8s.run.cluster_run import ClusterRun
 from tests.cluster.support import held_runs
+from tests.cluster.support.built.images import ensure_on_nodes
 from tests.cluster.support.held_runs import HeldRun
-from tests.cluster.support.images import ensure_on_nodes
 from tests.cluster.support.runs_on_cluster import Program, Runs
 
 MOST_SECONDS = 120.0  # from the fault to the end of the run

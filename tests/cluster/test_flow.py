@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.progress import wait_for
 from tests.cluster.support.kubectl import succeeds
-from tests.cluster.support.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.flow.command import Server, call, flow_run_of, run, start, state_of, wait_for_line
 

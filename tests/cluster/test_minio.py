@@ -20,9 +20,9 @@ from k8s.api.connection import Cluster, connect
 from k8s.api.port_forward import PortForward
 from k8s.manifest_objects import MINIO_SELECTOR
 from k8s.store.minio import BUCKET, URL, Minio, find_or_start
+from tests.cluster.progress import wait_for
 from tests.cluster.support.kubectl import program_path
 from tests.cluster.support.layout import CONTEXT, kubeconfig_path
-from tests.cluster.support.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.support.runs_on_cluster import STORE_SIZE, minio_image, namespace_for, within
 

@@ -12,7 +12,7 @@ from tests.cluster.support.layout import GATEWAY
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.support.runs_on_cluster import TEXT, WORKER, counted, words
 from tests.flow.command import Server, run
-from tests.process.support.s3_server import BUCKET
+from tests.process.support.s3.s3_server import BUCKET
 from tests.process.support.tls_minio_server import TlsMinioServer, running_tls_minio
 
 JOB = ("--input", "text.txt", "--workers", "2", "--mappers", "4", "--reducers", "3")

@@ -15,7 +15,7 @@ from k8s import manifest_objects
 from k8s.manifest_objects import RunPods
 from k8s.run import run_objects
 from k8s.store.worker_login import VALID_SECONDS
-from tests.cluster.support.progress import wait_for
+from tests.cluster.progress import wait_for
 from tests.cluster.support.runs_on_cluster import (
     SLOW,
     TEXT,

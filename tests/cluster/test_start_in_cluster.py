@@ -15,9 +15,9 @@ import pytest
 
 from k8s.images.build import index_arguments
 from tests.build_cache import output
-from tests.cluster.support.images import ensure_image, load_on_nodes
+from tests.cluster.progress import wait_for
+from tests.cluster.support.built.images import ensure_image, load_on_nodes
 from tests.cluster.support.layout import GATEWAY
-from tests.cluster.support.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.support.runs_on_cluster import TEXT, Runs, counted, images_for, runs_in, words
 from tests.flow.command import ROOT, Server, call

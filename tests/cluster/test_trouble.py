@@ -17,7 +17,7 @@ from k8s.manifest_objects import RunPods
 from k8s.run.cluster_run import ClusterRun
 from k8s.run.fit import fitting_workers
 from k8s.store.minio import find_or_start
-from tests.cluster.support.images import ensure_on_nodes
+from tests.cluster.support.built.images import ensure_on_nodes
 from tests.cluster.support.layout import CONTEXT, kubeconfig_path
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.support.runs_on_cluster import (

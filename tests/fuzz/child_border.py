@@ -20,7 +20,7 @@ from unittest.mock import patch
 from gomr_runtime._pb import run_pb2 as pb
 from gomr_runtime.codec.fields import to_json
 from gomr_runtime.errors import GomrError
-from gomr_runtime.model.files import FileRange
+from gomr_runtime.model.inputs.files import FileRange
 from gomr_runtime.model.monitor import SLOTS
 from gomr_runtime.model.task import TaskSpec
 from gomr_runtime.storage.memory import MemoryStore

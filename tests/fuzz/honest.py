@@ -9,7 +9,7 @@ from typing import Any
 
 from gomr_runtime.codec.fields import to_json
 from gomr_runtime.model import layout
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import Format, JobDescription, JobSpec
 from gomr_runtime.model.run_index import encode_index
 from gomr_runtime.model.task import (

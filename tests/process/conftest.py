@@ -10,8 +10,8 @@ import pytest
 
 from tests.process.support.local_runs import Job
 from tests.process.support.minio_server import MinioServer, running_minio
-from tests.process.support.s3_runs import sequential_parts
-from tests.process.support.s3_server import BUCKET, S3Server
+from tests.process.support.s3.s3_runs import sequential_parts
+from tests.process.support.s3.s3_server import BUCKET, S3Server
 from tests.process.support.versitygw_server import running_versitygw
 
 

@@ -14,9 +14,9 @@ from gomr_runtime.scheduler.state import KIND_OF_PHASE, TaskState
 from tests.simulation.oracle import Violation
 
 if TYPE_CHECKING:
-    from tests.simulation.masters import Master
-    from tests.simulation.workers import Worker
-    from tests.simulation.world import World
+    from tests.simulation.simulated.masters import Master
+    from tests.simulation.simulated.workers import Worker
+    from tests.simulation.simulated.world import World
 
 MOST_WAIT = 20.0  # seconds
 

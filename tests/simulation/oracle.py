@@ -32,14 +32,14 @@ from gomr_runtime.scheduler.commands import Command, ExpireWorker, RepeatMap, St
 from gomr_runtime.scheduler.events import CancelRequested, CommitSettled, Event, Tick, WorkerJoined
 from gomr_runtime.scheduler.machine import Scheduler
 from gomr_runtime.scheduler.state import AttemptState, InvalidTransition, Phase
-from tests.simulation.data import RUN, expected_parts, records_of
 from tests.simulation.invariants import InvariantViolated, Watch
-from tests.simulation.kernel import Kernel
+from tests.simulation.simulated.data import RUN, expected_parts, records_of
+from tests.simulation.simulated.kernel import Kernel
 from tests.simulation.swarm import LEASE, Plan
 
 if TYPE_CHECKING:
-    from tests.simulation.masters import Master
-    from tests.simulation.store import Server
+    from tests.simulation.simulated.masters import Master
+    from tests.simulation.simulated.store import Server
 
 COMMITS, EPOCHS, OUTPUT = layout.commits(RUN), layout.epochs(RUN), layout.output_prefix(RUN)
 NEVER_CHANGED = (COMMITS, EPOCHS, layout.maps(RUN), layout.plan(RUN), layout.data(RUN))

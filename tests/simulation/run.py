@@ -18,8 +18,8 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
 from tests.simulation.kept import keep
+from tests.simulation.simulated.world import World
 from tests.simulation.swarm import Plan, draw
-from tests.simulation.world import World
 
 CHUNK = 100  # seeds a piece of work
 TOLD_EVERY = 5.0  # seconds

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.simulation.world import World
+from tests.simulation.simulated.world import World
 
 DIGESTS = Path(__file__).with_name("digests.txt")
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.simulation.hunt import hunt, seeds_known
 from tests.simulation.run import attempt
+from tests.simulation.simulated.world import World
 from tests.simulation.swarm import Plan
-from tests.simulation.world import World
 
 MANY = Plan(maps=9, reduces=3, sample=False, workers=2, slots=1)
 

@@ -18,9 +18,9 @@ from gomr_runtime.errors import (
     StorageError,
 )
 from gomr_runtime.model import layout
-from tests.simulation.data import RUN
+from tests.simulation.simulated.data import RUN
+from tests.simulation.simulated.world import World
 from tests.simulation.swarm import LEASE, Plan
-from tests.simulation.world import World
 
 BASE = Plan(maps=3, reduces=2, sample=True, workers=2, slots=1)
 TASKS = 6

@@ -19,8 +19,8 @@ from gomr_runtime.errors import (
 )
 from tests.simulation.kept import kept
 from tests.simulation.run import replay_command
+from tests.simulation.simulated.world import World
 from tests.simulation.swarm import FAULTS, OF_PUTS, Plan
-from tests.simulation.world import World
 
 SEEDS = int(os.environ.get("GOMR_SIMULATED_SEEDS", "2000"))
 BATCHES = 20

@@ -19,7 +19,7 @@ from tests.simulation.oracle import Violation
 from tests.simulation.swarm import LEASE, MAX_ATTEMPTS, MAX_LOST, Plan
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.simulated.world import World
 
 CHARGED = ("user", "crash", "memory", "data", "timeout", "corrupt")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gomr_runtime.errors import RecordFailed
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.task import BadRecord, Place
 
 BOM = b"\xef\xbb\xbf"

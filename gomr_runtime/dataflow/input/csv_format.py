@@ -12,7 +12,7 @@ from gomr_runtime.dataflow.input.lines import BLOCK_BYTES, Span, spans_from
 from gomr_runtime.dataflow.input.text_formats import CsvRows, LineFormat, parse_lines, row_dict
 from gomr_runtime.errors import DataError
 from gomr_runtime.model.blob import Blob
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.task import BadRecord
 
 _ENDLESS = 1 << 62

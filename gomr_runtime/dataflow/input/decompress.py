@@ -16,8 +16,13 @@ from gomr_runtime.dataflow.limits import base_of
 from gomr_runtime.dataflow.profile import timed
 from gomr_runtime.errors import DataError
 from gomr_runtime.model.blob import Blob
-from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of, not_text
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.file_signatures import (
+    HEAD_BYTES,
+    compression_of,
+    content_of,
+    not_text,
+)
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.quantities import format_size
 
 WINDOW = 128 << 20  # bytes that a zstd frame may look back, whatever --memory says

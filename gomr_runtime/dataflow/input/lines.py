@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gomr_runtime.dataflow.input.decompress import WINDOW, DecompressedStream, ended_early
 from gomr_runtime.dataflow.profile import timed
 from gomr_runtime.model.blob import Blob
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.files import InputFile, Piece
 
 BLOCK_BYTES = 256 << 10
 _LOOK_BYTES = 16 << 10  # how much to read at once when one newline is wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gomr_runtime.errors import DataError
 from gomr_runtime.model.blob import STORE, Blob, Blobs
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 
 
 def open_input(blobs: Blobs, file: InputFile) -> Blob:

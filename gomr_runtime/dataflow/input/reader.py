@@ -21,7 +21,7 @@ from gomr_runtime.dataflow.input.text_formats import (
     lead_bytes,
 )
 from gomr_runtime.model.blob import Blob
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.job import Format
 from gomr_runtime.model.record_formats import (
     CHUNK,

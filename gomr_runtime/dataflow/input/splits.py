@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from gomr_runtime.model.file_table import size_of
-from gomr_runtime.model.files import FileRange, InputFile
+from gomr_runtime.model.inputs.file_table import size_of
+from gomr_runtime.model.inputs.files import FileRange, InputFile
 from gomr_runtime.model.job import Format
 from gomr_runtime.model.record_formats import record_format
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from gomr_runtime.dataflow.input.block import BOM, bad_record, not_utf8, too_long
 from gomr_runtime.dataflow.input.digits import MOST_DIGITS, check_digits, may_hold_too_many
 from gomr_runtime.dataflow.input.lines import Span
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.task import BadRecord
 
 

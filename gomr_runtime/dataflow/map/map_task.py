@@ -21,7 +21,7 @@ from gomr_runtime.dataflow.pairs.pair_batch import BadPair
 from gomr_runtime.dataflow.pairs.pair_law import PairLaw, names
 from gomr_runtime.dataflow.profile import EmitSampler, timed
 from gomr_runtime.errors import GomrError, RecordFailed
-from gomr_runtime.model.files import Piece
+from gomr_runtime.model.inputs.files import Piece
 from gomr_runtime.model.monitor import (
     BLOCK_OFFSET,
     BLOCK_RECORD,

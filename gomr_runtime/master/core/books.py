@@ -11,11 +11,11 @@ from gomr_runtime.laws.books import Facts, check_books
 from gomr_runtime.laws.columns import Unified, unified, untyped
 from gomr_runtime.laws.results import FIRST
 from gomr_runtime.master.core.plan import Manifest, Plan
-from gomr_runtime.model.file_table import size_of
 from gomr_runtime.model.ids import TaskId
+from gomr_runtime.model.inputs.file_table import size_of
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import JobDescription, JobSpec
 from gomr_runtime.model.output_formats import OUTPUT_FORMATS, bad_name, part_name
-from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.summary import Part
 from gomr_runtime.model.task import (
     BadRecord,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gomr_runtime.errors import GomrError, RunConflict
 from gomr_runtime.master.core.duties import Duty
 from gomr_runtime.model.ids import AttemptId
-from gomr_runtime.model.pieces import Split
+from gomr_runtime.model.inputs.pieces import Split
 from gomr_runtime.model.summary import Summary
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from gomr_runtime.errors import StorageError
 from gomr_runtime.model.ids import AttemptId, TaskId
+from gomr_runtime.model.inputs.pieces import Split
 from gomr_runtime.model.job import JobDescription
-from gomr_runtime.model.pieces import Split
 from gomr_runtime.model.task import TaskResult
 
 

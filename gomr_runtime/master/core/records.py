@@ -11,10 +11,10 @@ from typing import Any, cast
 from gomr_runtime.codec import checked
 from gomr_runtime.codec.typed_json import Mismatch, shown, take
 from gomr_runtime.codec.wire_types import Index, Many, Moment, Name, Nonce, Positive
-from gomr_runtime.model.files import FileRange
 from gomr_runtime.model.ids import AttemptId, TaskId
+from gomr_runtime.model.inputs.files import FileRange
+from gomr_runtime.model.inputs.pieces import Split
 from gomr_runtime.model.job import JobDescription
-from gomr_runtime.model.pieces import Split
 from gomr_runtime.model.summary import Summary
 from gomr_runtime.model.task import TaskKind, TaskResult
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gomr_runtime.errors import EnvironmentFailed, UsageError
-from gomr_runtime.model.addresses import check_input
-from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of
-from gomr_runtime.model.file_table import collect
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.addresses import check_input
+from gomr_runtime.model.inputs.file_signatures import HEAD_BYTES, compression_of, content_of
+from gomr_runtime.model.inputs.file_table import collect
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.storage.inputs.selection import NOTHING, Own, is_glob, select, split_glob
 from gomr_runtime.storage.success import MAX_BYTES
 from gomr_runtime.system.file_blob import version_of

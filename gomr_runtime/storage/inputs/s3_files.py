@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from gomr_runtime.errors import StorageError, UsageError
-from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of
-from gomr_runtime.model.file_table import Collector, collect
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.file_signatures import HEAD_BYTES, compression_of, content_of
+from gomr_runtime.model.inputs.file_table import Collector, collect
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.storage.base import ObjectInfo, Store
 from gomr_runtime.storage.inputs.selection import Own, is_glob, select, split_glob
 from gomr_runtime.storage.keys import check_key

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.output_formats import PART_NAME
 from gomr_runtime.storage.success import NAME, Success, parse_success
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from gomr_runtime.errors import EXIT_OK
 from k8s.manifest_objects import of_run
 from tests.build_cache import BuildFailed
-from tests.cluster.support.progress import wait_for
+from tests.cluster.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.support.runs_on_cluster import KINDS
 from tests.flow import command

@@ -23,7 +23,7 @@ from tests.cluster.bring_up import bring_up
 from tests.cluster.chaos import chaos_run
 from tests.cluster.chaos.chaos_faults import Planned, plan
 from tests.cluster.chaos.chaos_run import COUNTS, ChaosRun, digests
-from tests.cluster.support.images import ensure_image
+from tests.cluster.support.built.images import ensure_image
 from tests.cluster.support.running_cluster import RunningCluster
 from tests.cluster.support.runs_on_cluster import minio_image, namespace_for
 from tests.cluster.support.usage import in_use

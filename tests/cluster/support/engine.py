@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 
 from tests.build_cache import BuildFailed, cache_folder, ended, locked, output
+from tests.cluster.progress import say
+from tests.cluster.support.built.go_programs import runc_wrapper
 from tests.cluster.support.engine_remains import end_processes, remove
 from tests.cluster.support.engine_traces import remember, undo
-from tests.cluster.support.go_programs import runc_wrapper
-from tests.cluster.support.progress import say
 
 SOCKET = "unix:///var/run/docker.sock"
 RUNTIME = "runc-here"  # runc behind our wrapper

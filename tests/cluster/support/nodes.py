@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.build_cache import ended, output
+from tests.cluster.progress import say
+from tests.cluster.support.built.images import KEY_LABEL
 from tests.cluster.support.certificates import Authority, service_account_keys, write_secret
 from tests.cluster.support.engine import runtime_options, weigh_containers
-from tests.cluster.support.images import KEY_LABEL
 from tests.cluster.support.layout import (
     CLUSTER,
     CLUSTER_LABEL,
@@ -27,7 +28,6 @@ from tests.cluster.support.layout import (
     cluster_folder,
     kubeconfig_path,
 )
-from tests.cluster.support.progress import say
 
 API_PORT = 6443
 DOCKER_SECONDS = 180.0

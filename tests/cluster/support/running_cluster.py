@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.build_cache import output
+from tests.cluster.progress import wait_for
 from tests.cluster.support import kubectl as administrator
 from tests.cluster.support.layout import CONTEXT, CONTROL_PLANE, NODES, WORKERS
 from tests.cluster.support.nodes import DOCKER_SECONDS, log_of, node_states
-from tests.cluster.support.progress import wait_for
 
 BACK_SECONDS = 120.0
 # Whatever comes in, and whatever goes out: of the node's own programs and of its pods.

@@ -31,10 +31,10 @@ from k8s.run import run_objects
 from k8s.run.cluster_run import ClusterRun
 from k8s.store.minio import Minio, find_or_start
 from k8s.store.uploads import upload
-from tests.cluster.support.image_parts import base_image, plan_for
-from tests.cluster.support.images import ensure_on_nodes
+from tests.cluster.progress import wait_for
+from tests.cluster.support.built.image_parts import base_image, plan_for
+from tests.cluster.support.built.images import ensure_on_nodes
 from tests.cluster.support.layout import CONTEXT
-from tests.cluster.support.progress import wait_for
 from tests.cluster.support.running_cluster import RunningCluster
 
 OnEvent = Callable[[pb.WatchEvent], None]

@@ -31,7 +31,7 @@ from tests.process.chaos.chaos_world import (
     send,
     state_of,
 )
-from tests.process.support.s3_faults import BUSY, CUT, HANG, LOSE, RESET, Fault
+from tests.process.support.s3.s3_faults import BUSY, CUT, HANG, LOSE, RESET, Fault
 
 Course = Generator[None, None, str]
 WAIT = 20.0  # seconds at most for what a fault brings about

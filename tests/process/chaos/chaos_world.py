@@ -30,9 +30,9 @@ from gomr_runtime.storage.s3.store import S3Store
 from gomr_runtime.system.process_tree import children_of, descendants_of
 from tests.process.chaos.chaos_jobs import KINDS, MAPS, ROOT, TEXT, Kind
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_faults import Fault
-from tests.process.support.s3_http import Request
-from tests.process.support.s3_proxy import S3Proxy
+from tests.process.support.s3.s3_faults import Fault
+from tests.process.support.s3.s3_http import Request
+from tests.process.support.s3.s3_proxy import S3Proxy
 
 BUCKET = "gomr-chaos"
 RUN = "chaos"

@@ -13,7 +13,7 @@ import pytest
 
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.model import layout
-from gomr_runtime.model.file_table import BLOCK_FILES, FileTable
+from gomr_runtime.model.inputs.file_table import BLOCK_FILES, FileTable
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.storage.inputs.files import resolve

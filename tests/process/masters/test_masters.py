@@ -22,7 +22,7 @@ from gomr_runtime.rpc import connection
 from gomr_runtime.runs.local import LocalRun
 from tests.process.support.faulty_master import be_impatient
 from tests.process.support.local_runs import Job, word_count
-from tests.process.support.s3_runs import MAPS, REDUCES, TASKS, TEXT
+from tests.process.support.s3.s3_runs import MAPS, REDUCES, TASKS, TEXT
 
 FAULTY = Path(__file__).parents[1] / "support" / "faulty_master.py"
 BACK = 5.0  # seconds in which another master has the run in hand

@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from gomr_runtime.master.gate import Gate
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.rpc import connection
 from tests.process.workers.test_session import RUN, SHA, Master

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import JobFailed, StorageError, UsageError
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.summary import Part
 from gomr_runtime.model.task import Ledger
 from gomr_runtime.runs.local import LocalRun
@@ -25,8 +25,8 @@ from gomr_runtime.storage.s3.store import S3Store
 from gomr_runtime.storage.success import success_bytes, success_of
 from tests.process.support.local_runs import Job, word_count
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_runs import ROOT, job_in, use
-from tests.process.support.s3_server import BUCKET
+from tests.process.support.s3.s3_runs import ROOT, job_in, use
+from tests.process.support.s3.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 

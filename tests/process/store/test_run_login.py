@@ -25,7 +25,7 @@ from k8s.store.uploads import upload
 from k8s.store.worker_login import document
 from tests.process.support import minio_attacks as attacks
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_server import BUCKET
+from tests.process.support.s3.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 URL = f"s3://{BUCKET}"

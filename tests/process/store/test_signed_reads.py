@@ -22,8 +22,8 @@ from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import DataError, StorageError
 from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blob
-from gomr_runtime.model.file_table import FEW, collect
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.file_table import FEW, collect
+from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.summary import Summary
 from gomr_runtime.model.task import TaskSpec
@@ -40,7 +40,7 @@ from k8s.store.uploads import upload
 from k8s.store.worker_login import logins
 from tests.process.support.local_runs import Job, word_count
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_server import BUCKET
+from tests.process.support.s3.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 URL = f"s3://{BUCKET}"

@@ -26,7 +26,7 @@ from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.storage.s3.store import S3Store
 from gomr_runtime.storage.success import promote, read_success
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_server import BUCKET, S3Server
+from tests.process.support.s3.s3_server import BUCKET, S3Server
 from tests.unit.storage.test_storage_conformance import StoreConformance
 
 # The first tests may have to build the servers.

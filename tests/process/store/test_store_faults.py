@@ -17,7 +17,7 @@ from gomr_runtime.errors import StorageError
 from gomr_runtime.storage.open_store import probe_create_only
 from gomr_runtime.storage.s3.store import CHUNK, S3Store
 from tests.process.support.minio_server import MinioServer, running_minio
-from tests.process.support.s3_faults import (
+from tests.process.support.s3.s3_faults import (
     BROKEN,
     BUSY,
     CUT,
@@ -34,9 +34,9 @@ from tests.process.support.s3_faults import (
     share,
     spend,
 )
-from tests.process.support.s3_http import Kind, Request
-from tests.process.support.s3_proxy import S3Proxy, s3_proxy
-from tests.process.support.s3_server import BUCKET, S3Server
+from tests.process.support.s3.s3_http import Kind, Request
+from tests.process.support.s3.s3_proxy import S3Proxy, s3_proxy
+from tests.process.support.s3.s3_server import BUCKET, S3Server
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build the servers
 LARGE = 2 * CHUNK + 1  # three parts

@@ -15,10 +15,10 @@ from tests.flow.command import Server, clean_environ, run, start
 from tests.flow.prefect_server import running_server
 from tests.process.support.local_runs import word_count
 from tests.process.support.minio_server import MinioServer, running_minio
-from tests.process.support.s3_faults import FORGET, always
-from tests.process.support.s3_proxy import s3_proxy
-from tests.process.support.s3_runs import TEXT, sequential_parts
-from tests.process.support.s3_server import BUCKET
+from tests.process.support.s3.s3_faults import FORGET, always
+from tests.process.support.s3.s3_proxy import s3_proxy
+from tests.process.support.s3.s3_runs import TEXT, sequential_parts
+from tests.process.support.s3.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 JOB = ("--input", "input.txt", "--workers", "2", "--reducers", "2", "--run-id", "r", "worker.py")

@@ -24,11 +24,11 @@ from gomr_runtime.model import layout
 from gomr_runtime.runs.local import LocalRun
 from tests.process.support.local_runs import Job, word_count
 from tests.process.support.minio_server import MinioServer, running_minio
-from tests.process.support.s3_faults import DROP, always
-from tests.process.support.s3_http import Request
-from tests.process.support.s3_proxy import S3Proxy, s3_proxy
-from tests.process.support.s3_runs import MAPS, S3Job, job_in, use
-from tests.process.support.s3_server import BUCKET, NAMESPACE
+from tests.process.support.s3.s3_faults import DROP, always
+from tests.process.support.s3.s3_http import Request
+from tests.process.support.s3.s3_proxy import S3Proxy, s3_proxy
+from tests.process.support.s3.s3_runs import MAPS, S3Job, job_in, use
+from tests.process.support.s3.s3_server import BUCKET, NAMESPACE
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,7 @@ import pytest
 
 from gomr_runtime.errors import EnvironmentFailed
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_faults import (
+from tests.process.support.s3.s3_faults import (
     BROKEN,
     BUSY,
     CUT,
@@ -32,9 +32,9 @@ from tests.process.support.s3_faults import (
     once_each,
     share,
 )
-from tests.process.support.s3_http import Request
-from tests.process.support.s3_proxy import S3Proxy, s3_proxy
-from tests.process.support.s3_runs import S3Job, job_in, use
+from tests.process.support.s3.s3_http import Request
+from tests.process.support.s3.s3_proxy import S3Proxy, s3_proxy
+from tests.process.support.s3.s3_runs import S3Job, job_in, use
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 _numbers = itertools.count(1)

@@ -18,8 +18,8 @@ from tests.flow.command import Done, Server, run
 from tests.flow.prefect_server import running_server
 from tests.process.support.local_runs import word_count
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_runs import TEXT, sequential_parts
-from tests.process.support.s3_server import BUCKET, S3Server
+from tests.process.support.s3.s3_runs import TEXT, sequential_parts
+from tests.process.support.s3.s3_server import BUCKET, S3Server
 from tests.process.support.tls_minio_server import TlsMinioServer, running_tls_minio
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO

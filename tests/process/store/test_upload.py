@@ -13,7 +13,7 @@ from gomr_runtime.storage.inputs.files import resolve
 from gomr_runtime.storage.s3.store import S3Store
 from k8s.store.uploads import KEPT_SECONDS, sweep_uploads, upload
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_server import BUCKET
+from tests.process.support.s3.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from gomr_runtime._pb import run_pb2 as pb
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.local import LocalRun

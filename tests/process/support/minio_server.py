@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.support.build_minio import minio_binary
-from tests.process.support.s3_server import S3Server
+from tests.process.support.s3.s3_server import S3Server
 
 
 class MinioServer(S3Server):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.build_cache import cached, output
 from tests.process.support.minio_server import require_go
-from tests.process.support.s3_server import S3Server
+from tests.process.support.s3.s3_server import S3Server
 
 MODULE = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"

@@ -23,10 +23,10 @@ from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
-from gomr_runtime.model.file_table import collect
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.file_table import collect
+from gomr_runtime.model.inputs.files import InputFile
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import Format, JobDescription, JobSpec
-from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.model.task import Ledger, ResultFile, TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.rpc import connection
 from gomr_runtime.rpc.client import RunClient

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import DataError, JobFailed
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.runs.resume import reopen
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.s3.settings import S3Settings
 from tests.process.support.local_runs import Job, word_count
 from tests.process.support.minio_server import MinioServer
-from tests.process.support.s3_server import BUCKET
+from tests.process.support.s3.s3_server import BUCKET
 
 pytestmark = pytest.mark.timeout(3600)  # the first test may have to build MinIO
 URL = f"s3://{BUCKET}/runs-of-tests"

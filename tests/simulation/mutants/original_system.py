@@ -16,7 +16,7 @@ from gomr_runtime.scheduler.matching import Matching
 from gomr_runtime.scheduler.run_state import RunState
 from gomr_runtime.scheduler.state import Worker
 from tests.simulation.mutants.registry import INPUTS, mutant
-from tests.simulation.workers import Worker as SimulatedWorker
+from tests.simulation.simulated.workers import Worker as SimulatedWorker
 
 # What the original system did.
 

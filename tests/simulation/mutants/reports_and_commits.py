@@ -21,7 +21,7 @@ from gomr_runtime.scheduler.events import AttemptSucceeded
 from gomr_runtime.scheduler.run_state import RunState
 from gomr_runtime.scheduler.state import SchedulerConfig, TaskState
 from tests.simulation.mutants.registry import EVENTS, INPUTS, mutant
-from tests.simulation.workers import Worker as SimulatedWorker
+from tests.simulation.simulated.workers import Worker as SimulatedWorker
 
 # Who may report what.
 

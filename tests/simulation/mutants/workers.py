@@ -14,8 +14,8 @@ from gomr_runtime.scheduler.events import (
 from gomr_runtime.scheduler.matching import Matching
 from gomr_runtime.scheduler.run_state import RunState
 from gomr_runtime.scheduler.state import Worker
-from tests.simulation.masters import Master
 from tests.simulation.mutants.registry import EVENTS, mutant
+from tests.simulation.simulated.masters import Master
 
 # Requeueing, leases and budgets.
 

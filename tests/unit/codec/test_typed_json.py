@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import Mismatch, from_json, parse, take, taker
 from gomr_runtime.model import job
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.task import Ledger, TaskResult, TaskSpec
 
 FILE: dict[str, Any] = {"source": "a", "location": "/a", "size": 5}

@@ -17,8 +17,8 @@ from gomr_runtime.dataflow.pairs.pair_batch import check_pairs
 from gomr_runtime.errors import JobFailed
 from gomr_runtime.master.core.books import Books
 from gomr_runtime.master.core.plan import Manifest
-from gomr_runtime.model.files import FileRange
 from gomr_runtime.model.ids import AttemptId, TaskId
+from gomr_runtime.model.inputs.files import FileRange
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.monitor import SLOTS
 from gomr_runtime.model.summary import Summary

@@ -14,8 +14,8 @@ from gomr_runtime.errors import EXIT_ENVIRONMENT, CorruptBlock
 from gomr_runtime.master.core.plan import Manifest, Plan
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
-from gomr_runtime.model.files import FileRange
 from gomr_runtime.model.ids import AttemptId, TaskId
+from gomr_runtime.model.inputs.files import FileRange
 from gomr_runtime.model.summary import Summary
 from gomr_runtime.model.task import Ledger, TaskSpec
 from gomr_runtime.storage.memory import MemoryStore

@@ -23,7 +23,12 @@ from hypothesis import strategies as st
 
 import gomr_runtime as gomr
 from gomr_runtime.errors import DataError, UsageError
-from gomr_runtime.model.file_signatures import HEAD_BYTES, compression_of, content_of, not_text
+from gomr_runtime.model.inputs.file_signatures import (
+    HEAD_BYTES,
+    compression_of,
+    content_of,
+    not_text,
+)
 from gomr_runtime.model.job import Format
 from gomr_runtime.testing import run_local
 

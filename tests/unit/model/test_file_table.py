@@ -26,7 +26,7 @@ from gomr_runtime.master.core.inputs import PlanMade
 from gomr_runtime.master.core.plan import Plan
 from gomr_runtime.master.journal import Journal
 from gomr_runtime.model import layout
-from gomr_runtime.model.file_table import (
+from gomr_runtime.model.inputs.file_table import (
     BLOCK_FILES,
     FEW,
     Block,
@@ -36,9 +36,9 @@ from gomr_runtime.model.file_table import (
     size_of,
     with_content,
 )
-from gomr_runtime.model.files import Compression, FileRange, InputFile, Piece
+from gomr_runtime.model.inputs.files import Compression, FileRange, InputFile, Piece
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import Format, JobDescription, JobSpec
-from gomr_runtime.model.pieces import Pieces
 from gomr_runtime.runs.submit import with_table
 from gomr_runtime.scheduler.events import TaskWanted, WorkerJoined
 from gomr_runtime.storage.inputs.files import resolve

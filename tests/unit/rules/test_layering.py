@@ -167,7 +167,7 @@ def test_what_is_below_never_reaches_what_is_above() -> None:
 
 def test_the_checks_see_what_is_wrong(tmp_path: Path) -> None:
     assert layer_of("gomr_runtime.master.core.books") == "gomr_runtime.master.core"
-    assert ours("gomr_runtime.model.summary.Part") == "gomr_runtime.model.job"
+    assert ours("gomr_runtime.model.summary.Part") == "gomr_runtime.model.summary"
     module = "gomr_runtime.scheduler.wrong"
     path = ROOT / "gomr_runtime" / "scheduler" / "wrong.py"
     lines = ["import time", "def f():", "    from gomr_runtime.storage import base", "import json"]
@@ -199,7 +199,7 @@ def test_a_folder_is_a_room(folder: Path) -> None:
 @pytest.mark.parametrize("path", MODULES.values(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_readable(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 500
+    assert len(text.splitlines()) <= 400
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, f"{path}:{node.lineno}: {node.name}"

@@ -19,7 +19,7 @@ import zstandard
 from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import from_json
 from gomr_runtime.errors import EnvironmentFailed, UsageError
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.storage.inputs.files import resolve
 

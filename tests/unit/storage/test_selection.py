@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.storage.inputs.files import own_directories, resolve
 from gomr_runtime.storage.inputs.s3_files import inputs_in
 from gomr_runtime.storage.memory import MemoryStore

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gomr_runtime.errors import DataError, StorageError
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.layout import uploaded
 from gomr_runtime.model.task import TaskKind, TaskSpec
 from gomr_runtime.storage import read_ahead

@@ -20,7 +20,7 @@ from gomr_runtime.dataflow.map import native_emit
 from gomr_runtime.dataflow.reduce import fan_in, groups, native_merge
 from gomr_runtime.dataflow.shuffle import columns, gather, lists
 from gomr_runtime.laws.books import Facts, check_books
-from gomr_runtime.model.files import FileRange, InputFile
+from gomr_runtime.model.inputs.files import FileRange, InputFile
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.map_list import encode_maps
 from gomr_runtime.model.monitor import SLOTS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gomr_runtime.dataflow.input import splits
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.files import InputFile, Piece
+from gomr_runtime.model.inputs.pieces import Pieces
 from gomr_runtime.model.job import Format
-from gomr_runtime.model.pieces import Pieces
 
 
 def plan_splits(

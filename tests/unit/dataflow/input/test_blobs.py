@@ -15,7 +15,7 @@ import pytest
 from gomr_runtime.dataflow.input.open import check_unchanged, open_input
 from gomr_runtime.errors import DataError
 from gomr_runtime.model.blob import Blobs
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.storage.blobs import StoreBlobs
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.storage.inputs.files import resolve

@@ -10,7 +10,7 @@ import gomr_runtime as gomr
 from gomr_runtime.dataflow.input.reader import READERS, reader_of
 from gomr_runtime.errors import UsageError
 from gomr_runtime.laws.compatibility import check_content, check_skipping
-from gomr_runtime.model.files import InputFile
+from gomr_runtime.model.inputs.files import InputFile
 from gomr_runtime.model.job import Format, JobDescription
 from gomr_runtime.model.record_formats import RECORD_FORMATS, record_format
 

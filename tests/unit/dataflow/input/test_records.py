@@ -14,7 +14,7 @@ from gomr_runtime.api import formats
 from gomr_runtime.dataflow.input.block import Block, refusal
 from gomr_runtime.dataflow.input.reader import offset_of_record, read_blocks
 from gomr_runtime.errors import DataError, RecordFailed
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.job import Format
 from tests.unit.support.bytes_blob import BytesBlob
 from tests.unit.support.planned import plan_splits

@@ -18,8 +18,8 @@ from gomr_runtime.dataflow.input.block import Block
 from gomr_runtime.dataflow.input.decompress import window_of
 from gomr_runtime.dataflow.input.reader import offset_of_record, read_blocks
 from gomr_runtime.errors import DataError
-from gomr_runtime.model.file_signatures import compression_of
-from gomr_runtime.model.files import InputFile, Piece
+from gomr_runtime.model.inputs.file_signatures import compression_of
+from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.job import Format
 from tests.unit.support.bytes_blob import BytesBlob
 

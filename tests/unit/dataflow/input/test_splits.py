@@ -17,7 +17,7 @@ from gomr_runtime.dataflow.input.splits import (
     default_reducers,
 )
 from gomr_runtime.errors import UsageError
-from gomr_runtime.model.files import Compression, InputFile, Piece
+from gomr_runtime.model.inputs.files import Compression, InputFile, Piece
 from gomr_runtime.model.job import Format, JobDescription
 from gomr_runtime.model.record_formats import record_format as known_of
 from tests.unit.support.planned import plan_splits, sample_pieces

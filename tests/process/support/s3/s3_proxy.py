@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 from gomr_runtime.storage.s3.settings import S3Settings
-from tests.process.support.s3_faults import Fault, Record, Rule, nothing
-from tests.process.support.s3_http import (
+from tests.process.support.s3.s3_faults import Fault, Record, Rule, nothing
+from tests.process.support.s3.s3_http import (
     PIECE,
     Pace,
     Request,

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from tests.build_cache import BUILD_SECONDS, BuildFailed, cached, key_of, output
-from tests.cluster.support.progress import say
+from tests.cluster.progress import say
 
-SOURCES = Path(__file__).parents[1] / "go"
+SOURCES = Path(__file__).parents[2] / "go"
 _PACKAGES = (
     "./kube",
     "./coredns",

@@ -15,8 +15,8 @@ from k8s.images.build import find_base
 from k8s.images.plan import ImagePlan, plan_images, read_sources
 from tests.build_cache import BuildFailed
 from tests.cluster.bring_up import cannot_run
+from tests.cluster.support.built.images import ensure_image
 from tests.cluster.support.engine import ensure_engine
-from tests.cluster.support.images import ensure_image
 
 _WORKER = """
 import gomr_runtime as gomr

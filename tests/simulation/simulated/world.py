@@ -20,15 +20,15 @@ from gomr_runtime.model.ids import AttemptId
 from gomr_runtime.model.summary import Summary
 from gomr_runtime.model.task import TaskFailure, TaskResult
 from gomr_runtime.scheduler.events import Event
-from tests.simulation.data import RUN, job_of
-from tests.simulation.kernel import Kernel
 from tests.simulation.liveness import Liveness
-from tests.simulation.masters import Master
 from tests.simulation.oracle import Oracle, Violation
-from tests.simulation.store import Server
+from tests.simulation.simulated.data import RUN, job_of
+from tests.simulation.simulated.kernel import Kernel
+from tests.simulation.simulated.masters import Master
+from tests.simulation.simulated.store import Server
+from tests.simulation.simulated.workers import Worker
 from tests.simulation.swarm import Plan, draw
 from tests.simulation.verdict import check_verdict, latest_end
-from tests.simulation.workers import Worker
 
 Script = Callable[["World", str, int], object]
 

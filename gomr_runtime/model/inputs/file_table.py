@@ -22,7 +22,7 @@ from gomr_runtime.codec import checked
 from gomr_runtime.codec.typed_json import Mismatch, parse, take
 from gomr_runtime.codec.wire_types import AtMost, Count, Index, Many, Name, Word
 from gomr_runtime.errors import CorruptBlock
-from gomr_runtime.model.files import Compression, InputFile, TableRecord
+from gomr_runtime.model.inputs.files import Compression, InputFile, TableRecord
 
 FEW = 1_000  # files that are held and sent as they are
 BLOCK_FILES = 4_096

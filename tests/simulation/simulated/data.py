@@ -23,7 +23,7 @@ from gomr_runtime.errors import CorruptBlock, DataError
 from gomr_runtime.master.core.plan import Plan as Splits
 from gomr_runtime.model import layout
 from gomr_runtime.model.blob import Blobs
-from gomr_runtime.model.files import FileRange, InputFile
+from gomr_runtime.model.inputs.files import FileRange, InputFile
 from gomr_runtime.model.job import Format, JobDescription, JobSpec
 from gomr_runtime.model.output_formats import part_name
 from gomr_runtime.model.run_index import Run, encode_index

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.build_cache import BuildFailed, cached, key_of, output
-from tests.cluster.support.progress import say
+from tests.cluster.progress import say
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"

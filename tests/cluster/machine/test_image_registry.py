@@ -12,9 +12,9 @@ from k8s.images.build import build
 from k8s.images.load import loader_for, run_images
 from k8s.images.plan import ImagePlan
 from tests.build_cache import BuildFailed
-from tests.cluster.support.image_parts import base_image, docker, plan_for, worker_file
-from tests.cluster.support.images import ensure_image
-from tests.cluster.support.registry import registry
+from tests.cluster.support.built.image_parts import base_image, docker, plan_for, worker_file
+from tests.cluster.support.built.images import ensure_image
+from tests.cluster.support.built.registry import registry
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import Any
 
 from gomr_runtime.errors import StorageError
 from gomr_runtime.storage.base import ObjectInfo, Pieces
-from tests.simulation import data as data_model
-from tests.simulation.kernel import Kernel, block, current, sleep
+from tests.simulation.simulated import data as data_model
+from tests.simulation.simulated.kernel import Kernel, block, current, sleep
 from tests.simulation.swarm import Plan
 
 TIMEOUT = 3.0  # seconds a client waits for an answer

@@ -12,7 +12,7 @@ from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.user_code.environment import CHECKOUT
 from k8s.images.build import absent, build, find_base
 from k8s.images.docker import ask
-from tests.cluster.support.image_parts import (
+from tests.cluster.support.built.image_parts import (
     base_image,
     docker,
     in_container,

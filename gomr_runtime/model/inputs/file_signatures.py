@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gomr_runtime.model.files import Compression
+from gomr_runtime.model.inputs.files import Compression
 
 HEAD_BYTES = 1024  # how much of a file these functions want to see
 

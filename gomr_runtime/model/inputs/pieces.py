@@ -7,8 +7,8 @@ from itertools import accumulate
 from typing import overload
 
 from gomr_runtime.codec.typed_json import Mismatch
-from gomr_runtime.model.file_table import FileTable
-from gomr_runtime.model.files import FileRange, InputFile, Piece
+from gomr_runtime.model.inputs.file_table import FileTable
+from gomr_runtime.model.inputs.files import FileRange, InputFile, Piece
 
 Split = tuple[FileRange, ...]
 

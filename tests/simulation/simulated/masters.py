@@ -34,13 +34,13 @@ from gomr_runtime.scheduler.events import (
     Tick,
     WorkerJoined,
 )
-from tests.simulation.data import RUN, splits_of
-from tests.simulation.kernel import Process, sleep
 from tests.simulation.oracle import Observed
-from tests.simulation.store import Client
+from tests.simulation.simulated.data import RUN, splits_of
+from tests.simulation.simulated.kernel import Process, sleep
+from tests.simulation.simulated.store import Client
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.simulated.world import World
 
 TICK = 1.0
 FENCE_EVERY = 5.0

@@ -1,7 +1,7 @@
 """The images of the test cluster, each built once, kept as an archive and loaded where missing.
 
-python -m tests.cluster.support.images gomr-python           in the engine; prints the reference
-python -m tests.cluster.support.images --on-nodes minio      also on every node of the cluster
+python -m tests.cluster.support.built.images gomr-python         in the engine; prints the reference
+python -m tests.cluster.support.built.images --on-nodes minio    also on every node of the cluster
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.build_cache import BuildFailed, cached, ended, key_of, output
-from tests.cluster.support.debian_root import debian_root
+from tests.cluster.progress import say
+from tests.cluster.support.built.debian_root import debian_root
+from tests.cluster.support.built.go_programs import kubernetes_programs, kubernetes_version
 from tests.cluster.support.engine import ensure_engine
-from tests.cluster.support.go_programs import kubernetes_programs, kubernetes_version
 from tests.cluster.support.kubectl import program_path
 from tests.cluster.support.layout import CLUSTER
-from tests.cluster.support.progress import say
 from tests.process.support.build_minio import minio_binary
 
-SOURCES = Path(__file__).parents[1] / "images"
+SOURCES = Path(__file__).parents[2] / "images"
 BUILD_SECONDS = 900.0
 LOAD_SECONDS = 600.0
 KEY_LABEL = "gomr.key"
@@ -126,7 +126,7 @@ def _key_in_engine(image: Image) -> str | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster.support.images")
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.support.built.images")
     parser.add_argument("names", nargs="+", choices=sorted(IMAGES), metavar="NAME")
     parser.add_argument("--on-nodes", action="store_true", help="load it on the cluster's nodes")
     arguments = parser.parse_args()

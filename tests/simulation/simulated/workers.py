@@ -21,14 +21,14 @@ from gomr_runtime.model.ids import AttemptId, TaskId
 from gomr_runtime.model.task import TaskFailure, TaskResult, TaskSpec
 from gomr_runtime.scheduler.events import TaskWanted, WorkerLeft
 from gomr_runtime.storage.blobs import StoreBlobs
-from tests.simulation import data
-from tests.simulation.kernel import Process, Thread, sleep
-from tests.simulation.masters import FINISHED, Master
-from tests.simulation.store import Client
+from tests.simulation.simulated import data
+from tests.simulation.simulated.kernel import Process, Thread, sleep
+from tests.simulation.simulated.masters import FINISHED, Master
+from tests.simulation.simulated.store import Client
 from tests.simulation.swarm import LEASE
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.simulated.world import World
 
 HEARTBEAT = 2.0
 SILENCE = 15.0  # seconds without a word of the master after which the stream counts as broken

@@ -17,8 +17,8 @@ from k8s.images.build import build
 from k8s.images.load import NodeLoader, loader_for, run_images
 from k8s.images.plan import ImagePlan, on_node
 from k8s.images.prune import removable
-from tests.cluster.support.image_parts import base_image, docker, plan_for, worker_file
-from tests.cluster.support.images import ensure_image
+from tests.cluster.support.built.image_parts import base_image, docker, plan_for, worker_file
+from tests.cluster.support.built.images import ensure_image
 from tests.cluster.support.layout import CONTEXT
 from tests.cluster.support.running_cluster import RunningCluster
 

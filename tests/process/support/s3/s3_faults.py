@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.process.support.s3_http import Kind, Request
+from tests.process.support.s3.s3_http import Kind, Request
 
 Act = Literal["drop", "reset", "lose", "cut", "hang", "status", "short", "delay", "forget", "skew"]
 

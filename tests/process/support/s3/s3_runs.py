@@ -20,11 +20,11 @@ from gomr_runtime.runs.resume import reopen
 from gomr_runtime.storage.s3.settings import S3Settings
 from gomr_runtime.storage.s3.store import S3Store
 from tests.process.support.local_runs import Job, word_count
-from tests.process.support.s3_proxy import S3Proxy
-from tests.process.support.s3_server import BUCKET
+from tests.process.support.s3.s3_proxy import S3Proxy
+from tests.process.support.s3.s3_server import BUCKET
 
 MAPS, REDUCES = 4, 2
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 TASKS = [*(f"map-{n}" for n in range(MAPS)), *(f"reduce-{n}" for n in range(REDUCES))]
 
 

@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 
 from gomr_runtime.codec.fields import to_json
 from gomr_runtime.codec.typed_json import Mismatch, from_json, parse, take, taker
-from gomr_runtime.model import job
+from gomr_runtime.model import job, summary, task
+from gomr_runtime.model.inputs import files
 from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.task import Ledger, TaskResult, TaskSpec
 
 FILE: dict[str, Any] = {"source": "a", "location": "/a", "size": 5}
-RECEIVED = [
-    kind for kind in vars(job).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)
-]
+RECEIVED = {
+    kind
+    for module in (files, job, task, summary)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+}
 
 
 def test_every_value_that_travels_has_a_range_for_each_number_and_text() -> None:

@@ -241,6 +241,8 @@ def test_the_scheduler_imports_no_io_no_clock_and_no_chance(path: Path) -> None:
         "gomr_runtime.errors",
         "gomr_runtime.model.ids",
         "gomr_runtime.model.job",
+        "gomr_runtime.model.summary",
+        "gomr_runtime.model.task",
     }
     ours = "gomr_runtime.scheduler"
     assert {n for n in names - pure if n != ours and not n.startswith(f"{ours}.")} == set()

@@ -18,12 +18,13 @@ from gomr_runtime.model.inputs.files import InputFile, Piece
 from gomr_runtime.model.task import Ledger, TaskResult, TaskSpec
 
 FILE: dict[str, Any] = {"source": "a", "location": "/a", "size": 5}
-RECEIVED = {
+RECEIVED = [
     kind
     for module in (files, job, task, summary)
     for kind in vars(module).values()
     if isinstance(kind, type) and dataclasses.is_dataclass(kind)
-}
+    if kind.__module__ == module.__name__
+]
 
 
 def test_every_value_that_travels_has_a_range_for_each_number_and_text() -> None:

@@ -14,9 +14,12 @@ from gomr_runtime.errors import EXIT_ENVIRONMENT, EnvironmentFailed, JobFailed, 
 from gomr_runtime.storage.s3.settings import S3Settings
 from k8s.api.connection import Cluster, connect
 from k8s.manifest_objects import RunPods
+from k8s.run import cluster_run
 from k8s.run.cluster_run import ClusterRun
 from k8s.run.fit import fitting_workers
+from k8s.store.access import StoreAccess
 from k8s.store.minio import find_or_start
+from k8s.store.run_login import master_settings
 from tests.cluster.support.built.images import ensure_on_nodes
 from tests.cluster.support.layout import CONTEXT, kubeconfig_path
 from tests.cluster.support.running_cluster import RunningCluster
@@ -211,10 +214,14 @@ def test_a_namespace_that_is_not_there(cluster: RunningCluster, runs: Runs) -> N
             limited.make().start()
 
 
-def test_credentials_that_do_not_fit(runs: Runs) -> None:
-    """Master and workers are refused by the store; what they say and are holds no secret."""
-    settings = replace(runs.minio.access.pods, secret_key=CANARY)
-    run = runs.make(pods={"s3": settings})
+def test_credentials_that_do_not_fit(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master is refused by the store; what pods say and are holds no secret."""
+
+    def not_those(access: StoreAccess, run: str) -> S3Settings:
+        return replace(master_settings(access, run), secret_key=CANARY)
+
+    monkeypatch.setattr(cluster_run, "master_settings", not_those)
+    run = runs.make()
     try:
         run.start()
         with within(SECONDS), pytest.raises(EnvironmentFailed, match="access denied") as caught:

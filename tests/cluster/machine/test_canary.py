@@ -145,13 +145,15 @@ def plant(cluster: RunningCluster, namespace: str) -> None:
 
 
 def run_secrets(cluster: RunningCluster, namespace: str) -> list[str]:
-    """The tokens of the run, and a line in the middle of its private key."""
+    """The tokens of the run, its keys to the store, and a line in the middle of its private key."""
     found = cluster.kubectl("get", "secret", secret_name(RUN), f"--namespace={namespace}", "-ojson")
     data = json.loads(found)["data"]
-    assert data["access-key"] == base64.b64encode(USER.encode()).decode()
-    names = ("token", "worker-token", "tls.key")
-    *tokens, key = (base64.b64decode(data[name]).decode() for name in names)
-    return [*tokens, key.splitlines()[1]]
+    plain = {name: base64.b64decode(text).decode() for name, text in data.items()}
+    logins = [name for name in plain if name.endswith(("secret-key", "session-token"))]
+    assert len(logins) >= 6, "of the master, of what it signs reads with, and of the workers"
+    assert not {USER, PASSWORD} & {*plain.values()}, "the administrator's login is not the run's"
+    secrets = [plain[name] for name in ("token", "worker-token", *logins)]
+    return [*secrets, plain["tls.key"].splitlines()[1]]
 
 
 def look_at_pods(search: Search, cluster: RunningCluster, namespace: str) -> dict[str, str]:

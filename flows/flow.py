@@ -24,6 +24,7 @@ from tasks.load_images import load_images
 from tasks.report import report
 from tasks.reporting.console import progress_on_stderr
 from tasks.start_store import start_store
+from tasks.state import LocalState
 from tasks.upload_input import upload_input
 from tasks.validate import validate
 from tasks.wait_for_map import wait_for_map
@@ -61,23 +62,23 @@ def gomr(options: RunOptions) -> Summary | State[Any]:
 def run_steps(options: RunOptions) -> Summary:
     """The steps of one run, in their order."""
     with progress_on_stderr(options):
-        session = validate(options)
-        if session.summary is not None:  # resumed, and complete already
-            return session.summary
+        state = validate(options)
+        if state.prepared.complete is not None:  # resumed, and nothing is left to do
+            return state.prepared.complete
         try:
-            with cancelled_by_prefect(session.cancel):
-                start_store(session)
-                if session.target is None:
-                    build_environment(session)
+            with cancelled_by_prefect(state.cancel):
+                start_store(state)
+                if isinstance(state, LocalState):
+                    build_environment(state)
                 else:
-                    upload_input(session)
-                    build_images(session)
-                    load_images(session)
-                deploy(session)
-                wait_for_map(session)
-                wait_for_reduce(session)
-                collect(session)
-            return report(session)
+                    upload_input(state)
+                    build_images(state)
+                    load_images(state)
+                deploy(state)
+                wait_for_map(state)
+                wait_for_reduce(state)
+                collect(state)
+            return report(state)
         finally:
-            close_processes(session)
-            clean_up(session)
+            close_processes(state)
+            clean_up(state)

@@ -10,17 +10,16 @@ from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.progress import books, costs
 from tasks.reporting.artifacts import show_artifact
 from tasks.reporting.markdown import as_markdown
-from tasks.session import Session
+from tasks.state import FlowState
 from tasks.step import step
 
 PARTS_SHOWN = 200
 
 
 @step
-def report(session: Session) -> Summary:
+def report(state: FlowState) -> Summary:
     """Make the artifacts `gomr-summary` and `gomr-parts`; return the summary."""
-    assert session.summary is not None
-    summary, output = session.summary, output_of(session)
+    summary, output = state.run.handle.result(), output_of(state)
     show_artifact("markdown", "gomr-summary", markdown(summary, output), output)
     rows = [
         {
@@ -36,11 +35,11 @@ def report(session: Session) -> Summary:
     return summary
 
 
-def output_of(session: Session) -> str:
+def output_of(state: FlowState) -> str:
     """Where the parts are, for people on this machine."""
-    if session.success is not None:
-        return one_line(str(session.success.parent))
-    return one_line(f"{session.prepared.store}, outputs/{session.prepared.job.run}")
+    if state.run.published is not None:
+        return one_line(str(state.run.published.parent))
+    return one_line(f"{state.prepared.store}, outputs/{state.prepared.job.run}")
 
 
 def markdown(summary: Summary, output: str) -> str:

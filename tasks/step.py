@@ -17,9 +17,10 @@ from prefect.states import Cancelled as CancelledState
 
 from gomr_runtime.errors import Cancelled
 from tasks.engine.api import FAILURES
-from tasks.session import Session
+from tasks.state import FlowState
 
 A = TypeVar("A")
+S = TypeVar("S", bound=FlowState)
 R = TypeVar("R")
 
 
@@ -35,14 +36,14 @@ class _Call(Generic[R]):
 _call: ContextVar[_Call[Any]] = ContextVar("call")
 
 
-def step(function: Callable[[Session], R]) -> Callable[[Session], R]:
+def step(function: Callable[[S], R]) -> Callable[[S], R]:
     """A step is a task named as the function. It is never cached, for its result is what it does,
     and it does not begin once the run is to be cancelled."""
 
     @wraps(function)
-    def begin(session: Session) -> R:
-        session.check_cancelled()
-        return function(session)
+    def begin(state: S) -> R:
+        state.check_cancelled()
+        return function(state)
 
     return shown_as_task(begin)
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 from gomr_runtime.model.quantities import format_size
 from gomr_runtime.runs.progress import Transfer
-from gomr_runtime.storage.s3.store import S3Store
 from k8s.store.uploads import Upload, upload
 from tasks.reporting.console import console, tell
-from tasks.session import Session
+from tasks.state import ClusterState
 from tasks.step import step
 
 
 @step
-def upload_input(session: Session) -> None:
+def upload_input(state: ClusterState) -> None:
     """Put the inputs into the store by content; what is there already is not sent again."""
-    job = session.prepared.job
-    assert isinstance(session.store, S3Store)
-    told = _Told(session, sum(file.size for file in job.files))
-    done = upload(session.store, job.run, job.files, told.sent)
-    session.prepared = replace(session.prepared, job=replace(job, files=done.files))
+    job = state.prepared.job
+    told = _Told(state, sum(file.size for file in job.files))
+    done = upload(state.runtime.store, job.run, job.files, told.sent)
+    state.run.use_files(done.files)
     tell(describe(done))
 
 
@@ -35,14 +32,14 @@ def describe(done: Upload) -> str:
 class _Told:
     """Bytes sent so far, from several threads; ends the upload once the run is cancelled."""
 
-    def __init__(self, session: Session, total: int) -> None:
-        self._session = session
+    def __init__(self, state: ClusterState, total: int) -> None:
+        self._run = state
         self._total = total
         self._done = 0
         self._lock = threading.Lock()
 
     def sent(self, count: int) -> None:
-        self._session.check_cancelled()
+        self._run.check_cancelled()
         with self._lock:
             self._done += count
             state = Transfer(self._done, self._total)

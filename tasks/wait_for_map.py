@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from tasks.reporting.progress import follow
-from tasks.session import Session
+from tasks.state import FlowState
 from tasks.step import step
 
 
 @step
-def wait_for_map(session: Session) -> None:
+def wait_for_map(state: FlowState) -> None:
     """Tell how the map goes until all of it is committed; raises the error the run ended with."""
-    if session.summary is not None:
-        return  # a run that is resumed and was complete
-    assert session.processes is not None
-    session.summary = follow(session.processes, "map", later={"reduce", "promote"})
+    if state.run.handle.summary is None:  # else it is resumed, and was complete
+        follow(state.run.handle, "map", later={"reduce", "promote"})

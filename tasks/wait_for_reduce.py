@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from tasks.reporting.progress import follow
-from tasks.session import Session
+from tasks.state import FlowState
 from tasks.step import step
 
 
 @step
-def wait_for_reduce(session: Session) -> None:
+def wait_for_reduce(state: FlowState) -> None:
     """Tell how the reduce goes until the run ends; raises the error it ended with.
 
     A map-only run may have ended before.
     """
-    if session.summary is None:
-        assert session.processes is not None
-        session.summary = follow(session.processes, "reduce", later=set())
+    if state.run.handle.summary is None:
+        follow(state.run.handle, "reduce", later=set())

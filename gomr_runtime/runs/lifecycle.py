@@ -63,7 +63,8 @@ class Lifecycle:
     """One run on its way. Its methods are called in their order; `release` is, in any case.
 
     prepared: the run as it is known by now. handle: from its start on. published: `_SUCCESS`, once
-    the output stands.
+    the output stands. owner_elsewhere: another process looks after the run, brings its output and
+    removes its data.
     """
 
     def __init__(self, prepared: Prepared, runtime: Runtime, progress: Reporter) -> None:
@@ -76,7 +77,7 @@ class Lifecycle:
         self._hold: Hold = Unclaimed()
         self._output: HostLock | None = None
         self._claimed = False
-        self._owner_elsewhere = False
+        self.owner_elsewhere = False
 
     @cached_property
     def store(self) -> Store:
@@ -92,7 +93,7 @@ class Lifecycle:
     def done(self) -> bool:
         """Whether the run succeeded and its output is where it was wanted."""
         summary = self.handle.summary
-        if self.prepared.options.collect and not self._owner_elsewhere:
+        if self.prepared.options.collect and not self.owner_elsewhere:
             return self.published is not None
         return summary is not None and summary.state == "succeeded"
 
@@ -156,7 +157,7 @@ class Lifecycle:
         """Bring the output of the run that succeeded to its directory, where it is wanted there
         and nobody else brings it."""
         options = self.prepared.options
-        if options.collect and not self._owner_elsewhere:
+        if options.collect and not self.owner_elsewhere:
             self.published = publish(
                 self.store,
                 self.handle.result(),
@@ -178,11 +179,11 @@ class Lifecycle:
                 self._output.release()
 
     def _follow(self, folder: Path) -> None:
-        """Watch the run; the process that looks after it brings the output and removes the data."""
+        """Watch the run that another process looks after."""
         from gomr_runtime.runs.attached import AttachedRun  # gRPC
 
         run, prepared = self.prepared.job.run, self.prepared
-        self._owner_elsewhere = True
+        self.owner_elsewhere = True
         self.handle = AttachedRun(run, folder, prepared.store, prepared.output)
         self._progress.log("info", f"run {run} is in progress: following it")
 

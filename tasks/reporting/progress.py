@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
-from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.handle import LogLine, RunHandle
 from gomr_runtime.runs.progress import PhaseState, describe, fraction
 from tasks.reporting.artifacts import show_artifact
@@ -41,8 +40,8 @@ class PhaseArtifact:
         show_artifact("progress", f"gomr-{self._phase}", share * 100, text)
 
 
-def follow(run: RunHandle, phase: str, later: Collection[str]) -> Summary | None:
-    """Tell the events of `phase` until one of the phases `later` begins (None) or the run ends.
+def follow(run: RunHandle, phase: str, later: Collection[str]) -> None:
+    """Tell the events of `phase` until one of the phases `later` begins or the run ends.
 
     Raises:
         GomrError: how else the run ended, or that nobody can tell how.
@@ -55,8 +54,7 @@ def follow(run: RunHandle, phase: str, later: Collection[str]) -> Summary | None
         console().update(event)
         artifact.update(event)
         if event.phase in later:
-            artifact.finish()
-            return None
-    summary = run.result()
+            break
+    else:
+        run.result()
     artifact.finish()
-    return summary

@@ -43,7 +43,7 @@ def test_every_module_is_named_in_its_room(room: Path) -> None:
         assert (room / "__init__.py").is_file()
         return
     words = words_of(name_of(room))
-    shared = {"session", "step", "start_pods"}  # all else in tasks/ is a step, named as its file
+    shared = {"state", "step"}  # all else in tasks/ is a step, named as its file
     for path in room.glob("*.py"):
         named = path.name.startswith("__") or f"`{path.stem}`" in words
         is_step = room.name == "tasks" and path.stem not in shared

@@ -8,8 +8,10 @@ from typing import Any
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass above by name, those that are dataclasses as they are: for JSON
-    encoders, which call this for each (`dataclasses.asdict` copies every string)."""
+    """Return the fields of a dataclass by name, those that are dataclasses as they are.
+
+    JSON encoders call it for each of them; `dataclasses.asdict` would copy every string.
+    """
     return {name: getattr(value, name) for name in _names(type(value))}
 
 
@@ -24,7 +26,7 @@ def _names(kind: type) -> tuple[str, ...]:
 
 
 def to_json(value: Any) -> bytes:
-    """A dataclass above as compact, key-sorted JSON: equal values give equal bytes.
+    """Return a dataclass as compact, key-sorted JSON: equal values give equal bytes.
 
     ASCII: protobuf refuses the lone surrogates of file names and of what user code says.
     """

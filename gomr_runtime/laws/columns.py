@@ -63,6 +63,12 @@ class Unified:
 
 
 def mixed(title: str, *found: tuple[str, str]) -> str:
+    """Return the refusal of a column with two types.
+
+    Args:
+        title: The column.
+        found: Each type, and where it is.
+    """
     first, second = (f"{kind} ({where})" for kind, where in sorted(found))
     return (
         f"column {title} holds both {first} and {second}; emit one type or use --output-format "

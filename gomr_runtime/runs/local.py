@@ -41,8 +41,8 @@ from gomr_runtime.runs.watched_run import LATE_SUMMARY, WatchedRun
 from gomr_runtime.storage.directory import path_of
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.stored_run import stored_summary
-from gomr_runtime.system.local_processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.system.own_files import make_private
+from gomr_runtime.system.processes import MARK, LocalProcess, end_all, end_marked, part_of
 from gomr_runtime.system.unforeseen import check_address_space
 from gomr_runtime.user_code.program_files import ProgramFiles
 

@@ -18,7 +18,7 @@ from gomr_runtime.storage.base import Store
 from gomr_runtime.storage.open_store import open_store
 from gomr_runtime.storage.stored_run import read_job, stored_summary
 from gomr_runtime.storage.success import read_success
-from gomr_runtime.system.local_processes import end_marked, part_of
+from gomr_runtime.system.processes import end_marked, part_of
 from gomr_runtime.user_code.program_files import ProgramFiles, decode
 
 

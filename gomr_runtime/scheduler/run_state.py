@@ -107,12 +107,6 @@ class RunState:
         """The winners so far, in task order."""
         return [task.committed.id for task in self.tasks[kind] if task.committed]
 
-    def attempt_on(self, attempt: AttemptId) -> str | None:
-        """The worker that runs this attempt now, or None."""
-        known = self.known(attempt)
-        running = known is not None and known.state is AttemptState.RUNNING
-        return known.worker if known and running else None
-
     def matters(self, attempt: AttemptId) -> bool:
         """Whether what this attempt reports can still make a difference."""
         known = self.known(attempt)

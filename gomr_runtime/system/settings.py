@@ -3,7 +3,7 @@
 Every variable of the environment that GoMR reads, but for the options, is declared in `SETTINGS`,
 and all of them, the options' too, are read through this module and nowhere else
 (`tests/unit/rules/test_settings.py` looks). It needs nothing but the standard library, as masters,
-workers and `python worker.py` start without pydantic; `tasks.settings` makes the typed model of the
+workers and `python worker.py` start without pydantic; `k8s.settings` makes the typed model of the
 flow from the same declarations.
 
 What concerns S3 may also stand in the table `[s3]` of `./gomr.toml`. The environment wins over it.

@@ -153,8 +153,3 @@ class Pieces(Sequence[Piece]):
         if isinstance(files, FileTable):
             return files[files.nth_filled(files.filled_before(of.first + 1) + n)]
         return [file for file in files[of.first + 1 : of.last] if file.size][n]
-
-
-def pieces_of(files: Sequence[InputFile], splits: Sequence[Split]) -> list[tuple[Piece, ...]]:
-    """Every piece of each split."""
-    return [tuple(Pieces(files, split)) for split in splits]

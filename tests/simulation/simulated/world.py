@@ -348,25 +348,10 @@ class World:
                 self._replace_worker(number)
 
 
-# The digests were first taken under these names; a change of names alone does not change them.
-FIRST_NAMES = {
-    "PlanMade": "Planned",
-    "HeartbeatReceived": "Beaten",
-    "AttemptReported": "Reported",
-    "DutyAnswered": "Answered",
-    "RunFailed": "Failing",
-    "MasterReplaced": "Replaced",
-    "LogMapsCompleted": "MapsCompleted",
-    "ShowPhase": "PhaseBegan",
-    "StepDown": "Yield",
-}
-
-
 def _brief(value: object) -> str:
     """An event or effect by what it is and whom it concerns."""
     about = [getattr(value, name, "") for name in ("worker", "attempt", "phase")]
     duty = getattr(value, "duty", None)
     if duty is not None:
         about.append(_brief(duty))
-    name = type(value).__name__
-    return " ".join([FIRST_NAMES.get(name, name), *(str(item) for item in about if item)])
+    return " ".join([type(value).__name__, *(str(item) for item in about if item)])

@@ -20,7 +20,7 @@ HANDED_ON = {
     "flows/cli.py": "Prefect is told by it where its server is, before it is imported",
     "flows/kept_server.py": "of a server's process",
     "gomr_runtime/rpc/connection.py": "gRPC is told by it, before it is imported",
-    "gomr_runtime/system/local_processes.py": "of masters and workers",
+    "gomr_runtime/system/processes.py": "of masters and workers",
     "gomr_runtime/user_code/interpreter_state.py": "put back as it was after a worker file ran",
     "gomr_runtime/worker/__main__.py": "sets the folder for temporary files of user code",
     "gomr_runtime/worker/forkserver.py": "hides secrets from user code, fixes its hashes",

@@ -29,7 +29,7 @@ from gomr_runtime.runs.local_folder import LOCK, make_folder, remove_abandoned
 from gomr_runtime.storage.directory import DirectoryStore
 from gomr_runtime.storage.memory import MemoryStore
 from gomr_runtime.system import file_system, own_files
-from gomr_runtime.system.local_processes import MARK, LocalProcess, end_marked, part_of
+from gomr_runtime.system.processes import MARK, LocalProcess, end_marked, part_of
 from gomr_runtime.user_code.worker_file import inspect_worker
 from gomr_runtime.worker.attempt_files import AttemptFiles
 from tests.unit.publishing.test_publish import finished

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from gomr_runtime.errors import EnvironmentFailed
 from gomr_runtime.model.summary import Summary
@@ -75,6 +75,26 @@ class NotStarted:
     def cancel(self, reason: str) -> None: ...
     def interrupt(self) -> None: ...
     def close(self) -> None: ...
+
+
+class Startable(RunHandle, Protocol):
+    """A handle that starts its run itself."""
+
+    def start(self) -> None:
+        """Start the run; what has begun of it when that fails is ended by `close`."""
+
+
+StartableRun = TypeVar("StartableRun", bound=Startable)
+
+
+def started(run: StartableRun) -> StartableRun:
+    """Return the run, started; where that fails nothing of it is left."""
+    try:
+        run.start()
+    except BaseException:
+        run.close()
+        raise
+    return run
 
 
 def tell(event: RunEvent, progress: Reporter) -> None:

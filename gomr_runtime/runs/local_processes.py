@@ -10,6 +10,7 @@ from gomr_runtime.errors import UsageError
 from gomr_runtime.model import layout
 from gomr_runtime.model.summary import Summary
 from gomr_runtime.runs.claims import logs
+from gomr_runtime.runs.handle import started
 from gomr_runtime.runs.lifecycle import Hold, Lifecycle, claim_folder, claim_objects
 from gomr_runtime.runs.local import LocalRun
 from gomr_runtime.runs.prepare import Prepared
@@ -53,12 +54,7 @@ class LocalProcesses:
             log_folder=logs(Path(self._url), job.run) if self._in_folder else None,
         )
         hide_from_user_code()
-        try:
-            run.start()
-        except BaseException:
-            run.close()
-            raise
-        return run
+        return started(run)
 
     @property
     def _in_folder(self) -> bool:

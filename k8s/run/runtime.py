@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from gomr_runtime.model.job import JobSpec
+from gomr_runtime.runs.handle import started
 from gomr_runtime.runs.lifecycle import Hold, claim_objects
 from gomr_runtime.runs.prepare import Prepared
 from gomr_runtime.runs.resume import continued, how_it_ended, reopen
@@ -69,7 +70,7 @@ class ClusterRuntime:
         """The run in the cluster. One to be resumed that is complete is not started: its output is
         all that is wanted, and the handle says how it ended."""
         if not prepared.options.resume:
-            return _started(self._handle(prepared.job, prepared))
+            return started(self._handle(prepared.job, prepared))
         job = continued(store, prepared.job, prepared.worker.program, prepared.options)
         run = self._handle(job, prepared)
         try:
@@ -85,7 +86,7 @@ class ClusterRuntime:
         except BaseException:
             run.close()
             raise
-        return _started(self._handle(job, prepared))
+        return started(self._handle(job, prepared))
 
     def close(self) -> None:
         """Hang up; safe to repeat."""
@@ -108,12 +109,3 @@ class ClusterRuntime:
         )
         program, administrator = prepared.worker.program, self._target.store()
         return ClusterRun(job, program, self._target.cluster, access, pods, administrator)
-
-
-def _started(run: ClusterRun) -> ClusterRun:
-    try:
-        run.start()
-    except BaseException:
-        run.close()
-        raise
-    return run

@@ -306,10 +306,10 @@ def _encoded(files: Sequence[InputFile]) -> bytes:
 
     columns = {
         "sources": [file.source for file in files],
-        "locations": [_before(file.location, file.source) for file in files],
+        "locations": [_without_end(file.location, file.source) for file in files],
         "sizes": [file.size for file in files],
         "compressions": [file.compression for file in files],
-        "versions": [_behind(file.version, f"{file.size}-") for file in files],
+        "versions": [_without_start(file.version, f"{file.size}-") for file in files],
         "contents": [file.content for file in files],
     }
     data = zstandard.ZstdCompressor(level=LEVEL).compress(_encode(columns).encode("ascii"))
@@ -350,11 +350,11 @@ def _decompressed(data: bytes) -> bytes:
         raise Mismatch(f"not zstd: {error}") from None
 
 
-def _before(text: str, end: str) -> str:
+def _without_end(text: str, end: str) -> str:
     return _FOLLOWS + text.removesuffix(end) if end and text.endswith(end) else _AS_IS + text
 
 
-def _behind(text: str, start: str) -> str:
+def _without_start(text: str, start: str) -> str:
     return _FOLLOWS + text.removeprefix(start) if text.startswith(start) else _AS_IS + text
 
 

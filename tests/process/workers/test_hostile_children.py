@@ -10,7 +10,8 @@ from tests.process.support.local_runs import Job, word_count
 # Each map task is hostile at its first attempt, in its own way, and honest at its second.
 HOSTILE = """
 from gomr_runtime.worker.channel import Kind, frame
-from gomr_runtime.model.job import Ledger, ResultFile, TaskResult, to_json
+from gomr_runtime.model.task import Ledger, ResultFile, TaskResult
+from gomr_runtime.codec.fields import to_json
 import json, socket, stat
 number, attempt = map(int, ctx.attempt_id.rpartition("map-")[2].split("/"))
 file = ResultFile("map", "/nowhere", 24, "0" * 64, 0, 24)

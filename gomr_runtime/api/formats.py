@@ -8,7 +8,7 @@ decompressed in every format.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from gomr_runtime.errors import UsageError
@@ -40,7 +40,7 @@ class BatchFormat(Format):
         schema: for jsonl and csv the columns, a `pyarrow.Schema` or a dict of name to type;
         required for jsonl, by default every column of a csv file as str.
         """
-        return BatchFormat(of.name, of.quoted_newlines, schema=schema)
+        return BatchFormat(**{**_fields(of), "batches": True}, schema=schema)
 
 
 chunk = Format("chunk")
@@ -60,9 +60,14 @@ def plain_format(value: object) -> Format:
     if isinstance(value, Format) and value.name in RECORD_FORMATS:
         if isinstance(value, BatchFormat):
             _check_schema(value)
-        return Format(value.name, value.quoted_newlines, value.batches)
+        return Format(**_fields(value))
     names = ", ".join(f"gomr.{name}" for name in RECORD_FORMATS)
     raise UsageError(f"input={value!r} is not a record format; use one of {names}")
+
+
+def _fields(of: Format) -> dict[str, Any]:
+    """What the job carries of a format."""
+    return {field.name: getattr(of, field.name) for field in fields(Format)}
 
 
 def _check_schema(value: BatchFormat) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Final, Protocol
+from typing import Final
 
 from gomr_runtime.dataflow.input.block import BOM, Block, bad_record, not_utf8, refusal, too_long
 from gomr_runtime.dataflow.input.csv_format import QuotedRows, csv_line_format, quoted_blocks
 from gomr_runtime.dataflow.input.decompress import WINDOW, DecompressedStream
-from gomr_runtime.dataflow.input.lines import BLOCK_BYTES, Span, sequential, spans, spans_from
+from gomr_runtime.dataflow.input.lines import BLOCK_BYTES, Span, sequential
+from gomr_runtime.dataflow.input.reading import Reading, RecordReader, counted
 from gomr_runtime.dataflow.input.text_formats import (
     JSONL,
     LINES,
@@ -56,39 +56,8 @@ def read_blocks(
     has no usable csv header; RecordFailed for a bad line in a `chunk`, and for a quoted csv record
     without an end.
     """
-    read = Reading(piece, blob, max_record, block_bytes, window)
+    read = Reading(of, piece, blob, max_record, block_bytes, window)
     return reader_of(of).blocks(index, read, keep=keep)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A piece and how it is read: the arguments of `read_blocks` and of `offset_of_record`."""
-
-    piece: Piece
-    blob: Blob
-    max_record: int
-    block_bytes: int
-    window: int
-
-    def spans(self) -> Iterator[Span]:
-        """Every line of the piece, as spans of whole lines."""
-        return spans(self.piece, self.blob, self.max_record, self.block_bytes, self.window)
-
-    def spans_from(self, begin: int) -> Iterator[Span]:
-        """The same from the line that begins at `begin` on."""
-        return spans_from(
-            self.piece, self.blob, begin, self.max_record, self.block_bytes, self.window
-        )
-
-
-class RecordReader(Protocol):
-    """How the blocks of one record format are read. It is asked once a piece, never a record."""
-
-    def blocks(self, index: int, read: Reading, *, keep: bool) -> Iterator[Block]:
-        """The blocks of the piece, as `read_blocks` gives them."""
-
-    def offset_of_record(self, read: Reading, block_offset: int, n: int) -> int:
-        """Where a record begins, as `offset_of_record` says it."""
 
 
 class _Chunks:
@@ -98,7 +67,7 @@ class _Chunks:
         del keep
         file = read.piece.file
         blocks = (_chunk(index, file, span, read.max_record) for span in read.spans())
-        return _counted(index, read.piece, blocks)
+        return counted(index, read.piece, blocks)
 
     def offset_of_record(self, read: Reading, block_offset: int, n: int) -> int:
         del read, n
@@ -117,7 +86,7 @@ class _Lines:
         blocks = (
             _line_block(index, file, span, how, read.max_record, keep) for span in read.spans()
         )
-        return _counted(index, read.piece, blocks)
+        return counted(index, read.piece, blocks)
 
     def offset_of_record(self, read: Reading, block_offset: int, n: int) -> int:
         how = self._how(read)
@@ -183,18 +152,6 @@ READERS: Final[dict[RecordFormat, RecordReader]] = {
 def reader_of(of: Format) -> RecordReader:
     """Return what reads a format. Raises UsageError for a name that is none."""
     return READERS[record_format(of)]
-
-
-def _counted(index: int, piece: Piece, blocks: Iterator[Block]) -> Iterator[Block]:
-    """The blocks with the bytes that they count as read."""
-    end = 0
-    for block in blocks:
-        end = block.offset + block.size
-        if not piece.file.compression:
-            block.bytes_read = block.size
-        yield block
-    if piece.file.compression:
-        yield Block(index, end, 0, [], 0, min(piece.end, piece.file.size))
 
 
 def _line_block(
@@ -277,7 +234,7 @@ def offset_of_record(
     For a `chunk` or a whole file that is the block itself. Reads the block again; an `n` beyond
     the piece gives the end of what it holds.
     """
-    read = Reading(piece, blob, max_record, block_bytes, window)
+    read = Reading(of, piece, blob, max_record, block_bytes, window)
     return reader_of(of).offset_of_record(read, block_offset, n)
 
 

@@ -209,7 +209,10 @@ def _keys(login: S3Settings) -> dict[str, str]:
 def _leave_out_absent(
     workload: Object, pods: RunPods, s3: S3Settings, reader: S3Settings | None = None
 ) -> None:
-    """Files that there are not: the store may give access by other means than keys."""
+    """Remove the files and variables of credentials that this run does not have.
+
+    Such a store gives access by other means than keys.
+    """
     given = {
         "s3/authorities.crt": pods.store_authorities,
         **{f"s3/{name}": key for name, key in _keys(s3).items()},

@@ -169,10 +169,18 @@ def _argument_type(option: Option) -> Callable[[str], Any]:
 def read_environment(
     fields: Iterable[Option], known: Iterable[str] = (), environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The options `fields` that are set as `GOMR_<NAME>`; lists are split as a shell would.
+    """Read the options that are set as `GOMR_<NAME>`; lists are split as a shell would.
 
-    UsageError for a variable that is neither of `fields` nor of `known` and looks like one.
-    environ: where to look instead of this process's environment.
+    Args:
+        fields: The options to look for.
+        known: Further names that are allowed and passed over.
+        environ: The variables, by default those of this process.
+
+    Returns:
+        The value of each option that is set, by the option's name.
+
+    Raises:
+        UsageError: A variable looks like an option but is in neither `fields` nor `known`.
     """
     given = list(fields)
     environ = variables() if environ is None else environ
@@ -209,10 +217,19 @@ def _check_variables(environ: Mapping[str, str], options: Iterable[str]) -> None
 def read_settings(
     path: Path, fields: Iterable[Option], known: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The options `fields` that the TOML file `path` sets; none when there is no such file.
+    """Read the options that a TOML file sets.
 
-    UsageError for a name that is neither in `fields` nor in `known`, also in the table `[s3]`,
-    whose values are read where the store is.
+    Args:
+        path: The file; without it nothing is set.
+        fields: The options to look for.
+        known: Further names that are allowed and passed over.
+
+    Returns:
+        The value of each option that is set, by the option's name.
+
+    Raises:
+        UsageError: A name is in neither `fields` nor `known`. That covers the table `[s3]`, whose
+            values are read where the store is opened.
     """
     by_name = {option.name: option for option in fields}
     names = {*by_name, *known}

@@ -325,7 +325,7 @@ FIELDS: dict[str, Option] = {f.name: f for f in dataclasses.fields(RunOptions)}
 
 
 def check_shuffle(mappers: int, reducers: int) -> None:
-    """ValueError when the shuffle between so many tasks would be absurdly large."""
+    """Raise ValueError if so many tasks would make the shuffle absurdly large."""
     if mappers * reducers > LARGEST_SHUFFLE:
         raise ValueError(
             f"{mappers:,} mappers x {reducers:,} reducers: their product may be at most "
@@ -345,11 +345,15 @@ def asks_for_json(argv: Sequence[str]) -> bool:
 
 
 def parse(argv: Sequence[str], inline: bool, worker: str = "") -> RunOptions:
-    """Options from `argv` (without the program's name), the environment and `./gomr.toml`.
+    """Read the options from `argv`, the environment and `./gomr.toml`; `--help` prints and exits 0.
 
-    inline: for `python worker.py …`, which takes fewer options and no WORKER argument; `worker`
-    is then the file itself (default: the running script). Raises UsageError; `--help` prints to
-    stdout and exits 0.
+    Args:
+        argv: The arguments without the program's name.
+        inline: Parse for `python worker.py …`, which takes fewer options and no WORKER argument.
+        worker: The worker file if `inline`, by default the running script.
+
+    Raises:
+        UsageError: An option is unknown or has no possible value.
     """
     fields = [f for f in FIELDS.values() if not inline or f.metadata["inline"]]
     parser = build_parser(fields, inline)

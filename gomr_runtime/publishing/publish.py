@@ -55,10 +55,15 @@ ELSEWHERE = "name another place by --output DIR"
 
 
 def check_output(directory: Path, overwrite: bool) -> None:
-    """UsageError unless an output may be published in `directory`; nothing is changed.
+    """Check that an output may be published in a directory; nothing is changed.
 
-    It must be absent, empty or an earlier GoMR output; the last needs `overwrite`. What an
-    interrupted publish left, as its journal lists it, counts as nothing.
+    Args:
+        directory: The output directory. It must be absent, empty or an earlier GoMR output. What an
+            interrupted publish left, as its journal lists it, counts as nothing.
+        overwrite: Allow an earlier GoMR output, which is then replaced.
+
+    Raises:
+        UsageError: The directory cannot be used.
     """
     try:
         if not os.path.lexists(directory):
@@ -128,12 +133,26 @@ def publish(
     progress: Callable[[int], None] | None = None,
     claim: HostLock | None = None,
 ) -> Path:
-    """Bring the parts of `summary` into `directory`, with their `_SUCCESS`; return its path.
+    """Bring the parts of a run from its store into a directory, with their `_SUCCESS`.
 
-    progress: called with the bytes that were copied since the last call. claim: of this output,
-    by `claim_output`, where the caller holds it. Raises UsageError as `check_output` does,
-    RunConflict while another run publishes there, CorruptBlock for a part that is not what the
-    summary says, StorageError when either side fails. After an error the directory is as it was.
+    After an error the directory is as it was.
+
+    Args:
+        store: The store that holds the parts.
+        summary: The summary of the run, which lists the parts.
+        directory: The output directory.
+        overwrite: Replace an earlier GoMR output.
+        progress: Called with the number of bytes copied since the last call.
+        claim: The lock of this output, by `claim_output`, if the caller holds it.
+
+    Returns:
+        The path of the output.
+
+    Raises:
+        UsageError: `check_output` refuses the directory.
+        RunConflict: Another run publishes there.
+        CorruptBlock: A part is not what the summary says.
+        StorageError: Reading or writing failed.
     """
     check_output(directory, overwrite)
     _check_names(summary.files)

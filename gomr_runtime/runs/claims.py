@@ -148,8 +148,16 @@ def announce(store: Path, run: str, folder: Path) -> None:
 
 
 def clean(store: Path, now: float, kept_seconds: float = KEPT_SECONDS) -> list[str]:
-    """Remove the data of every run that is not in progress and that nobody touched for
-    `kept_seconds`; return their ids. `now` is in seconds since the epoch."""
+    """Remove the data of runs that are over and that nobody touched for a while.
+
+    Args:
+        store: The directory of the local store.
+        now: The time in seconds since the epoch.
+        kept_seconds: How long the data of a run stays after it was last touched.
+
+    Returns:
+        The ids of the runs that were removed.
+    """
     removed = []
     open_up(store)
     for run in sorted(_known(store)):

@@ -44,7 +44,17 @@ from gomr_runtime.user_code.program import Program
 
 
 def run_inline(prepared: Prepared, program: Program, progress: Reporter, ending: Ending) -> Summary:
-    """Run the job in this process and publish its output. Raises the GomrError that ended it."""
+    """Run the job in this process and publish its output.
+
+    Args:
+        prepared: The checked job, from `prepare`.
+        program: The loaded functions of the worker file.
+        progress: Shows how far the run is.
+        ending: The signals that end the run.
+
+    Raises:
+        GomrError: The error that ended the run.
+    """
     run = Lifecycle(prepared, OneProcess(prepared.store, program, ending), progress)
     try:
         return run.run()

@@ -45,18 +45,25 @@ class Runtime(Protocol):
         """Open the store of the run, and make sure that it will do."""
 
     def claim(self, prepared: Prepared, store: Callable[[], Store]) -> Hold:
-        """Make the run id ours; `store` gives what `open_store` opened.
+        """Claim the run id, so that no other process runs it at the same time.
+
+        Args:
+            prepared: The checked job.
+            store: Opens the run's store.
 
         Raises:
-            RunInProgress: the run goes on, by another process of this machine.
-            RunConflict: the id is taken.
+            RunInProgress: Another process of this machine has the run.
+            RunConflict: The id belongs to another run.
         """
 
     def claims_output(self, prepared: Prepared) -> bool:
         """Whether the output directory is held from the start, and not only when it is filled."""
 
     def start(self, store: Store, prepared: Prepared) -> RunHandle:
-        """Start the job, or go on with it; whatever is started ends again if that fails."""
+        """Start the job or, with `--resume`, go on with it.
+
+        If this fails, everything that was started ends again.
+        """
 
 
 class Lifecycle:
@@ -229,8 +236,16 @@ def claim_folder(prepared: Prepared) -> FolderHold:
 
 
 def claim_objects(store: Store, prepared: Prepared, *, output_stays: bool = False) -> ObjectsHold:
-    """The run id in a store without locks; RunConflict when it has a run of that name that is not
-    to be resumed."""
+    """Claim a run id in a store that has no locks.
+
+    Args:
+        store: The store of the run.
+        prepared: The checked job.
+        output_stays: Releasing the claim leaves the output in the store.
+
+    Raises:
+        RunConflict: The store has a run of that id, and it is not to be resumed.
+    """
     run = prepared.job.run
     if not prepared.options.resume and next(iter(store.list(layout.run_prefix(run))), None):
         raise RunConflict(

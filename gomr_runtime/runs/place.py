@@ -40,7 +40,15 @@ ELSEWHERE = Place((), "", 1, on_cluster=True, list_s3=lambda _, __: ())
 
 
 def this_machine(options: RunOptions, note: str = "runtime: local") -> Place:
-    """Processes of this machine; UsageError for options that only a cluster understands."""
+    """Return the place of a run by processes of this machine.
+
+    Args:
+        options: The options of the run.
+        note: The line that tells the person where the run goes.
+
+    Raises:
+        UsageError: An option needs a cluster.
+    """
     for option in FIELDS.values():
         for_a_cluster = option.metadata["group"] == "kubernetes"
         if for_a_cluster and getattr(options, option.name) != option.default:

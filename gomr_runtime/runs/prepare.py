@@ -56,12 +56,18 @@ def prepare(
     read_stdin: bool = True,
     module: str = "",
 ) -> Prepared:
-    """Check the options against `place`, by default this machine, and fill in what was not given.
+    """Check the options and fill in what was not given; nothing is started.
 
-    read_stdin: copy standard input, where it is asked for, below the store; False leaves it out
-    of the job, for a check before the real start. module: the worker file's dotted name, where it
-    was started by it. Raises UsageError, or EnvironmentFailed when
-    that copy fails; nothing has started then.
+    Args:
+        options: What the person asked for.
+        place: Where the run goes, by default this machine.
+        read_stdin: Copy standard input below the store, if it is an input. False leaves it out of
+            the job, for a check before the real start.
+        module: The worker file's dotted name, if it was started by it.
+
+    Raises:
+        UsageError: An option, the worker file or an input is refused.
+        EnvironmentFailed: Standard input could not be copied.
     """
     place = place or this_machine(options)
     worker = inspect_worker(options.worker, module)

@@ -70,7 +70,12 @@ class Reporter(Protocol):
 
 
 def reporter(*, quiet: bool = False, stream: TextIO | None = None) -> Reporter:
-    """Bars on a terminal, else plain lines on `stream` (stderr); nothing when `quiet`."""
+    """Return the reporter that fits the stream: bars on a terminal, else plain lines.
+
+    Args:
+        quiet: Show nothing.
+        stream: Where it writes, by default stderr.
+    """
     stream = stream or sys.stderr
     if quiet:
         return Silent()

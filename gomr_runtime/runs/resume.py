@@ -33,7 +33,7 @@ def earlier_job(store_url: str, run: str) -> JobSpec | None:
 
 
 def published(output: Path, run: str) -> Summary | None:
-    """What the output says of the run that it is of; None when it is of another run, or of none."""
+    """Return the summary of a run from its published output; None if the output is another's."""
     try:
         success = read_success(output)
     except UsageError:
@@ -86,8 +86,17 @@ def _changed_file(store: Store, now: JobSpec, program: ProgramFiles) -> str:
 
 
 def continued(store: Store, job: JobSpec, program: ProgramFiles, options: RunOptions) -> JobSpec:
-    """`job` as it goes on with the run of its name in `store`: counts that were not given are
-    those of the earlier start. UsageError when there is no such run, or it was another job."""
+    """Return a job as it goes on with the stored run of its id.
+
+    Args:
+        store: The store that holds the earlier run.
+        job: The job as it is asked for now.
+        program: The program of `job`.
+        options: The options as given. Counts that they leave open are those of the earlier start.
+
+    Raises:
+        UsageError: There is no such run, or it was another job.
+    """
     try:
         earlier = read_job(store, job.run)
     except KeyError:
@@ -105,7 +114,7 @@ def continued(store: Store, job: JobSpec, program: ProgramFiles, options: RunOpt
 
 
 def how_it_ended(store: Store, run: str) -> Summary | None:
-    """The summary of a run that is over."""
+    """Return the summary of a run that is over; None if there is none that can be read."""
     try:
         return stored_summary(store, run)
     except CorruptBlock:
@@ -113,11 +122,19 @@ def how_it_ended(store: Store, run: str) -> Summary | None:
 
 
 def reopen(store: Store, job: JobSpec, *, rerun: bool) -> JobSpec:
-    """Make the run ready to go on; nobody else may be running it. The job as it is stored now.
+    """Make a stored run ready to go on; nobody else may be running it.
 
-    Processes of it that are left on this machine have lost their launcher: they are ended. A
-    complete run stays complete. `rerun` forgets what the run did, commits first: whatever is
-    left if this is interrupted, no commit names data that is gone.
+    Processes of the run that are left on this machine have lost their launcher, and are ended. A
+    complete run stays complete.
+
+    Args:
+        store: The store that holds the run.
+        job: The job as it is asked for now.
+        rerun: Forget what the run did, its commits first: whatever is left if this is interrupted,
+            no commit names data that is gone.
+
+    Returns:
+        The job as it is stored now.
     """
     run = job.run
     end_marked(part_of(store.url, run))

@@ -14,11 +14,10 @@ from gomr_runtime.user_code.program_files import ProgramFiles, encode
 
 
 def submit(store: Store, job: JobSpec, program: ProgramFiles) -> None:
-    """Write the job, create-only, and its program: from here on no worker looks at files of the
-    client's.
+    """Store the job, create-only, and its program: workers read no file of the client from here on.
 
     Raises:
-        RunConflict: another job has the run id. Of a run that is resumed, this very job is there
+        RunConflict: Another job has the run id. A run that is resumed has this very job there
             already.
     """
     if not store.create(layout.job(job.run), to_json(with_table(store, job))):

@@ -31,7 +31,13 @@ class Store(Protocol):
         """Where the store is, without credentials: `file:///…`, `s3://bucket/prefix`, `memory:`."""
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Bytes `[start, start + length)` of the object, to its end when `length` is None."""
+        """Read bytes `[start, start + length)` of the object.
+
+        Args:
+            key: The object's key, relative to the store.
+            start: The offset of the first byte.
+            length: The number of bytes; None reads to the object's end.
+        """
 
     def info(self, key: str) -> ObjectInfo:
         """Size and version of the object."""
@@ -52,15 +58,25 @@ class Store(Protocol):
         """
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write the object only if the key is free; False when somebody else was first.
+        """Write the object only if the key is free.
 
-        The answer is final: a lost acknowledgement is settled by reading back before returning,
-        so `data` must be unique to the caller (carry a nonce).
+        The answer is final: a lost acknowledgement is settled by reading back before returning.
+
+        Args:
+            key: The object's key, relative to the store.
+            data: The content. It must be unique to the caller (carry a nonce), so that reading back
+                shows whose it is.
+
+        Returns:
+            False if another writer was first.
         """
 
     def copy(self, source: str, target: str) -> None:
-        """Make `target` the same object as `source` without moving its bytes through here where
-        the store can; replaces `target`, and doing it again changes nothing."""
+        """Make `target` the same object as `source`, replacing what is there.
+
+        The bytes do not pass through this process where the store can copy by itself. Doing it
+        again changes nothing.
+        """
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`, in key order."""

@@ -39,7 +39,12 @@ class StoreBlobs:
         self._buckets: dict[str, S3Store] = {}
 
     def open(self, location: str, until: int | None = None) -> Blob:
-        """until: up to where an input is read ahead, by default to its end."""
+        """Open an input file or an object of the run's store.
+
+        Args:
+            location: An `InputFile.location`, or `store:<key>`.
+            until: The offset up to which the input is read ahead, by default its end.
+        """
         if location.startswith("store:"):
             return self._open_stored(location.removeprefix("store:"), until)
         if location.startswith("s3://"):

@@ -14,10 +14,15 @@ from gomr_runtime.storage.s3.settings import S3Settings, split_s3_url
 
 
 def open_store(url: str, settings: S3Settings | None = None) -> Store:
-    """The store at `file:///path`, a plain path, `s3://bucket/prefix` or `memory:`.
+    """Open the store at a URL.
 
-    settings: of the S3 endpoint; None takes them from the environment. A directory is made if it
-    is missing; a `memory:` store is new at each call. UsageError for another scheme.
+    Args:
+        url: `file:///path`, a plain path, `s3://bucket/prefix` or `memory:`. A directory is made if
+            it is missing; a `memory:` store is new at each call.
+        settings: The S3 endpoint and its keys; None takes them from the environment.
+
+    Raises:
+        UsageError: The URL has another scheme.
     """
     if url == "memory:":
         return MemoryStore()

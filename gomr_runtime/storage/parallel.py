@@ -20,7 +20,10 @@ class Several(Protocol):
 
 
 def at_once(step: Callable[[A], B], items: Iterable[A], /) -> Iterator[B]:
-    """As `map`, in threads. The first error ends it, as soon as what has begun is over."""
+    """Apply `step` to the items as `map` does, in threads; results come in the order of the items.
+
+    The first error ends it, as soon as the steps that have begun are over.
+    """
     from concurrent.futures import ThreadPoolExecutor  # not for a job in one process
 
     rest = iter(items)

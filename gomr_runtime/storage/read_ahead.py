@@ -27,12 +27,18 @@ def _readers() -> ThreadPoolExecutor:
 
 
 class AheadBlob:
-    """A blob that is read from its front to its back, by one reader; from anywhere else it is read
-    as it is, and what follows from there is taken to come next."""
+    """Reads a blob ahead as long as its one reader goes from front to back.
+
+    A read from anywhere else is served directly, and reading ahead starts again behind it.
+    """
 
     def __init__(self, blob: StoredBlob, until: int | None = None) -> None:
-        """until: up to where it is read ahead, by default to its end; what follows is asked for
-        once it is needed."""
+        """Take the blob; nothing is requested yet.
+
+        Args:
+            until: The offset at which reading ahead stops, by default the blob's end. Bytes behind
+                it are requested when they are needed.
+        """
         self.size = blob.size
         self.version = blob.version
         self._blob = blob

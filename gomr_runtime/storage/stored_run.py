@@ -60,10 +60,13 @@ def _files(store: Store, run: str, record: TableRecord, *, lazily: bool) -> File
 
 
 def stored_summary(store: Store, run: str) -> Summary | None:
-    """How the run ended, as its master wrote it down; None when it has not.
+    """Read the summary that a run's master stored when the run ended.
+
+    Returns:
+        The summary; None if the run has not ended.
 
     Raises:
-        CorruptBlock: It is no summary of this run.
+        CorruptBlock: The object is no summary of this run.
     """
     try:
         summary = _read(store, layout.summary(run), Summary)

@@ -143,12 +143,23 @@ def promote(
 ) -> tuple[Part, ...]:
     """Make the committed parts the run's output in the store, then create its `_SUCCESS`.
 
-    `parts` carry the keys of the attempts' data; the result carries those of the output. several:
-    how the parts are gone through. set_aside: the files of bad records, which go with them. Doing
-    it again, as a restarted master does, changes nothing.
+    Doing it again, as a restarted master does, changes nothing.
 
-    PartLost for one that is missing or has another size; RunConflict when another result of
-    this run stands already.
+    Args:
+        store: The store of the run.
+        run: The run's id.
+        parts: The committed parts, with the keys of the attempts' data.
+        ledger: The run's balanced books, for `_SUCCESS`.
+        counters: The user's counters, for `_SUCCESS`.
+        several: Applies each step to the parts: `map`, or `at_once` for a far store.
+        set_aside: The files of bad records, which become part of the output.
+
+    Returns:
+        The parts, with their keys in the output.
+
+    Raises:
+        PartLost: A part is missing or has another size.
+        RunConflict: Another result of this run stands already.
     """
     success = success_of(run, parts, ledger or Ledger(), counters or {}, set_aside)
     content = success_bytes(success)
@@ -186,7 +197,17 @@ def _check_no_other(store: Store, run: str, content: bytes) -> None:
 
 
 def check_parts(store: Store, run: str, parts: Sequence[Part], several: Several = map) -> None:
-    """PartLost unless every part is there, under its present key, with its size."""
+    """Check that every part is in the store, under its present key and with its size.
+
+    Args:
+        store: The store of the run.
+        run: The run's id.
+        parts: The parts to look for.
+        several: Applies the check to the parts: `map`, or `at_once` for a far store.
+
+    Raises:
+        PartLost: A part is missing or has another size.
+    """
     for _ in several(partial(_check_part, store, run), parts):
         pass
 

@@ -102,10 +102,15 @@ class NodeImages:
         return True
 
     def add_upper(self, reference: str, nodes: Collection[str], platform: str) -> bool:
-        """Send of an image that Docker has the layers above those that nodes have already.
+        """Send only the layers of an image that the nodes do not have yet.
 
-        False: an image of GoMR with the same lower layers is not on all of them, or a node does
-        not take it.
+        Args:
+            reference: An image that Docker has.
+            nodes: The names of the nodes that get it.
+            platform: The platform of the image, such as `linux/amd64`.
+
+        Returns:
+            False if a node has no image of GoMR with the same lower layers, or does not take it.
         """
         grounds = self._grounds(reference, nodes)
         if set(grounds) != set(nodes):

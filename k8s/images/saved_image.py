@@ -19,14 +19,19 @@ MOST_BYTES = 128 << 20  # held in memory; an image with more that is new is sent
 
 @dataclass(frozen=True, slots=True)
 class UpperLayers:
-    """config: of the whole image. layers: its topmost ones as tar files, the lowest first."""
+    """The upper layers of an image, with the config of the whole image.
+
+    Attributes:
+        config: The image's config as JSON.
+        layers: The topmost layers as tar files, the lowest first.
+    """
 
     config: bytes
     layers: list[bytes]
 
 
 def engine_layers(references: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """For those of `references` that Docker has the digests of their layers, the lowest first."""
+    """Map each of `references` that Docker has to the digests of its layers, the lowest first."""
     form = "{{json .RepoTags}}\t{{json .RootFS.Layers}}"
     listed = ask("docker", "image", "inspect", "--format", form, *references).out.decode()
     found: dict[str, tuple[str, ...]] = {}
@@ -37,8 +42,15 @@ def engine_layers(references: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def upper_layers(reference: str, below: Sequence[Mapping[str, Any]]) -> UpperLayers | None:
-    """What of the image lies above its lowest layers, `below`, as a manifest lists them; None when
-    that is much, or when Docker keeps it in another form."""
+    """Return the layers of an image that lie above `below`, out of `docker save`.
+
+    Args:
+        reference: An image that Docker has.
+        below: Its lowest layers, as a manifest lists them (`size` in bytes).
+
+    Returns:
+        The layers; None if they exceed MOST_BYTES, or if Docker saves them compressed.
+    """
     whole = int(call("docker", "image", "inspect", "--format", "{{.Size}}", reference))
     if whole - sum(layer["size"] for layer in below) > MOST_BYTES:
         return None

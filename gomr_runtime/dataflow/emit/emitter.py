@@ -25,13 +25,14 @@ from gomr_runtime.dataflow.profile import timed
 
 MOST_PAIRS = 8_192
 DRAIN_BYTES = 4 << 20
-"""So many pairs or bytes are worth a drain."""
+"""The emitter drains once it holds this many pairs or bytes."""
 CHECK_PAIRS = 4_096
 LEAST_PAIRS = 16
-"""Pairs from one look at their bytes to the next, by how large the last ones were."""
+"""The buffer is measured again after CHECK_PAIRS pairs; after fewer, at least LEAST_PAIRS, if the
+last ones were large."""
 WHOLE_PAIRS = 1 << 20
 WHOLE_BYTES = 64 << 20
-"""What may be held of records that are drained as a whole."""
+"""The most that is held of records that are drained as a whole."""
 NOW_COMBINED = (
     "this ctx cannot emit while pairs are combined, partitioned or stored: a combiner emits with "
     "the ctx that it is given, a partitioner not at all, and threads one after the other"

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 TEXT_BYTES = 256 << 10
 WORTHWHILE = 256
-"""Fewer lines than this between two pairs that are no lines, and the direct way ends."""
+"""The direct way ends if fewer lines than this lie between two pairs that it cannot take."""
 
 
 class DirectText:
-    """The lines of one task that went past its emitter.
+    """Lines of one task that are written past its emitter.
 
-    Of the two only one holds anything. While lines come directly the emitter's limit is 0, so that
-    a pair that reaches it all the same (by a `ctx.emit` that user code kept) is told of at once.
-    What the engine itself puts there is to be settled before.
+    Either these lines or the emitter hold something, never both. While lines come directly, the
+    emitter's limit is 0: a pair that reaches it all the same (by a `ctx.emit` that user code kept)
+    is reported at once. The engine settles the lines before it gives the emitter pairs of its own.
     """
 
     def __init__(self, part: PartWriter) -> None:

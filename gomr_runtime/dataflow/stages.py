@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from gomr_runtime.api.aggregates import Aggregate
 from gomr_runtime.api.context import Context
 from gomr_runtime.dataflow.emit.emitter import Drain
 from gomr_runtime.dataflow.input.block import Block
@@ -17,7 +16,6 @@ from gomr_runtime.dataflow.input.reader import offset_of_record, read_blocks
 from gomr_runtime.dataflow.limits import budget_of
 from gomr_runtime.dataflow.map.combine import (
     Collector,
-    CombineFunction,
     GroupFold,
     PassOn,
     SumFold,
@@ -26,7 +24,7 @@ from gomr_runtime.dataflow.map.combine import (
 from gomr_runtime.dataflow.map.map_task import MapTask
 from gomr_runtime.dataflow.map.native_emit import Direct, direct_emit
 from gomr_runtime.dataflow.map.set_aside import SetAside
-from gomr_runtime.dataflow.map.user_combiner import user_combine
+from gomr_runtime.dataflow.map.user_combiner import UserCombine
 from gomr_runtime.dataflow.output.column_types import CheckPair
 from gomr_runtime.dataflow.output.native_text import DirectText, direct_text
 from gomr_runtime.dataflow.output.part import PartWriter
@@ -87,7 +85,7 @@ def map_shuffled(
             for batch in check_ones(keys, law):
                 collector.add(batch)
 
-        sums = isinstance(collector, SumFold) and law.values in (None, frozenset({int}))
+        sums = program.combining.adds and law.values in (None, frozenset({int}))
         direct = direct_emit(collector, gatherer, writer, budget, law)
         count_keys = count if sums else None
         mapped = _map(
@@ -352,17 +350,16 @@ def _user_partitioner(task: TaskSpec, program: Program) -> UserPartitioner:
 def _collector(
     program: Program, ctx: Context, gatherer: Gatherer, budget: int, law: PairLaw, task: str
 ) -> Collector:
-    config = program.config
-    if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
-        return SumFold(gatherer, budget, config.reducer)
-    chosen = config.combiner or config.reducer
-    if isinstance(chosen, Aggregate):
-        if chosen.name == "sum":
-            return SumFold(gatherer, budget, chosen)
-        if chosen.combines:
-            return GroupFold(gatherer, budget, aggregate_function(chosen))
-    function: CombineFunction | None = user_combine(program, ctx, law, task)
-    return PassOn(gatherer) if function is None else GroupFold(gatherer, budget, function)
+    plan = program.combining
+    if plan.function is not None:
+        delivery = program.declared.combiner_delivery
+        combine = UserCombine(plan.function, delivery, ctx, law, task)
+        return GroupFold(gatherer, budget, combine)
+    if plan.aggregate is None:
+        return PassOn(gatherer)
+    if plan.adds:
+        return SumFold(gatherer, budget, plan.aggregate)
+    return GroupFold(gatherer, budget, aggregate_function(plan.aggregate))
 
 
 def _map_ledger(mapped: MapTask) -> Ledger:

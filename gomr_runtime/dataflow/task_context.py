@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gomr_runtime.api.aggregates import Aggregate
 from gomr_runtime.api.context import Context, ContextMisused
 from gomr_runtime.api.user_frames import user_frames
 from gomr_runtime.dataflow.pairs.pair_law import PairLaw, types_named
@@ -13,6 +12,7 @@ from gomr_runtime.errors import RecordFailed
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.monitor import MISUSED, Monitor
 from gomr_runtime.model.task import TaskSpec
+from gomr_runtime.user_code.combine_plan import Combining
 from gomr_runtime.user_code.program import Program
 
 
@@ -33,11 +33,7 @@ def task_context(task: TaskSpec, job: JobSpec, monitor: Monitor) -> Iterator[Con
 
 def law_of(program: Program) -> PairLaw:
     """What the pairs of a job's map tasks may be."""
-    config = program.config
-    chosen = config.combiner or config.reducer
-    summed = isinstance(chosen, Aggregate) and chosen.name == "sum"
-    if isinstance(config.reducer, Aggregate) and config.reducer.name == "count":
-        summed = False  # it ignores what the values are
+    summed = program.combining.how is Combining.SUM
     values = types_named(program.description.value_type)
     return PairLaw(program.declared.keys, values, "gomr.sum" if summed else "")
 

@@ -14,16 +14,22 @@ from gomr_runtime.api.formats import BatchFormat, plain_format
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import JobDescription
 from gomr_runtime.user_code.annotations import VALUE_TYPES, Delivery, Types
+from gomr_runtime.user_code.combine_plan import CombinePlan, Combining, combine_plan_of
 from gomr_runtime.user_code.declared import Declared, declared, type_name
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A worker file's config, checked; `declared` is what its functions ask of the engine."""
+    """A worker file's config, checked.
+
+    declared: what its functions ask of the engine.
+    combining: how values are combined before the shuffle.
+    """
 
     config: MapReduceConfig
     description: JobDescription
     declared: Declared
+    combining: CombinePlan
     path: str
 
     @property
@@ -54,7 +60,8 @@ def program_of(config: object, source: bytes, path: str, *, any_record: bool = F
         raise UsageError(
             "a reducer of batches, (ctx, batch), takes no sort_values or sort_key: sort its batch"
         )
-    value_type = _value_type(config, asked.values)
+    combining = combine_plan_of(config)
+    value_type = _value_type(combining, asked.values)
     if sort_values and _name(config.reducer) == "identity":
         config = replace(config, reducer=_each)
         asked = replace(asked, delivery="iterator")
@@ -68,7 +75,7 @@ def program_of(config: object, source: bytes, path: str, *, any_record: bool = F
         sort_values=sort_values,
         worker_sha256=hashlib.sha256(source).hexdigest(),
     )
-    program = Program(config, description, asked, path)
+    program = Program(config, description, asked, combining, path)
     _check_schema(program)
     return program
 
@@ -82,16 +89,13 @@ def _check_schema(program: Program) -> None:
         checked_schema(given.schema, given.name, program.declared.map_frames)
 
 
-def _value_type(config: MapReduceConfig, values: Types) -> str:
+def _value_type(combining: CombinePlan, values: Types) -> str:
     """The types of values by name, as descriptions have them; "number" where they are added up."""
-    if _name(config.reducer) == "count":  # whatever they are
+    if combining.how is Combining.COUNT:  # whatever they are
         return ""
     if values is not None:
         return "|".join(type_name(kind) for kind in VALUE_TYPES if kind in values)
-    summed = "sum" in (_name(config.combiner), _name(config.reducer))
-    if summed and _name(config.combiner) != "user":
-        return "number"  # nothing that could change after emit
-    return ""
+    return "number" if combining.numbers else ""
 
 
 def _sorts(config: MapReduceConfig) -> bool:

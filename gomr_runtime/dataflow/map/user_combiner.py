@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from gomr_runtime.api.aggregates import Aggregate
 from gomr_runtime.api.context import Context
 from gomr_runtime.api.user_frames import describe, place_of, user_frames
 from gomr_runtime.dataflow.emit.emitter import Emitter
-from gomr_runtime.dataflow.map.combine import CombineFunction
 from gomr_runtime.dataflow.pairs.frames import user_keys
 from gomr_runtime.dataflow.pairs.keys import Kind, encode
 from gomr_runtime.dataflow.pairs.pair_batch import BadPair, check_pairs
@@ -19,7 +17,7 @@ from gomr_runtime.dataflow.pairs.values import thaw
 from gomr_runtime.dataflow.profile import timed_call
 from gomr_runtime.dataflow.reduce.reduce_task import user_call
 from gomr_runtime.errors import GomrError, RecordFailed
-from gomr_runtime.user_code.program import Program
+from gomr_runtime.user_code.annotations import Delivery
 
 NOT_CALLED: Final = (
     "this ctx was given to the combiner, which is not being called: emit with the ctx that the "
@@ -27,36 +25,29 @@ NOT_CALLED: Final = (
 )
 
 
-def user_combine(
-    program: Program, outer: Context, law: PairLaw, task: str
-) -> CombineFunction | None:
-    """The config's own combiner over frozen values, None where it names none.
+class UserCombine:
+    """The config's own combiner over frozen values, as a `combine.CombineFunction`.
 
     It gets a context of its own, so that what it emits is told apart from what mappers emit.
-
-    Args:
-        program: the job's functions.
-        outer: the ctx of the mapper.
-        law: of the pairs that mappers emit, to which the combiner's are held as well.
-        task: the name of the task, for errors.
     """
-    combiner = program.config.combiner
-    if combiner is None or isinstance(combiner, Aggregate):
-        return None
-    return _UserCombine(program, combiner, outer, law, task)
-
-
-class _UserCombine:
-    """The combiner as a function; see `combine.CombineFunction`."""
 
     def __init__(
         self,
-        program: Program,
         combiner: Callable[..., Any],
+        delivery: Delivery,
         outer: Context,
         law: PairLaw,
         task: str,
     ) -> None:
+        """Prepare the calls of one task.
+
+        Args:
+            combiner: the user's function.
+            delivery: how it takes its values.
+            outer: the ctx of the mapper.
+            law: of the pairs that mappers emit, to which the combiner's are held as well.
+            task: the name of the task, for errors.
+        """
         ctx = outer.sibling()
         self._combiner = combiner
         self._law = law = replace(law, keys=None)  # a combiner keeps the key, whatever it is
@@ -66,7 +57,7 @@ class _UserCombine:
         self._emitter.bind(ctx, law, lambda: outer.progress())  # noqa: PLW0108  (bound later)
         self._not_called = lambda: ctx.refuse(NOT_CALLED)
         self._emitter.shut(self._not_called)
-        call = user_call(combiner, ctx, "combiner", program.declared.combiner_delivery)
+        call = user_call(combiner, ctx, "combiner", delivery)
         self._call = timed_call("user", call)
 
     def __call__(self, kind: Kind, native: Any, values: list[Any]) -> list[Any]:

@@ -60,18 +60,14 @@ def spans_from(
     window: int = WINDOW,
 ) -> Iterator[Span]:
     """The same from the line that begins at `begin` on."""
-    read, end = read_from(piece, blob, begin, window)
-    return cut_lines(read, begin, end, max_record, block_bytes)
-
-
-def read_from(piece: Piece, blob: Blob, begin: int, window: int) -> tuple[Read, int]:
-    """What reads the uncompressed file from `begin` on, and where the last record begins before."""
     file = piece.file
     if not file.compression:
-        return sequential(file, blob, begin), piece.end
+        read = sequential(file, blob, begin)
+        return cut_lines(read, begin, piece.end, max_record, block_bytes)
     stream = DecompressedStream(file, blob, window=window)
     stream.skip(begin)
-    return stream.read, piece.end if piece.end < file.size else sys.maxsize
+    end = piece.end if piece.end < file.size else sys.maxsize
+    return cut_lines(stream.read, begin, end, max_record, block_bytes)
 
 
 def first_line(piece: Piece, blob: Blob, look_bytes: int = _LOOK_BYTES) -> int:

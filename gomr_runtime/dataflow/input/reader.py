@@ -56,7 +56,7 @@ def read_blocks(
     has no usable csv header; RecordFailed for a bad line in a `chunk`, and for a quoted csv record
     without an end.
     """
-    read = Reading(of, piece, blob, max_record, block_bytes, window)
+    read = Reading(piece, blob, max_record, block_bytes, window)
     return reader_of(of).blocks(index, read, keep=keep)
 
 
@@ -234,7 +234,7 @@ def offset_of_record(
     For a `chunk` or a whole file that is the block itself. Reads the block again; an `n` beyond
     the piece gives the end of what it holds.
     """
-    read = Reading(of, piece, blob, max_record, block_bytes, window)
+    read = Reading(piece, blob, max_record, block_bytes, window)
     return reader_of(of).offset_of_record(read, block_offset, n)
 
 

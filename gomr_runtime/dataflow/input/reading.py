@@ -10,14 +10,12 @@ from gomr_runtime.dataflow.input.block import Block
 from gomr_runtime.dataflow.input.lines import Span, spans, spans_from
 from gomr_runtime.model.blob import Blob
 from gomr_runtime.model.inputs.files import Piece
-from gomr_runtime.model.job import Format
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A piece and how it is read: the arguments of `read_blocks` and of `offset_of_record`."""
 
-    of: Format
     piece: Piece
     blob: Blob
     max_record: int

@@ -85,7 +85,7 @@ def map_shuffled(
             for batch in check_ones(keys, law):
                 collector.add(batch)
 
-        sums = program.combining.adds and law.values in (None, frozenset({int}))
+        sums = isinstance(collector, SumFold) and law.values in (None, frozenset({int}))
         direct = direct_emit(collector, gatherer, writer, budget, law)
         count_keys = count if sums else None
         mapped = _map(
@@ -357,7 +357,7 @@ def _collector(
         return GroupFold(gatherer, budget, combine)
     if plan.aggregate is None:
         return PassOn(gatherer)
-    if plan.adds:
+    if plan.sums or plan.counts:
         return SumFold(gatherer, budget, plan.aggregate)
     return GroupFold(gatherer, budget, aggregate_function(plan.aggregate))
 

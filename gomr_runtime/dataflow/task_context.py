@@ -12,7 +12,6 @@ from gomr_runtime.errors import RecordFailed
 from gomr_runtime.model.job import JobSpec
 from gomr_runtime.model.monitor import MISUSED, Monitor
 from gomr_runtime.model.task import TaskSpec
-from gomr_runtime.user_code.combine_plan import Combining
 from gomr_runtime.user_code.program import Program
 
 
@@ -33,9 +32,8 @@ def task_context(task: TaskSpec, job: JobSpec, monitor: Monitor) -> Iterator[Con
 
 def law_of(program: Program) -> PairLaw:
     """What the pairs of a job's map tasks may be."""
-    summed = program.combining.how is Combining.SUM
     values = types_named(program.description.value_type)
-    return PairLaw(program.declared.keys, values, "gomr.sum" if summed else "")
+    return PairLaw(program.declared.keys, values, "gomr.sum" if program.combining.sums else "")
 
 
 def check_ctx(ctx: Context, task: str) -> None:

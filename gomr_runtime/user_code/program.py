@@ -14,7 +14,7 @@ from gomr_runtime.api.formats import BatchFormat, plain_format
 from gomr_runtime.errors import UsageError
 from gomr_runtime.model.job import JobDescription
 from gomr_runtime.user_code.annotations import VALUE_TYPES, Delivery, Types
-from gomr_runtime.user_code.combine_plan import CombinePlan, Combining, combine_plan_of
+from gomr_runtime.user_code.combine_plan import CombinePlan, combine_plan_of
 from gomr_runtime.user_code.declared import Declared, declared, type_name
 
 
@@ -91,7 +91,7 @@ def _check_schema(program: Program) -> None:
 
 def _value_type(combining: CombinePlan, values: Types) -> str:
     """The types of values by name, as descriptions have them; "number" where they are added up."""
-    if combining.how is Combining.COUNT:  # whatever they are
+    if combining.counts:  # whatever they are
         return ""
     if values is not None:
         return "|".join(type_name(kind) for kind in VALUE_TYPES if kind in values)

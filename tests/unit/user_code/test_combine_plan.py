@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import gomr_runtime as gomr
-from gomr_runtime.user_code.combine_plan import CombinePlan, Combining, combine_plan_of
+from gomr_runtime.user_code.combine_plan import CombinePlan, combine_plan_of
 
 
 def mapper(ctx: gomr.Context, record: str) -> None:
@@ -19,11 +19,11 @@ def fold(ctx: gomr.Context, key: Any, values: Iterator[Any]) -> None:
     ctx.emit(key, max(values))
 
 
-NONE = CombinePlan(Combining.NONE)
-COUNT = CombinePlan(Combining.COUNT, gomr.count)
-SUM = CombinePlan(Combining.SUM, gomr.sum, numbers=True)
-MAX = CombinePlan(Combining.AGGREGATE, gomr.max)
-USER = CombinePlan(Combining.USER, function=fold)
+NONE = CombinePlan()
+COUNT = CombinePlan(gomr.count)
+SUM = CombinePlan(gomr.sum, numbers=True)
+MAX = CombinePlan(gomr.max)
+USER = CombinePlan(function=fold)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ USER = CombinePlan(Combining.USER, function=fold)
         (gomr.max, gomr.count, COUNT),
         (gomr.max, fold, MAX),
         # What maxima are taken of is added up later: numbers all the way.
-        (gomr.max, gomr.sum, CombinePlan(Combining.AGGREGATE, gomr.max, numbers=True)),
+        (gomr.max, gomr.sum, CombinePlan(gomr.max, numbers=True)),
         (fold, None, USER),
         (fold, fold, USER),
         (fold, gomr.max, USER),
@@ -53,4 +53,4 @@ USER = CombinePlan(Combining.USER, function=fold)
 def test_the_plan_of_a_config(combiner: Any, reducer: Any, plan: CombinePlan) -> None:
     config = gomr.MapReduceConfig(mapper=mapper, combiner=combiner, reducer=reducer)
     assert combine_plan_of(config) == plan
-    assert plan.adds is (plan.how in (Combining.COUNT, Combining.SUM))
+    assert (plan.counts, plan.sums) == (plan == COUNT, plan == SUM)

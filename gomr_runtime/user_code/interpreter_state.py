@@ -13,6 +13,7 @@ import os
 import sys
 from contextlib import suppress
 from types import ModuleType
+from typing import Any
 
 from gomr_runtime.api import config
 from gomr_runtime.user_code.local_imports import OURS
@@ -66,13 +67,14 @@ class InterpreterState:
     def restore(self) -> None:
         """Make the interpreter what it was."""
         _take_modules(self._program, self._elsewhere)
+        sys.meta_path[:] = _with_those_of_libraries(self._meta_path)
         sys.modules.update(self._modules)
         for name, main in self._mains.items():
             if main is None:
                 sys.modules.pop(name, None)
             else:
                 sys.modules[name] = main
-        sys.meta_path[:], builtins.__import__ = self._meta_path, self._import
+        builtins.__import__ = self._import
         config.set_mode(self._mode)
         self._process.restore()
         for path, entry in self._lines.items():
@@ -104,6 +106,29 @@ def _start_method() -> str | None:
         return None
     found: str | None = sys.modules["multiprocessing"].get_start_method(allow_none=True)
     return found
+
+
+def _with_those_of_libraries(before: list[Any]) -> list[Any]:
+    """The finders of `before` with those that libraries have added meanwhile, in their places.
+
+    A library is imported once and stays: without its finder, what it finds (`six.moves`) could not
+    be imported any more. A finder of ours or of the program, whose modules are gone, is left out.
+    """
+    front: list[Any] = []
+    back: list[Any] = []
+    place = front
+    for finder in sys.meta_path:
+        if finder in before:
+            place = back
+        elif _is_of_a_library(finder):
+            place.append(finder)
+    return front + before + back
+
+
+def _is_of_a_library(finder: Any) -> bool:
+    module = str(getattr(finder, "__module__", ""))
+    ours = module.partition(".")[0] == __name__.partition(".")[0]
+    return module in sys.modules and module not in _MAINS and not ours
 
 
 def _take_modules(program: ProgramFiles, elsewhere: set[str]) -> dict[str, ModuleType]:

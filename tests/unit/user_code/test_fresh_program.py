@@ -181,6 +181,59 @@ def test_the_process_is_afterwards_what_it_was(tmp_path: Path) -> None:
     assert str(path) not in linecache.cache
 
 
+LIBRARY = """
+import sys
+from importlib.machinery import ModuleSpec
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.startswith("{name}_of_"):
+            return ModuleSpec(name, Finder)
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        pass
+
+sys.meta_path.{add}
+"""
+
+
+@pytest.mark.parametrize("add", ["insert(0, Finder)", "append(Finder())"])
+def test_a_library_keeps_its_finder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, add: str
+) -> None:
+    """As `six` has one: each task imports another module that the finder alone finds."""
+    name = f"gomr_test_library_{add.partition('(')[0]}"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / f"{name}.py").write_text(LIBRARY.format(name=name, add=add))
+    (tmp_path / "program").mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site")])
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
+    before = sys.meta_path[:]
+    act = f"import {name}; importlib.import_module('{name}_of_' + line); ctx.emit(line, 1)"
+    path = worker(tmp_path / "program", "import importlib\n" + MAPPER.format(act=act))
+    assert run(path, "a\nb\nc\nd\n").pairs == [(line, 1) for line in "abcd"]
+    added = [finder for finder in sys.meta_path if finder not in before]
+    assert len(added) == 1
+    assert sys.meta_path == (added + before if "insert" in add else before + added)
+
+
+def test_a_program_does_not_keep_its_finder(tmp_path: Path) -> None:
+    before = sys.meta_path[:]
+    add = LIBRARY.format(name="nothing", add="insert(0, Finder)")
+    text = "import helper\n" + add + MAPPER.format(act="ctx.emit(len(helper.sys.meta_path), 1)")
+    path = worker(tmp_path, text, helper=add)
+    counts = [key for key, _ in run(path, "a\nb\nc\nd\n").pairs]
+    assert len(counts) == 4
+    assert len(set(counts)) == 1
+    assert sys.meta_path == before
+
+
 def test_two_workers_with_helpers_of_one_name_do_not_meet(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-ROOMS = "gomr|gomr_runtime|k8s|tasks|flows"
+ROOMS = "gomr|gomr_runtime|k8s|tasks|flows|tests|bench"
 IMPORT = re.compile(
     rf"^[ \t>]*from ((?:{ROOMS})(?:\.\w+)*) import (?:\(([^)]*)\)|([^\n;#\"'\\]+))", re.MULTILINE
 )
